@@ -1,0 +1,82 @@
+package sallyport
+
+import "time"
+
+// Types of activity rows.
+const (
+	ActivityExec             = "workspace_exec"
+	ActivityAccessDenied     = "access_denied"
+	ActivityTokenCreated     = "token_created"
+	ActivityTokenRevoked     = "token_revoked"
+	ActivityWorkspaceCreated = "workspace_created"
+	ActivityWorkspaceUpdated = "workspace_updated"
+	ActivityWorkspaceDeleted = "workspace_deleted"
+	ActivityOrgCreated       = "org_created"
+	ActivityOrgUpdated       = "org_updated"
+	ActivityOrgDeleted       = "org_deleted"
+	ActivityHostKeyPinned    = "host_key_pinned"
+	ActivityHostKeyMismatch  = "host_key_mismatch"
+)
+
+// Statuses of activity rows.
+const (
+	// StatusRunning is an exec whose command has not ended yet.
+	StatusRunning = "running"
+	// StatusOK is exit 0, or any other act that was done.
+	StatusOK = "ok"
+	// StatusError is any other exit, a signal, a failed or broken connection.
+	StatusError = "error"
+	// StatusTimeout is an exec that its own deadline ended.
+	StatusTimeout = "timeout"
+	// StatusCanceled is an exec that its caller, or the server, ended.
+	StatusCanceled = "canceled"
+	// StatusInterrupted is an exec that a crash of the server left open.
+	StatusInterrupted = "interrupted"
+	// StatusDenied is a refusal.
+	StatusDenied = "denied"
+)
+
+// Activity is one row of the activity log. It never holds a byte of output or
+// of stdin, an env value, or a token. A field that doesn't apply is left out.
+type Activity struct {
+	ID string `json:"id"`
+	// Seq is the number, in its organisation, of the row's last change. It has
+	// no gaps and is in the order of commits.
+	Seq         int64      `json:"seq"`
+	Type        string     `json:"type"`
+	Status      string     `json:"status"`
+	Actor       string     `json:"actor"`
+	OrgID       string     `json:"org_id,omitempty"`
+	WorkspaceID string     `json:"workspace_id,omitempty"`
+	Summary     string     `json:"summary"`
+	CreatedAt   time.Time  `json:"created_at"`
+	CompletedAt *time.Time `json:"completed_at,omitempty"`
+	ClientAddr  string     `json:"client_addr,omitempty"`
+	// Code and Reason tell of a failure or a refusal.
+	Code   Code   `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+
+	ActivityExecDetail
+}
+
+// ActivityExecDetail is what the row of an exec holds besides.
+type ActivityExecDetail struct {
+	Argv       []string `json:"argv,omitempty"`
+	Cwd        string   `json:"cwd,omitempty"`
+	EnvNames   []string `json:"env_names,omitempty"`
+	StdinBytes *int64   `json:"stdin_bytes,omitempty"`
+	TimeoutS   int      `json:"timeout_s,omitempty"`
+
+	ExitCode   *int   `json:"exit_code,omitempty"`
+	Signal     string `json:"signal,omitempty"`
+	DurationMS *int64 `json:"duration_ms,omitempty"`
+	// StdoutBytes and StderrBytes are what the command wrote, not what the cap let through.
+	StdoutBytes     *int64 `json:"stdout_bytes,omitempty"`
+	StderrBytes     *int64 `json:"stderr_bytes,omitempty"`
+	StdoutTruncated *bool  `json:"stdout_truncated,omitempty"`
+	StderrTruncated *bool  `json:"stderr_truncated,omitempty"`
+	// Survivors counts the processes that are known to be left after a forced
+	// end; SurvivorsUnknown is true when nobody could look.
+	Survivors        *int `json:"survivors,omitempty"`
+	SurvivorsUnknown bool `json:"survivors_unknown,omitempty"`
+}

@@ -1,0 +1,129 @@
+package sallyport
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Code is a word for a program: the closed list of what can go wrong.
+type Code string
+
+// Codes of a request that was refused before anything ran.
+const (
+	CodeInvalidJSON           Code = "invalid_json"
+	CodeInvalidArgv           Code = "invalid_argv"
+	CodeArgvTooLarge          Code = "argv_too_large"
+	CodeInvalidTimeout        Code = "invalid_timeout"
+	CodeInvalidStream         Code = "invalid_stream"
+	CodeInvalidStdin          Code = "invalid_stdin"
+	CodeInvalidStdinBase64    Code = "invalid_stdin_base64"
+	CodeInvalidEnv            Code = "invalid_env"
+	CodeInvalidCwd            Code = "invalid_cwd"
+	CodeInvalidMaxOutputBytes Code = "invalid_max_output_bytes"
+	CodeUnknownField          Code = "unknown_field"
+	CodeBodyTooLarge          Code = "body_too_large"
+	CodeUnsupportedMediaType  Code = "unsupported_media_type"
+
+	CodeInvalidName      Code = "invalid_name"
+	CodeInvalidTier      Code = "invalid_tier"
+	CodeInvalidLabels    Code = "invalid_labels"
+	CodeInvalidConnector Code = "invalid_connector"
+	CodeInvalidScopes    Code = "invalid_scopes"
+	CodeInvalidExpiry    Code = "invalid_expires_in_s"
+	CodeInvalidOrgID     Code = "invalid_org_id"
+	CodeInvalidLimit     Code = "invalid_limit"
+	CodeInvalidCursor    Code = "invalid_cursor"
+	CodeInvalidQuery     Code = "invalid_query"
+)
+
+// Codes of who may do what, and of what is there.
+const (
+	CodeUnauthenticated    Code = "unauthenticated"
+	CodeScopeForbidden     Code = "scope_forbidden"
+	CodeExecTierForbidden  Code = "exec_tier_forbidden"
+	CodeCrossOrigin        Code = "cross_origin_forbidden"
+	CodeMisdirectedRequest Code = "misdirected_request"
+	CodeWorkspaceNotFound  Code = "workspace_not_found"
+	CodeWorkspaceHasNoHost Code = "workspace_has_no_host"
+	CodeNotFound           Code = "not_found"
+	CodeMethodNotAllowed   Code = "method_not_allowed"
+	CodeNameTaken          Code = "name_taken"
+	CodeOrgNotEmpty        Code = "org_not_empty"
+)
+
+// Codes of a machine or a server that could not do what was asked.
+const (
+	CodeConnectFailed       Code = "connect_failed"
+	CodeConnectTimeout      Code = "connect_timeout"
+	CodeHostKeyMismatch     Code = "host_key_mismatch"
+	CodeExecTransport       Code = "exec_transport"
+	CodeExecTimeout         Code = "exec_timeout"
+	CodeTooManyExecs        Code = "too_many_execs"
+	CodeCanceled            Code = "canceled"
+	CodeDraining            Code = "draining"
+	CodePlatformUnavailable Code = "platform_unavailable"
+	CodeInternal            Code = "internal"
+)
+
+// Error is what every refusal and failure of Sallyport's own looks like, in
+// JSON and in Go. A command that ran and failed is not an Error: it is an
+// ExecResult with its exit code.
+type Error struct {
+	// Message is a sentence for a person. It holds our words alone, never those
+	// of a machine or a provider.
+	Message string `json:"error"`
+	Code    Code   `json:"code"`
+	// Reason refines the code where the contract names one, such as "capacity".
+	Reason string `json:"reason,omitempty"`
+	// TimeoutS is the time-out that passed, with CodeExecTimeout.
+	TimeoutS int `json:"timeout_s,omitempty"`
+	// Started tells whether the command had started, where that matters to a
+	// caller who thinks of trying again. Nil where nothing was dispatched.
+	Started *bool `json:"started,omitempty"`
+	// RequestID is set with CodeInternal: the line of the server's log to look for.
+	RequestID string `json:"request_id,omitempty"`
+
+	// Cause is for the operator's log and never leaves the server.
+	Cause error `json:"-"`
+}
+
+// Errorf returns an Error with a message for the person who asked.
+func Errorf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Error returns the message, with the cause behind it for the server's own log.
+func (e *Error) Error() string {
+	if e.Cause != nil {
+		return e.Message + ": " + e.Cause.Error()
+	}
+	return e.Message
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Because returns a copy of e that carries cause for the operator's log.
+func (e Error) Because(cause error) *Error {
+	e.Cause = cause
+	return &e
+}
+
+// WithStarted returns a copy of e that says whether the command had started.
+func (e Error) WithStarted(started bool) *Error {
+	e.Started = &started
+	return &e
+}
+
+// CodeOf returns the code of the first Error in err's chain, CodeInternal for
+// any other error, and "" for nil.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return CodeInternal
+}

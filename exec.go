@@ -1,0 +1,46 @@
+package sallyport
+
+// ExecRequest is the body of POST /workspaces/{id}/exec: one argv, run without
+// a shell. The zero value of every field but Cmd asks for the default.
+type ExecRequest struct {
+	// Cmd is the argv: 1 to 4,096 elements, at most 128 KiB in all, no NUL byte.
+	// It reaches the program byte for byte; name a shell to get one.
+	Cmd []string `json:"cmd"`
+	// TimeoutS counts from the command's start. 0 is 30 seconds; over 120 is 120.
+	TimeoutS int `json:"timeout_s,omitempty"`
+	// Stream asks for frames as the output arrives, not when the command has ended.
+	Stream bool `json:"stream,omitempty"`
+	// StdinBase64 is fed to the command, then end of file. At most 1 MiB decoded.
+	StdinBase64 []byte `json:"stdin_base64,omitempty"`
+	// Env is added to the command's environment. At most 64 names, 64 KiB in all.
+	Env map[string]string `json:"env,omitempty"`
+	// Cwd is where the command runs; the default is the user's home.
+	Cwd string `json:"cwd,omitempty"`
+	// MaxOutputBytes caps each of stdout and stderr. 0 is 1 MiB; at most 16 MiB
+	// buffered and 1 GiB streamed.
+	MaxOutputBytes int64 `json:"max_output_bytes,omitempty"`
+}
+
+// Names of a command's two output streams, as frames carry them.
+const (
+	Stdout = "stdout"
+	Stderr = "stderr"
+)
+
+// EncodingBase64 marks a frame whose Data is base64, since its bytes are not UTF-8.
+const EncodingBase64 = "base64"
+
+// ExecResult is how a command ended: the last frame of an exec whose command
+// ran to its end. An exec that Sallyport could not carry through has an Error
+// in its place, never a result.
+type ExecResult struct {
+	// ExitCode is the command's own; 128+n when signal n ended it.
+	ExitCode int `json:"exit_code"`
+	// DurationMS counts from the command's start, in milliseconds.
+	DurationMS int64 `json:"duration_ms"`
+	// Signal is the name without SIG, such as KILL, when a signal ended it.
+	Signal string `json:"signal,omitempty"`
+	// OutputOpen tells that a background child still held stdout or stderr open
+	// when the answer ended; the child was left alone.
+	OutputOpen bool `json:"output_open,omitempty"`
+}

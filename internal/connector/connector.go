@@ -1,0 +1,52 @@
+// Package connector is the contract of the ways to a machine: a connector
+// hands out a byte stream to a workspace's SSH server, and knows how to log in
+// there. Everything above it is the same SSH. The suite in connectortest is
+// what each connector passes.
+package connector
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"sallyport"
+)
+
+// Target names the machine to reach.
+type Target struct {
+	// WorkspaceID names the workspace, for connectors that need to know whose
+	// machine it is.
+	WorkspaceID string
+	// Spec is the workspace's connector as it is stored.
+	Spec sallyport.Connector
+}
+
+// A Connector reaches the SSH servers of one type of workspace. It is safe for
+// concurrent use.
+type Connector interface {
+	// Dial opens a byte stream to target's SSH server. It obeys ctx while it
+	// dials; afterwards ctx no longer matters to the Link. A *sallyport.Error
+	// in the chain says what to tell the caller (connect_failed with a reason);
+	// any other error is a connect_failed without one.
+	Dial(ctx context.Context, target Target) (*Link, error)
+}
+
+// Link is one byte stream to an SSH server and what it takes to log in there.
+// Whoever dialled it closes Conn.
+type Link struct {
+	// Conn: Close is idempotent and unblocks Read and Write at once. Deadlines
+	// are not promised; time is enforced by closing.
+	Conn net.Conn
+	// User is whom to log in as.
+	User string
+	// Signers proves us; calling it again renews a grant that has run out.
+	Signers func(ctx context.Context) ([]ssh.Signer, error)
+	// HostKey is the machine's key where the connector itself vouches for it;
+	// nil where it must be pinned or trusted by what is stored. The check is
+	// made above the connector, never in it.
+	HostKey ssh.PublicKey
+	// MaxLife is how long the stream lasts at most; 0 is without limit.
+	MaxLife time.Duration
+}

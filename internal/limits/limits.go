@@ -1,0 +1,118 @@
+// Package limits holds every bound of Sallyport, with its unit and its reason.
+// What the contract fixes is a constant; what an operator may set has its
+// default here and its key in the configuration.
+package limits
+
+import "time"
+
+// Requests.
+const (
+	// BodyBytesMax bounds a request's JSON body: an exec with its full argv,
+	// stdin and environment in base64 fits.
+	BodyBytesMax = 2 << 20
+	// HeaderBytesMax bounds a request's header: no token of ours is longer than
+	// 100 bytes, so what is larger is an attack (431).
+	HeaderBytesMax = 32 << 10
+	// HeaderReadTime ends connections that trickle their header.
+	HeaderReadTime = 10 * time.Second
+	// BodyReadTime ends requests that trickle their body.
+	BodyReadTime = 30 * time.Second
+	// IdleTime ends connections that ask for nothing more.
+	IdleTime = 2 * time.Minute
+	// AnswerWriteTime is how long a reader may stop reading an answer that is
+	// complete on our side before the connection is dropped.
+	AnswerWriteTime = 30 * time.Second
+)
+
+// An exec, as the contract has it.
+const (
+	ArgvElementsMax = 4096
+	// ArgvBytesMax is Linux's own limit for one argument string (MAX_ARG_STRLEN).
+	ArgvBytesMax  = 128 << 10
+	StdinBytesMax = 1 << 20
+	EnvNamesMax   = 64
+	EnvBytesMax   = 64 << 10
+	// CwdBytesMax is Linux's PATH_MAX.
+	CwdBytesMax = 4096
+
+	OutputBytesDefault     = 1 << 20
+	OutputBytesBufferedMax = 16 << 20
+	OutputBytesStreamedMax = 1 << 30
+)
+
+// Ending a command.
+const (
+	// TermGrace is how long a process group has between TERM and KILL.
+	TermGrace = 2 * time.Second
+	// EndTimeMax is when an answer goes out after a deadline, whatever the
+	// machine says.
+	EndTimeMax = 3 * time.Second
+	// OutputGrace is how long stdout and stderr may stay silent after the exit
+	// status before the answer ends without their end of file.
+	OutputGrace = 250 * time.Millisecond
+)
+
+// Reaching a machine.
+const (
+	// ConnectTime is the budget for reaching a machine and seeing the command
+	// start; a command's own time-out begins after it.
+	ConnectTime = 15 * time.Second
+	// SessionsPerConnection is how many sessions are busy at once on one SSH
+	// connection: OpenSSH frees them late, and refuses more than MaxSessions (10).
+	SessionsPerConnection = 5
+	// ConnectionsPerWorkspace bounds what one workspace takes of its machine.
+	ConnectionsPerWorkspace = 64
+	// ConnectionsIdleMax bounds the warm connections of all workspaces.
+	ConnectionsIdleMax = 1024
+	// ConnectionIdleTime is how long a warm connection waits for its next session.
+	ConnectionIdleTime = 5 * time.Minute
+	// KeepaliveEvery and KeepaliveTimeout find a half-open connection within 15 s.
+	KeepaliveEvery   = 10 * time.Second
+	KeepaliveTimeout = 5 * time.Second
+	// PreambleBytesMax bounds what rc files may print before a command's mark.
+	PreambleBytesMax = 1 << 20
+)
+
+// The stream of an answer.
+const (
+	// KeepaliveFrameEvery keeps proxies from cutting a quiet stream.
+	KeepaliveFrameEvery = 15 * time.Second
+	// ChunkBytesMax bounds the output of one frame.
+	ChunkBytesMax = 64 << 10
+)
+
+// The activity log.
+const (
+	// SummaryCharsMax is the length of a row's summary, in characters.
+	SummaryCharsMax = 200
+	// BeginTimeMax is how long an exec waits for its row before it is refused.
+	BeginTimeMax = 5 * time.Second
+	// FinishTimeMax is how long an exec's end waits for the row's completion.
+	FinishTimeMax = 5 * time.Second
+	// BatchRowsMax bounds one commit of the group commit.
+	BatchRowsMax = 256
+	// BatchQueueMax bounds the rows that wait for a commit.
+	BatchQueueMax = 4096
+)
+
+// Listings.
+const (
+	PageDefault = 100
+	PageMax     = 500
+)
+
+// Names and labels.
+const (
+	TokenNameCharsMax = 100
+	LabelsMax         = 64
+	LabelKeyBytesMax  = 63
+	LabelBytesMax     = 256
+)
+
+// Ending the server.
+const (
+	// DrainTime is how long running execs may go on after SIGTERM.
+	DrainTime = 30 * time.Second
+	// RecoverTime is how long a start waits for what a crash left running.
+	RecoverTime = 5 * time.Second
+)

@@ -1,0 +1,53 @@
+// Package principal says who asks.
+package principal
+
+import (
+	"slices"
+
+	"sallyport"
+)
+
+// Kind is the sort of token that a principal came with.
+type Kind int
+
+// Kinds of principals. The zero Kind is nobody, who may do nothing.
+const (
+	Nobody Kind = iota
+	// Admin is the configuration's token: break-glass, and crosses tenants.
+	Admin
+	// Org may act on every workspace of its organisation, within its scopes.
+	Org
+	// Workspace may act on one workspace, within its scopes.
+	Workspace
+)
+
+// Principal is a proven caller. The zero value is nobody.
+type Principal struct {
+	Kind Kind
+	// OrgID is empty for the admin.
+	OrgID string
+	// WorkspaceID is set for a workspace's token alone.
+	WorkspaceID string
+	// TokenID and Prefix name the token; both are empty for the admin.
+	TokenID string
+	Prefix  string
+	Scopes  []sallyport.Scope
+}
+
+// Actor is the name by which the activity log knows p. It is no secret.
+func (p Principal) Actor() string {
+	switch p.Kind {
+	case Admin:
+		return "admin-token"
+	case Org:
+		return "org-token:" + p.Prefix
+	case Workspace:
+		return "workspace-token:" + p.Prefix
+	}
+	return "nobody"
+}
+
+// Has tells whether p holds scope s. The admin holds all.
+func (p Principal) Has(s sallyport.Scope) bool {
+	return p.Kind == Admin || (p.Kind != Nobody && slices.Contains(p.Scopes, s))
+}

@@ -1,0 +1,110 @@
+// Package store holds the records that Sallyport keeps and the errors that
+// every engine answers with. Engines stand beside it (store/sqlite), users
+// declare the few methods they need, and storetest is the suite that each
+// engine passes.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"sallyport"
+)
+
+// Errors that an engine returns, wrapped with what was being done. Any other
+// error means that the store could not answer: callers fail closed.
+var (
+	// ErrNotFound: no such record for this caller.
+	ErrNotFound = errors.New("not found")
+	// ErrConflict: the name is in use.
+	ErrConflict = errors.New("name in use")
+	// ErrNotEmpty: the organisation still has workspaces.
+	ErrNotEmpty = errors.New("not empty")
+)
+
+// Org is a tenant.
+type Org struct {
+	ID        string
+	Name      string
+	CreatedAt time.Time
+}
+
+// Workspace is one machine of one organisation.
+type Workspace struct {
+	ID        string
+	OrgID     string
+	Name      string
+	Tier      int
+	Labels    map[string]string
+	Connector *sallyport.Connector
+	CreatedAt time.Time
+	UpdatedAt time.Time
+}
+
+// Token is a token without its secret, which is stored nowhere.
+type Token struct {
+	ID    string
+	OrgID string
+	// WorkspaceID is empty on an organisation's token.
+	WorkspaceID string
+	Name        string
+	Prefix      string
+	// Hash is the SHA-256 of the whole token.
+	Hash      [32]byte
+	Scopes    []sallyport.Scope
+	CreatedAt time.Time
+	// ExpiresAt is zero on a token that lives for ever.
+	ExpiresAt time.Time
+	// RevokedAt is zero on a live token.
+	RevokedAt time.Time
+}
+
+// Page asks for a part of a listing.
+type Page struct {
+	// Limit is how many records at most, 1 to 500.
+	Limit int
+	// After is the position of the last record of the page before; 0 starts.
+	// Positions come with the records and mean nothing else.
+	After int64
+}
+
+// Positioned is a record of a listing with its position in it.
+type Positioned[T any] struct {
+	Record   T
+	Position int64
+}
+
+// Activity is one row of the activity log, as it is stored.
+type Activity struct {
+	sallyport.Activity
+	// WrittenSeq is the seq that the row took when it was written; Activity.Seq
+	// is that of its last change.
+	WrittenSeq int64
+}
+
+// ActivityChange is one change of the log: a new row, or the completion of one
+// that is running. In one commit each takes its organisation's next seq, in
+// the order given.
+type ActivityChange struct {
+	// Complete tells a completion from a new row. A completion changes only a
+	// row whose status is running, and is no error when there is none such.
+	Complete bool
+	// Row is the whole row. The engine fills Row.Seq (and WrittenSeq of a new
+	// row) once the commit has succeeded; of a completion that changed nothing
+	// Seq is left 0.
+	Row *Activity
+}
+
+// ActivityFilter says which rows a listing shows. Empty fields don't filter.
+type ActivityFilter struct {
+	OrgID       string
+	WorkspaceID string
+	Type        string
+	Status      string
+	Actor       string
+	// Since is inclusive, Until exclusive; both on CreatedAt.
+	Since, Until time.Time
+	// Query is a substring of the summary, letter for letter (case-sensitive,
+	// no wildcards).
+	Query string
+}

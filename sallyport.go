@@ -1,0 +1,40 @@
+// Package sallyport is the vocabulary that the server, the command line and
+// the Go client share: the wire types of the HTTP API and its error codes.
+// It imports the standard library alone, so that a client stays small.
+//
+// To run commands on a workspace from Go, see package sallyport/client.
+package sallyport
+
+import "time"
+
+// DefaultTimeout and MaxTimeout bound the time_out of one exec. A request
+// without one gets the default; one that asks for more is clamped.
+const (
+	DefaultTimeout = 30 * time.Second
+	MaxTimeout     = 120 * time.Second
+)
+
+// Headers of the answer to an exec.
+const (
+	// HeaderExecID names the exec's row in the activity log.
+	HeaderExecID = "Sallyport-Exec-Id"
+	// HeaderTimeoutS is the time-out in force, in seconds, so that a clamp is told.
+	HeaderTimeoutS = "Sallyport-Timeout-S"
+	// HeaderRequestID is on every answer, and in the server's log beside it.
+	HeaderRequestID = "X-Request-Id"
+)
+
+// Media types of an exec's answer.
+const (
+	// MediaNDJSON is one JSON frame a line: the default framing.
+	MediaNDJSON = "application/x-ndjson"
+	// MediaJSON is every other answer.
+	MediaJSON = "application/json"
+)
+
+// List is one page of a listing, in the order that the route documents.
+type List[T any] struct {
+	Items []T `json:"items"`
+	// NextCursor asks for the next page (?cursor=); empty on the last.
+	NextCursor string `json:"next_cursor"`
+}

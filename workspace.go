@@ -1,0 +1,64 @@
+package sallyport
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Tiers say how much of its machine a workspace's callers may have.
+const (
+	TierSandboxed  = 1
+	TierStandard   = 2
+	TierPrivileged = 3
+	TierFullHost   = 4
+
+	// DefaultTier is what a workspace gets that names none.
+	DefaultTier = TierStandard
+)
+
+// Workspace is one machine of one organisation.
+type Workspace struct {
+	ID     string            `json:"id"`
+	OrgID  string            `json:"org_id"`
+	Name   string            `json:"name"`
+	Tier   int               `json:"tier"`
+	Labels map[string]string `json:"labels"`
+	// Connector says how the machine is reached; null when it has no host.
+	Connector *Connector `json:"connector"`
+	CreatedAt time.Time  `json:"created_at"`
+	UpdatedAt time.Time  `json:"updated_at"`
+}
+
+// Connector types.
+const (
+	// ConnectorLocal is the SSH host embedded in the server's own process.
+	ConnectorLocal = "local"
+)
+
+// Connector is how a workspace's SSH server is reached.
+type Connector struct {
+	Type string `json:"type"`
+}
+
+// WorkspaceCreate is the body of POST /workspaces.
+type WorkspaceCreate struct {
+	// OrgID is the admin's to give, an id or a name; others get their own.
+	OrgID string `json:"org_id,omitempty"`
+	// Name is [a-z0-9][a-z0-9-]{0,62}, unique in its organisation.
+	Name string `json:"name"`
+	// Tier is 1 to 4; 0 is DefaultTier.
+	Tier      int               `json:"tier,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Connector *Connector        `json:"connector,omitempty"`
+}
+
+// WorkspacePatch is the body of PATCH /workspaces/{id}, a JSON merge patch
+// (RFC 7396): a nil field is left as it is.
+type WorkspacePatch struct {
+	Name *string `json:"name,omitempty"`
+	Tier *int    `json:"tier,omitempty"`
+	// Labels holds the labels to set; a nil value removes one.
+	Labels map[string]*string `json:"labels,omitempty"`
+	// Connector replaces the connector; JSON null takes it away.
+	Connector json.RawMessage `json:"connector,omitempty"`
+}
