@@ -1,0 +1,207 @@
+// Package frame is the NDJSON framing of an exec's answer, both ways: output
+// becomes frames, one JSON object a line, and frames become output again.
+//
+//	{"stream":"stdout","data":"hello\n","truncated":false}
+//	{"stream":"stderr","data":"/w==","truncated":false,"encoding":"base64"}
+//	{"exit_code":0,"duration_ms":12}
+//
+// No byte of output is replaced or lost: what is UTF-8 travels as text, all
+// else as base64. The escaping and its reverse are written by hand, since
+// encoding/json would halve a stream's rate; fuzzing holds them equal to it.
+package frame
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"strconv"
+	"unicode/utf8"
+
+	"sallyport"
+)
+
+// Keepalive is an empty line: it tells nothing, and keeps proxies from cutting
+// a quiet stream.
+const Keepalive = "\n"
+
+// Stream turns the bytes of one output stream into frames as they come. It
+// holds at most three bytes back: a character that a chunk's border has cut.
+// It is not safe for concurrent use.
+type Stream struct {
+	name    string
+	max     int64
+	total   int64
+	held    []byte // the beginning of a character whose rest has not come
+	scratch []byte
+	binary  bool // some of the output so far was not UTF-8
+	cut     bool
+}
+
+// NewStream returns a Stream for the output stream called name, which is cut
+// after max bytes.
+func NewStream(name string, max int64) *Stream {
+	return &Stream{name: name, max: max}
+}
+
+// Total is how many bytes have come, whatever the cap let through.
+func (s *Stream) Total() int64 { return s.total }
+
+// Truncated tells whether the stream was cut.
+func (s *Stream) Truncated() bool { return s.cut }
+
+// Append appends the frame of p to dst, if p gives rise to one, and returns dst.
+func (s *Stream) Append(dst, p []byte) []byte {
+	room := s.max - s.total
+	s.total += int64(len(p))
+	if s.cut || len(p) == 0 {
+		return dst
+	}
+	if int64(len(p)) > room {
+		p = p[:room]
+		s.cut = true
+	}
+	data := s.join(p)
+	if s.cut {
+		return appendFrame(dst, s.name, border(data, s.binary), s.max, true)
+	}
+	whole := len(data) - partial(data)
+	s.held = append(s.held[:0], data[whole:]...)
+	if whole == 0 {
+		return dst
+	}
+	if !utf8.Valid(data[:whole]) {
+		s.binary = true
+	}
+	return appendFrame(dst, s.name, data[:whole], s.max, false)
+}
+
+// Finish appends the frame of what was held back, if anything was, and returns
+// dst. The stream has ended: nothing is appended after it.
+func (s *Stream) Finish(dst []byte) []byte {
+	if s.cut || len(s.held) == 0 {
+		return dst
+	}
+	dst = appendFrame(dst, s.name, s.held, s.max, false)
+	s.held = s.held[:0]
+	return dst
+}
+
+// join puts the held bytes before p. It copies only when there are some.
+func (s *Stream) join(p []byte) []byte {
+	if len(s.held) == 0 {
+		return p
+	}
+	s.scratch = append(append(s.scratch[:0], s.held...), p...)
+	s.held = s.held[:0]
+	return s.scratch
+}
+
+// Buffer collects one output stream whole, up to its cap, for an answer that is
+// written when the command has ended. It is not safe for concurrent use.
+type Buffer struct {
+	name  string
+	max   int64
+	total int64
+	data  []byte
+}
+
+// NewBuffer returns a Buffer for the output stream called name, which is cut
+// after max bytes. It holds no more memory than what came.
+func NewBuffer(name string, max int64) *Buffer {
+	return &Buffer{name: name, max: max}
+}
+
+// Write takes p. It always succeeds: bytes past the cap are counted and dropped.
+func (b *Buffer) Write(p []byte) (int, error) {
+	room := b.max - int64(len(b.data))
+	b.total += int64(len(p))
+	b.data = append(b.data, p[:min(int64(len(p)), room)]...)
+	return len(p), nil
+}
+
+// Total is how many bytes have come, whatever the cap let through.
+func (b *Buffer) Total() int64 { return b.total }
+
+// Truncated tells whether the stream was cut.
+func (b *Buffer) Truncated() bool { return b.total > b.max }
+
+// AppendFrame appends the one frame of the stream to dst, or nothing when the
+// stream was empty, and returns dst.
+func (b *Buffer) AppendFrame(dst []byte) []byte {
+	switch {
+	case b.total == 0:
+		return dst
+	case b.Truncated():
+		return appendFrame(dst, b.name, border(b.data, false), b.max, true)
+	}
+	return appendFrame(dst, b.name, b.data, b.max, false)
+}
+
+// AppendResult appends the last frame of an exec whose command ran to its end.
+func AppendResult(dst []byte, r sallyport.ExecResult) []byte {
+	return appendLine(dst, r)
+}
+
+// AppendError appends the last frame of an exec that could not be carried through.
+func AppendError(dst []byte, e *sallyport.Error) []byte {
+	return appendLine(dst, e)
+}
+
+func appendLine(dst []byte, v any) []byte {
+	line, err := json.Marshal(v)
+	if err != nil {
+		// The two types above hold strings and numbers alone.
+		panic("frame: " + err.Error())
+	}
+	return append(append(dst, line...), '\n')
+}
+
+// appendFrame appends one frame with data, and the marker behind it when the
+// stream was cut after max bytes.
+func appendFrame(dst []byte, name string, data []byte, max int64, cut bool) []byte {
+	marker := ""
+	if cut {
+		marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
+	}
+	dst = append(dst, `{"stream":"`...)
+	dst = append(dst, name...)
+	dst = append(dst, `","data":"`...)
+	text := utf8.Valid(data)
+	if text {
+		dst = appendEscaped(dst, data)
+		dst = appendEscaped(dst, []byte(marker))
+	} else {
+		dst = base64.StdEncoding.AppendEncode(dst, append(data[:len(data):len(data)], marker...))
+	}
+	dst = append(dst, `","truncated":`...)
+	dst = strconv.AppendBool(dst, cut)
+	if !text {
+		dst = append(dst, `,"encoding":"base64"`...)
+	}
+	return append(dst, "}\n"...)
+}
+
+// border cuts data, the output up to the cap, at the last border between
+// characters when it is UTF-8 up to there, and leaves it whole otherwise.
+func border(data []byte, binary bool) []byte {
+	whole := data[:len(data)-partial(data)]
+	if binary || !utf8.Valid(whole) {
+		return data
+	}
+	return whole
+}
+
+// partial is how many bytes at the end of data, at most three, begin a
+// character whose rest is missing.
+func partial(data []byte) int {
+	for n := 1; n <= utf8.UTFMax-1 && n <= len(data); n++ {
+		tail := data[len(data)-n:]
+		if !utf8.RuneStart(tail[0]) {
+			continue
+		}
+		if utf8.FullRune(tail) {
+			return 0
+		}
+		return n
+	}
+	return 0
+}
