@@ -1,0 +1,50 @@
+# What a person does here. `make help` lists the targets from their ## lines.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build check test lint fmt bench fuzz clean
+
+# Where Go's own archive goes, for machines on which nobody has told PATH.
+export PATH := $(PATH):/usr/local/go/bin
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Any of these may be set on the command line: make test PKGS=./internal/frame
+PKGS ?= ./...
+TESTFLAGS ?=
+BENCHFLAGS ?=
+FUZZTIME ?= 1m
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## build, start a server on this machine, run a command through it, keep serving until Ctrl-C
+	@scripts/demo
+
+build: ## build bin/sallyport, one static binary
+	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
+
+check: ## the quick subset while you work: format, vet, short tests without the race detector
+	@scripts/fmt --check
+	CGO_ENABLED=0 go vet $(PKGS)
+	CGO_ENABLED=0 go test -short -timeout 2m $(TESTFLAGS) $(PKGS)
+
+# CI runs every test anew: a cached pass says nothing about this machine.
+test: ## run every test under the race detector (installs a C compiler from Debian's packages if none is there)
+	@scripts/setup
+	CGO_ENABLED=1 go test -race -timeout 15m $(if $(CI),-count=1) $(TESTFLAGS) $(PKGS)
+
+lint: ## all that CI holds against the code without running it
+	@scripts/lint
+
+fmt: ## format every Go file
+	@scripts/fmt
+
+bench: ## measure the whole stack against a bare SSH session
+	go run ./bench $(BENCHFLAGS)
+
+fuzz: ## run each fuzz target for FUZZTIME (1m), one after another
+	@FUZZTIME=$(FUZZTIME) scripts/fuzz
+
+clean: ## remove what was built and measured
+	rm -rf bin coverage
+	find . -name node_modules -prune -o -type f \( -name '*.test' -o -name '*.prof' -o -name 'coverage.*' \) -exec rm -f {} +

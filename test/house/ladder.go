@@ -1,0 +1,138 @@
+package house
+
+import (
+	"fmt"
+	"go/ast"
+)
+
+// Floors that architecture.md has no number for.
+const (
+	// ground lies under floor 0: what everything may import and what imports
+	// nothing of ours.
+	ground = -1
+	// outside is where tests of the whole and measurements stand. They look at
+	// every room and at each other, no room imports them, and the bans don't bind
+	// them.
+	outside = 10
+)
+
+// rung is the place of one package.
+type rung struct {
+	dir   string // as matches has it
+	floor int
+	why   string
+}
+
+// rungs is the house from the ground up. A package imports only lower floors;
+// rooms on one floor don't know each other. Tests may import anything.
+var rungs = []rung{
+	{".", ground, "the vocabulary that server, command line and client share"},
+	{"internal/limits", ground, "every bound, with its unit and its reason"},
+	{"internal/id", ground, "ids are made and told in one way everywhere"},
+
+	{"internal/connector", 0, "the contract of the ways to a machine, apart from the ways themselves"},
+	{"internal/sshhost", 0, "the embedded SSH server: to its clients a machine like any other"},
+	{"internal/principal", 0, "who asks, without how it was proven"},
+	{"internal/frame", 0, "framing, used at both ends of the wire"},
+	{"internal/redact", 0, "masking, a function of text alone"},
+	{"internal/keys", 0, "the CA and the sealing of stored keys"},
+
+	{"internal/store", 1, "records and errors; engines and users meet here"},
+	{"internal/connector/local", 1, "a way to a machine"},
+	{"internal/connector/ssh", 1, "a way to a machine"},
+	{"internal/connector/eic", 1, "a way to a machine"},
+	{"internal/connector/agent", 1, "a way to a machine"},
+	{"internal/connector/connectortest", 1, "test support: the suite that each connector passes"},
+	{"client", 1, "the public Go client: it must stay light for those who import it"},
+
+	{"internal/sshpool", 2, "warm connections over any connector"},
+	{"internal/store/sqlite", 2, "an engine"},
+	{"internal/store/postgres", 2, "an engine"},
+	{"internal/store/storetest", 2, "test support: the suite that each engine passes, in terms of store's records"},
+	{"internal/bus", 2, "events between replicas"},
+
+	{"internal/identity", 3, "tokens become principals"},
+	{"internal/policy", 3, "decisions, pure"},
+	{"internal/quota", 3, "limits in force"},
+	{"internal/remote", 3, "the acts on one leased connection"},
+
+	{"internal/audit", 4, "the activity log and its integrity"},
+
+	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},
+
+	{"internal/httpapi", 6, "a way in"},
+	{"internal/mcp", 6, "a way in"},
+	{"internal/console", 6, "a way in"},
+
+	{"internal/server", 7, "everything is built and wired here"},
+	{"internal/cli", 8, "the commands; dev and server start a server"},
+	{"cmd/sallyport", 9, "main"},
+
+	{"bench", outside, "measures the whole"},
+	{"test/...", outside, "tests of the whole and what they share"},
+}
+
+// floorOf returns the floor of a package's folder.
+func floorOf(rungs []rung, dir string) (int, bool) {
+	for _, r := range rungs {
+		if matches([]string{r.dir}, dir) {
+			return r.floor, true
+		}
+	}
+	return 0, false
+}
+
+// checkLadder reports packages without a rung and imports that don't lead down.
+func checkLadder(t *tree, rungs []rung) []finding {
+	var found []finding
+	for _, p := range t.packages {
+		floor, ok := floorOf(rungs, p.dir)
+		if !ok {
+			found = append(found, finding{"ladder", p.dir, p.dir,
+				"this package has no place in the house: put it on a rung, with the reason (rungs in test/house/ladder.go)"})
+			continue
+		}
+		found = append(found, checkImports(t, p, func(spec *ast.ImportSpec) string {
+			return climbs(rungs, floor, spec)
+		}, "ladder")...)
+	}
+	return found
+}
+
+// climbs says what is wrong with an import from floor; "" is nothing.
+func climbs(rungs []rung, floor int, spec *ast.ImportSpec) string {
+	imported, ok := floorOf(rungs, importPath(spec))
+	if !isOurs(spec) || !ok || imported < floor || floor == outside {
+		return ""
+	}
+	return fmt.Sprintf("imports %s of floor %s from floor %s, and imports lead down: "+
+		"declare here the few methods that you need, or move what both need to a lower floor",
+		importPath(spec), floorName(imported), floorName(floor))
+}
+
+func floorName(floor int) string {
+	switch floor {
+	case ground:
+		return "ground"
+	case outside:
+		return "outside"
+	}
+	return fmt.Sprint(floor)
+}
+
+// checkImports calls fault for every import of p outside its tests, and makes a
+// finding of what it answers.
+func checkImports(t *tree, p *pkg, fault func(*ast.ImportSpec) string, rule string) []finding {
+	var found []finding
+	for _, f := range p.files {
+		if f.isTest {
+			continue
+		}
+		for _, spec := range f.syntax.Imports {
+			if message := fault(spec); message != "" {
+				found = append(found, finding{rule, t.at(spec), f.path, message})
+			}
+		}
+	}
+	return found
+}
