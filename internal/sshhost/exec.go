@@ -1,0 +1,128 @@
+package sshhost
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// exec starts what an exec or a shell request asks for, answers the request,
+// and then lets the output flow. The session goes on taking requests.
+func (s *session) exec(request *ssh.Request) {
+	argv, ok := s.argv(request)
+	if !ok || s.started {
+		request.Reply(false, nil)
+		return
+	}
+	s.started = true
+	command, err := s.start(argv)
+	switch {
+	case err == nil:
+		request.Reply(true, nil)
+		s.command = command
+		command.run(s.host)
+	case isShortage(err):
+		s.host.log.Error("ssh host: command not started", "error", err)
+		request.Reply(false, nil)
+		s.started = false // nothing ran: it may be asked for again
+	default:
+		s.host.log.Error("ssh host: login shell not started", "error", err)
+		request.Reply(true, nil)
+		s.failing.Go(func() { s.fail(err) })
+	}
+}
+
+// argv is what the request runs: as by sshd, the login shell is called by its
+// base name, and gets the command line as one argument; without one it is a
+// login shell by the leading dash, and reads its script from stdin.
+func (s *session) argv(request *ssh.Request) ([]string, bool) {
+	name := filepath.Base(s.host.account.shell)
+	if request.Type == "shell" {
+		return []string{"-" + name}, len(request.Payload) == 0
+	}
+	line, ok := parseExec(request.Payload)
+	return []string{name, "-c", line}, ok
+}
+
+// start starts argv at home, or at / where home cannot be entered, which the
+// client is told on stderr.
+func (s *session) start(argv []string) (*command, error) {
+	pipes, err := newPipes()
+	if err != nil {
+		return nil, err
+	}
+	defer pipes.closeTheirs()
+
+	account, env := s.host.account, s.host.environ.with(s.env)
+	process, err := startProcess(account.shell, argv, env, account.home, pipes.theirs)
+	var notice string
+	if err != nil && !isShortage(err) {
+		atRoot, errAtRoot := startProcess(account.shell, argv, env, "/", pipes.theirs)
+		if errAtRoot == nil {
+			notice = fmt.Sprintf("Could not chdir to home directory %s: %s\n", account.home, strerror(err))
+			process, err = atRoot, nil
+		}
+	}
+	if err != nil {
+		pipes.closeOurs()
+		return nil, err
+	}
+	return newCommand(s, process, pipes, notice), nil
+}
+
+// fail tells of a shell that could not be executed as sshd does: a line on
+// stderr and exit status 1.
+func (s *session) fail(err error) {
+	fmt.Fprintf(s.channel.Stderr(), "%s: %s\n", s.host.account.shell, strerror(err))
+	s.channel.SendRequest("exit-status", false, ssh.Marshal(exitStatus{1}))
+	s.channel.CloseWrite()
+	s.channel.Close()
+}
+
+// errno is the system's own error in err.
+func errno(err error) error {
+	var e syscall.Errno
+	if errors.As(err, &e) {
+		return e
+	}
+	return err
+}
+
+// strerror words err as C does, which is as Go does but for the capital.
+func strerror(err error) string {
+	text := errno(err).Error()
+	return strings.ToUpper(text[:1]) + text[1:]
+}
+
+// isShortage tells whether err is this process's lack of something, so that
+// nothing was executed and another time may do.
+func isShortage(err error) bool {
+	return slices.Contains([]error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}, errno(err))
+}
+
+// exitStatus and exitSignal are the payloads of RFC 4254 §6.10.
+type (
+	exitStatus struct{ Code uint32 }
+	exitSignal struct {
+		Name       string
+		CoreDumped bool
+		Message    string
+		Language   string
+	}
+)
+
+// exitRequest is the request that tells the client how the command ended.
+func exitRequest(status syscall.WaitStatus) (name string, payload []byte) {
+	if status.Signaled() {
+		return "exit-signal", ssh.Marshal(exitSignal{
+			Name:       signalName(status.Signal()),
+			CoreDumped: status.CoreDump(),
+		})
+	}
+	return "exit-status", ssh.Marshal(exitStatus{uint32(status.ExitStatus())})
+}

@@ -1,0 +1,111 @@
+package sshhost
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/pem"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// TestOpenSSH: OpenSSH's own client finds what it expects.
+func TestOpenSSH(t *testing.T) {
+	program, err := exec.LookPath("ssh")
+	if err != nil {
+		t.Skip(err)
+	}
+	dir := t.TempDir()
+	b := newBench(t, func(c *Config) { c.AuthorizedKeys = []ssh.PublicKey{writeKey(t, dir)} })
+	port := b.listen(t)
+	address := "[127.0.0.1]:" + port
+	write(t, dir, "known", knownhosts.Line([]string{address}, b.HostKey())+"\n")
+
+	tests := []struct {
+		line, stdin, stdout, stderr string
+		code                        int
+	}{
+		{line: "echo out; echo err >&2; exit 3", stdout: "out\n", stderr: "err\n", code: 3},
+		{line: "wc -c", stdin: strings.Repeat("x", 1<<20), stdout: "1048576\n"},
+		{line: "exit 4", stdin: strings.Repeat("x", 16<<20), code: 4},
+		{line: "kill -KILL $$", code: 255},
+		{line: "echo $LC_TEST", stdout: "given\n"},
+	}
+	for _, tt := range tests {
+		cmd := exec.Command(program, "-F", "none", "-T", "-p", port, "-l", b.User(), "-i", filepath.Join(dir, "key"),
+			"-o", "UserKnownHostsFile="+filepath.Join(dir, "known"), "-o", "BatchMode=yes", "-o", "SendEnv=LC_TEST",
+			"-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "127.0.0.1", tt.line)
+		cmd.Env = append(os.Environ(), "LC_TEST=given")
+		var stdout, stderr bytes.Buffer
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(tt.stdin), &stdout, &stderr
+		if err := cmd.Run(); cmd.ProcessState == nil {
+			t.Fatal(err)
+		}
+		if code := cmd.ProcessState.ExitCode(); code != tt.code || stdout.String() != tt.stdout || stderr.String() != tt.stderr {
+			t.Errorf("%s: exit %d, stdout %q, stderr %q", tt.line, code, stdout.String(), stderr.String())
+		}
+	}
+}
+
+// listen serves a port of the loopback until the test ends.
+func (b *bench) listen(t *testing.T) (port string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			serving.Go(func() { b.Serve(conn) })
+		}
+	})
+	t.Cleanup(func() {
+		listener.Close()
+		b.Close()
+		serving.Wait()
+	})
+	_, port, err = net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// writeKey writes a new private key to the file key in dir.
+func writeKey(t *testing.T, dir string) ssh.PublicKey {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, err := ssh.MarshalPrivateKey(private, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, dir, "key", string(pem.EncodeToMemory(block)))
+	signer, err := ssh.NewSignerFromKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer.PublicKey()
+}
+
+func write(t *testing.T, dir, name, content string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
