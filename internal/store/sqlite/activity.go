@@ -1,0 +1,211 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"sallyport"
+	"sallyport/internal/store"
+)
+
+// CommitActivity makes all of the changes in one transaction, or none. Each
+// takes its organisation's next seq, in the order given, but for a completion
+// that finds no running row: it changes nothing and takes none. Once the commit
+// has succeeded, the rows are given their seqs.
+//
+// Of a completion the status, CompletedAt and the outcome are stored (code,
+// reason, exit code, signal, duration, bytes and truncation of the output,
+// survivors); everything else stays as it was written.
+//
+// With durable, the changes are on disk when it returns. Without, they outlive
+// this process, and are on disk once the next durable change is.
+//
+// The error of a commit that broke may leave it open whether the changes are
+// kept: after a crash of the machine they can turn out to be.
+func (db *DB) CommitActivity(ctx context.Context, changes []store.ActivityChange, durable bool) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	b, err := newBatch(changes)
+	if err != nil {
+		return wrap(err, "commit activity")
+	}
+	err = db.writer.do(ctx, durable, func(ctx context.Context) error {
+		return b.apply(ctx, &db.writer.activity)
+	})
+	if err != nil {
+		return wrap(err, "commit activity")
+	}
+	b.number()
+	return nil
+}
+
+// change makes a durable change and adds its row to the activity log, in one
+// transaction.
+func (db *DB) change(
+	ctx context.Context, activity store.ActivityChange, act func(context.Context, *sql.Conn) error,
+) error {
+	return db.update(ctx, func(ctx context.Context, w *sql.Conn) (store.ActivityChange, error) {
+		return activity, act(ctx, w)
+	})
+}
+
+// update is change for an act that tells the row only once it has looked.
+func (db *DB) update(
+	ctx context.Context, act func(context.Context, *sql.Conn) (store.ActivityChange, error),
+) error {
+	var b *batch
+	err := db.writer.do(ctx, true, func(ctx context.Context) error {
+		change, err := act(ctx, db.writer.conn)
+		if err != nil {
+			return err
+		}
+		if b, err = newBatch([]store.ActivityChange{change}); err != nil {
+			return err
+		}
+		return b.apply(ctx, &db.writer.activity)
+	})
+	if err != nil {
+		return err
+	}
+	b.number()
+	return nil
+}
+
+// activityStatements are the writer's, for changes of the log.
+type activityStatements struct {
+	lastSeq, saveSeq, write, complete *sql.Stmt
+}
+
+func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
+	s.lastSeq = p.prepare(ctx, `SELECT last_seq FROM activity_counters WHERE org_id = ?`)
+	s.saveSeq = p.prepare(ctx, `
+		INSERT INTO activity_counters (org_id, last_seq) VALUES (?, ?)
+		ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq`)
+	s.write = p.prepare(ctx, `
+		INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
+			written_seq, seq, detail, outcome)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)`)
+	s.complete = p.prepare(ctx, `
+		UPDATE activity SET status = ?, completed_at = ?, seq = ?, outcome = ?
+		WHERE id = ? AND org_id = ? AND status = '`+sallyport.StatusRunning+`'`)
+}
+
+// batch is the changes of one transaction, with what can be worked out before
+// it begins: others wait for the writer meanwhile.
+type batch struct {
+	changes []store.ActivityChange
+	columns []columns
+}
+
+// columns are what a row is stored as besides its own fields.
+type columns struct {
+	detail  string
+	outcome sql.NullString
+	seq     int64 // 0 when nothing was changed
+}
+
+func newBatch(changes []store.ActivityChange) (*batch, error) {
+	b := &batch{changes: changes, columns: make([]columns, len(changes))}
+	for i, change := range changes {
+		if change.Row == nil {
+			return nil, errors.New("an activity change has no row")
+		}
+		var err error
+		c := &b.columns[i]
+		if c.outcome, err = encodeOutcome(change.Row); err != nil {
+			return nil, fmt.Errorf("encode outcome: %w", err)
+		}
+		if change.Complete {
+			continue
+		}
+		if c.detail, err = encodeDetail(change.Row); err != nil {
+			return nil, fmt.Errorf("encode detail: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// counter is an organisation's last seq, before the batch and by now.
+type counter struct{ before, now int64 }
+
+// apply makes the changes in the writer's transaction. It reads the counters
+// there and not from memory: another process may have counted.
+func (b *batch) apply(ctx context.Context, s *activityStatements) error {
+	counters := make(map[string]counter, 1)
+	for i, change := range b.changes {
+		org := change.Row.OrgID
+		c, ok := counters[org]
+		if !ok {
+			last, err := s.last(ctx, org)
+			if err != nil {
+				return err
+			}
+			c = counter{before: last, now: last}
+		}
+		changed, err := s.apply(ctx, change, &b.columns[i], c.now+1)
+		if err != nil {
+			return err
+		}
+		if changed {
+			c.now++
+		}
+		counters[org] = c
+	}
+	for org, c := range counters {
+		if c.now == c.before {
+			continue
+		}
+		if _, err := s.saveSeq.ExecContext(ctx, org, c.now); err != nil {
+			return fmt.Errorf("save seq: %w", err)
+		}
+	}
+	return nil
+}
+
+// number gives the rows the seqs that they have taken.
+func (b *batch) number() {
+	for i, change := range b.changes {
+		change.Row.Seq = b.columns[i].seq
+		if !change.Complete {
+			change.Row.WrittenSeq = b.columns[i].seq
+		}
+	}
+}
+
+func (s *activityStatements) last(ctx context.Context, org string) (int64, error) {
+	var last int64
+	err := s.lastSeq.QueryRowContext(ctx, org).Scan(&last)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return 0, fmt.Errorf("read last seq: %w", err)
+	}
+	return last, nil
+}
+
+// apply makes one change under the number seq, and tells whether there was
+// anything to change.
+func (s *activityStatements) apply(ctx context.Context, change store.ActivityChange, c *columns, seq int64) (bool, error) {
+	row := change.Row
+	if !change.Complete {
+		_, err := s.write.ExecContext(ctx, row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor,
+			row.Summary, stored(row.CreatedAt), storedPointer(row.CompletedAt), seq, c.detail, c.outcome)
+		if err != nil {
+			return false, fmt.Errorf("write row %s: %w", row.ID, err)
+		}
+		c.seq = seq
+		return true, nil
+	}
+	result, err := s.complete.ExecContext(ctx, row.Status, storedPointer(row.CompletedAt), seq, c.outcome,
+		row.ID, row.OrgID)
+	if err != nil {
+		return false, fmt.Errorf("complete row %s: %w", row.ID, err)
+	}
+	n, err := result.RowsAffected()
+	if err != nil || n == 0 {
+		return false, err
+	}
+	c.seq = seq
+	return true, nil
+}

@@ -1,0 +1,120 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/store"
+)
+
+const activityColumns = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
+	written_seq, seq, detail, outcome FROM activity `
+
+// selectRunningExecs names its index: by itself SQLite would rather read the
+// whole log, which is in the right order. The status must stand in the text for
+// the index to fit.
+const selectRunningExecs = `SELECT position` + activityColumns + `INDEXED BY activity_running
+	WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' ORDER BY position`
+
+// Activities returns a page of the rows that filter lets through, newest written
+// first: completing a row doesn't move it. A row's position is its WrittenSeq if
+// filter names an organisation, else its place in the order of all commits, so
+// the position of one kind of listing means nothing to the other.
+func (db *DB) Activities(
+	ctx context.Context, filter store.ActivityFilter, page store.Page,
+) ([]store.Positioned[store.Activity], error) {
+	position := "position"
+	if filter.OrgID != "" {
+		position = "written_seq"
+	}
+	where, args := conditions(filter, position, page.After)
+	rows, err := list(ctx, db.readers, scanActivity,
+		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT ?`, append(args, limit(page))...)
+	return rows, wrap(err, "list activity")
+}
+
+// conditions returns the filter in SQL, of literals alone, and its arguments.
+func conditions(f store.ActivityFilter, position string, after int64) (string, []any) {
+	where := []string{"WHERE true"}
+	var args []any
+	add := func(wanted bool, condition string, arg any) {
+		if wanted {
+			where, args = append(where, condition), append(args, arg)
+		}
+	}
+	add(f.OrgID != "", "org_id = ?", f.OrgID)
+	add(f.WorkspaceID != "", "workspace_id = ?", f.WorkspaceID)
+	add(f.Type != "", "type = ?", f.Type)
+	add(f.Status != "", "status = ?", f.Status)
+	add(f.Actor != "", "actor = ?", f.Actor)
+	add(!f.Since.IsZero(), "created_at >= ?", stored(f.Since))
+	add(!f.Until.IsZero(), "created_at < ?", stored(f.Until))
+	add(f.Query != "", "instr(summary, ?) > 0", f.Query)
+	add(after > 0, position+" < ?", after)
+	return strings.Join(where, " AND "), args
+}
+
+// Activity returns the organisation's row with this id; with orgID empty it is
+// any organisation's, which is the admin's alone to ask. ErrNotFound if there is
+// none.
+func (db *DB) Activity(ctx context.Context, orgID, rowID string) (store.Activity, error) {
+	where, args := `WHERE id = ?`, []any{rowID}
+	if orgID != "" {
+		where, args = `WHERE id = ? AND org_id = ?`, []any{rowID, orgID}
+	}
+	row, err := scanActivity(db.readers.QueryRowContext(ctx, `SELECT position`+activityColumns+where, args...))
+	return row.Record, wrap(err, "find activity")
+}
+
+// RunningExecs returns every exec that has not been completed, of all
+// organisations, oldest first: what a crash left open.
+func (db *DB) RunningExecs(ctx context.Context) ([]store.Activity, error) {
+	rows, err := list(ctx, db.readers, scanActivity, selectRunningExecs)
+	if err != nil {
+		return nil, wrap(err, "list running execs")
+	}
+	execs := make([]store.Activity, len(rows))
+	for i, row := range rows {
+		execs[i] = row.Record
+	}
+	return execs, nil
+}
+
+func scanActivity(row scanner) (store.Positioned[store.Activity], error) {
+	var (
+		a                  store.Positioned[store.Activity]
+		created, completed sql.NullInt64
+		detail             string
+		outcome            sql.NullString
+	)
+	r := &a.Record
+	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
+		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome)
+	if err != nil {
+		return a, err
+	}
+	r.CreatedAt = loaded(created)
+	if completed.Valid {
+		at := loaded(completed)
+		r.CompletedAt = &at
+	}
+	if err := decodeDetail(detail, r); err != nil {
+		return a, fmt.Errorf("decode detail of row %s: %w", r.ID, err)
+	}
+	if err := decodeOutcome(outcome, r); err != nil {
+		return a, fmt.Errorf("decode outcome of row %s: %w", r.ID, err)
+	}
+	return a, nil
+}
+
+// storedPointer is stored for a time that may be missing.
+func storedPointer(t *time.Time) sql.NullInt64 {
+	if t == nil {
+		return sql.NullInt64{}
+	}
+	return stored(*t)
+}

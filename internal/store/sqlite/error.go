@@ -1,0 +1,77 @@
+package sqlite
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+
+	driver "modernc.org/sqlite"
+	codes "modernc.org/sqlite/lib"
+
+	"sallyport/internal/store"
+)
+
+// codeOf returns SQLite's extended result code, 0 if err isn't SQLite's.
+func codeOf(err error) int {
+	if e, ok := errors.AsType[*driver.Error](err); ok {
+		return e.Code()
+	}
+	return 0
+}
+
+// primary strips an extended code of its details.
+func primary(code int) int { return code & 0xff }
+
+func isBusy(err error) bool { return primary(codeOf(err)) == codes.SQLITE_BUSY }
+
+// known turns what SQLite says into the errors of package store where it is one
+// of them: a row is not there, or the one that it would belong to.
+func known(err error) error {
+	if errors.Is(err, sql.ErrNoRows) || codeOf(err) == codes.SQLITE_CONSTRAINT_FOREIGNKEY {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// callerError is what a caller's own function returned.
+type callerError struct{ error }
+
+// wrap says what was being done when err happened. Nil and a caller's own error
+// stay as they are.
+func wrap(err error, format string, args ...any) error {
+	if err == nil {
+		return nil
+	}
+	if own, ok := errors.AsType[callerError](err); ok {
+		return own.error
+	}
+	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), known(err))
+}
+
+// nameInUse turns a breach of uniqueness into ErrConflict. It is for statements
+// that set a name and nothing else that must be unique.
+func nameInUse(err error) error {
+	if codeOf(err) == codes.SQLITE_CONSTRAINT_UNIQUE {
+		return store.ErrConflict
+	}
+	return err
+}
+
+// explain puts before SQLite's words what an operator can do about a file that
+// can't be opened.
+func explain(err error) error {
+	switch primary(codeOf(err)) {
+	case codes.SQLITE_NOTADB:
+		return fmt.Errorf("it is not a SQLite database: %w", err)
+	case codes.SQLITE_CORRUPT:
+		return fmt.Errorf("it is corrupt, restore it from a backup: %w", err)
+	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_PERM:
+		return fmt.Errorf("the file or its directory can't be written: %w", err)
+	case codes.SQLITE_FULL:
+		return fmt.Errorf("its disk is full: %w", err)
+	case codes.SQLITE_BUSY:
+		return fmt.Errorf("another process holds it locked: %w", err)
+	default:
+		return err
+	}
+}

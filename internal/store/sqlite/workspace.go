@@ -1,0 +1,165 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"sallyport"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, created_at, updated_at FROM workspaces `
+
+// CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
+// if its name is in use in its organisation, ErrNotFound if there is no such
+// organisation.
+func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
+	labels, connector, err := encodeWorkspace(ws)
+	if err != nil {
+		return wrap(err, "create workspace %s", ws.Name)
+	}
+	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
+		result, err := w.ExecContext(ctx, `
+			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector),
+			stored(ws.CreatedAt), stored(ws.UpdatedAt))
+		return oneRow(result, err, store.ErrConflict)
+	})
+	return wrap(err, "create workspace %s", ws.Name)
+}
+
+// Workspace returns the organisation's workspace with the id or the name ref.
+// With orgID empty it is any organisation's, and ref must be an id: that is the
+// admin's alone to ask. ErrNotFound if there is none.
+//
+// A workspace of another organisation and one that doesn't exist take the same
+// way: the tenant is part of the one statement that looks.
+func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error) {
+	var row *sql.Row
+	switch isID := id.Is(ref); {
+	case orgID != "" && isID:
+		row = db.lookups.workspaceByID.QueryRowContext(ctx, orgID, ref)
+	case orgID != "":
+		row = db.lookups.workspaceByName.QueryRowContext(ctx, orgID, ref)
+	case isID:
+		row = db.lookups.workspaceOfAny.QueryRowContext(ctx, ref)
+	default:
+		return store.Workspace{}, wrap(store.ErrNotFound, "find workspace")
+	}
+	ws, err := scanWorkspace(row)
+	return ws.Record, wrap(err, "find workspace")
+}
+
+// Workspaces returns a page of the organisation's workspaces, or of all if
+// orgID is empty, oldest first.
+func (db *DB) Workspaces(
+	ctx context.Context, orgID string, page store.Page,
+) ([]store.Positioned[store.Workspace], error) {
+	where, args := `WHERE `, []any{}
+	if orgID != "" {
+		where, args = `WHERE org_id = ? AND `, []any{orgID}
+	}
+	list, err := list(ctx, db.readers, scanWorkspace,
+		selectWorkspaces+where+`position > ? ORDER BY position LIMIT ?`, append(args, page.After, limit(page))...)
+	return list, wrap(err, "list workspaces")
+}
+
+// UpdateWorkspace lets change edit the workspace, and stores its name, tier,
+// labels, connector and UpdatedAt if change returns nil, along with the activity
+// change that it returned. No other change comes between; change must not call
+// the store. It returns the workspace as it is then, or change's error as it
+// is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
+// the new name is in use.
+func (db *DB) UpdateWorkspace(
+	ctx context.Context, orgID, workspaceID string, change func(*store.Workspace) (store.ActivityChange, error),
+) (store.Workspace, error) {
+	var ws store.Workspace
+	err := db.update(ctx, func(ctx context.Context, w *sql.Conn) (store.ActivityChange, error) {
+		found, err := scanWorkspace(w.QueryRowContext(ctx,
+			selectWorkspaces+`WHERE org_id = ? AND id = ?`, orgID, workspaceID))
+		if err != nil {
+			return store.ActivityChange{}, err
+		}
+		ws = found.Record
+		activity, err := change(&ws)
+		if err != nil {
+			return store.ActivityChange{}, callerError{err}
+		}
+		ws.ID, ws.OrgID, ws.CreatedAt = found.Record.ID, found.Record.OrgID, found.Record.CreatedAt
+		return activity, updateWorkspace(ctx, w, ws)
+	})
+	if err != nil {
+		return store.Workspace{}, wrap(err, "update workspace")
+	}
+	return ws, nil
+}
+
+func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error {
+	labels, connector, err := encodeWorkspace(ws)
+	if err != nil {
+		return err
+	}
+	_, err = w.ExecContext(ctx, `
+		UPDATE workspaces SET name = ?, tier = ?, labels = ?, connector = ?, updated_at = ?
+		WHERE org_id = ? AND id = ?`,
+		ws.Name, ws.Tier, labels, text(connector), stored(ws.UpdatedAt), ws.OrgID, ws.ID)
+	return nameInUse(err)
+}
+
+// DeleteWorkspace deletes the workspace and its tokens; its activity stays.
+// ErrNotFound if the organisation has no such workspace.
+func (db *DB) DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error {
+	err := db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
+		result, err := w.ExecContext(ctx,
+			`DELETE FROM workspaces WHERE org_id = ? AND id = ?`, orgID, workspaceID)
+		return oneRow(result, err, store.ErrNotFound)
+	})
+	return wrap(err, "delete workspace")
+}
+
+// encodeWorkspace returns the columns that hold JSON. The connector of a
+// workspace without a host is the empty string.
+func encodeWorkspace(ws store.Workspace) (labels, connector string, err error) {
+	if ws.Labels == nil {
+		ws.Labels = map[string]string{}
+	}
+	if labels, err = encode(ws.Labels); err != nil {
+		return "", "", fmt.Errorf("encode labels: %w", err)
+	}
+	if ws.Connector == nil {
+		return labels, "", nil
+	}
+	if connector, err = encode(ws.Connector); err != nil {
+		return "", "", fmt.Errorf("encode connector: %w", err)
+	}
+	return labels, connector, nil
+}
+
+func scanWorkspace(row scanner) (store.Positioned[store.Workspace], error) {
+	var (
+		ws               store.Positioned[store.Workspace]
+		labels           string
+		connector        sql.NullString
+		created, updated sql.NullInt64
+	)
+	r := &ws.Record
+	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &created, &updated)
+	if err != nil {
+		return ws, err
+	}
+	r.CreatedAt, r.UpdatedAt = loaded(created), loaded(updated)
+	if err := decode(labels, &r.Labels); err != nil {
+		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
+	}
+	if !connector.Valid {
+		return ws, nil
+	}
+	r.Connector = new(sallyport.Connector)
+	if err := decode(connector.String, r.Connector); err != nil {
+		return ws, fmt.Errorf("decode connector of workspace %s: %w", r.ID, err)
+	}
+	return ws, nil
+}
