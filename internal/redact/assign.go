@@ -1,0 +1,219 @@
+package redact
+
+import "strings"
+
+// A label is a name that stands before a = or a colon.
+type label struct {
+	name string
+	// start is where the name begins, or its quote.
+	start int
+	// quoted names stand in quotes, as in JSON.
+	quoted bool
+	// spaced names have blanks after them.
+	spaced bool
+}
+
+// labelBefore reads the name that ends before end.
+func (s *scanner) labelBefore(end int) label {
+	var l label
+	i := end
+	for i > 0 && (s.text[i-1] == ' ' || s.text[i-1] == '\t') {
+		i--
+	}
+	l.spaced = i < end
+	bracket := i > 0 && s.text[i-1] == ']'
+	if bracket {
+		i--
+	}
+	quote := byte(0)
+	if i > 0 && isQuote(s.text[i-1]) {
+		quote = s.text[i-1]
+		for i--; i > 0 && s.text[i-1] == '\\'; {
+			i--
+		}
+	}
+	l.start = s.nameStart(i)
+	l.name = s.text[l.start:i]
+	begin := l.start
+	if begin > 0 && s.text[begin-1] == '$' {
+		begin--
+	}
+	if quote != 0 && begin > 0 && s.text[begin-1] == quote {
+		l.quoted = true
+		l.start = begin - 1
+	} else if quote != 0 {
+		l.name = ""
+	}
+	return l
+}
+
+// opener returns the character before a label; 0 is the beginning of the text.
+func (s *scanner) opener(l label) byte {
+	if l.start == 0 {
+		return 0
+	}
+	return s.text[l.start-1]
+}
+
+// assignment masks the value of the assignment whose = is at i.
+func (s *scanner) assignment(i int) int {
+	end := i
+	if end > 0 && strings.IndexByte(":+!~?", s.text[end-1]) >= 0 {
+		end--
+	}
+	l := s.labelBefore(end)
+	form := formAssigned
+	if l.spaced || l.quoted {
+		form = formSpaced
+	}
+	kind := kindOf(trimDefine(l.name), form)
+	opener := s.opener(l)
+	if kind == ordinary || kind == signatureName && opener != '?' && opener != '&' {
+		return i + 1
+	}
+	from := i + 1
+	if form == formSpaced {
+		for from < len(s.text) && strings.IndexByte("=>~", s.text[from]) >= 0 {
+			from++
+		}
+	}
+	if form == formSpaced || strings.ToUpper(l.name) != l.name {
+		from = s.skipBlanks(from)
+	}
+	var value span
+	switch {
+	case s.isWhole(l):
+		value = span{i + 1, len(s.text)}
+		if l.spaced {
+			value.from = from
+		}
+		if inside, end, ok := s.quotedAt(value.from); ok && end == len(s.text) {
+			value = inside
+		}
+	case l.quoted:
+		value = s.jsonAt(from)
+	default:
+		value = s.valueAt(from, opener)
+	}
+	return s.mask(kind, value, i+1)
+}
+
+// mask masks value when it is a secret of that kind, and returns where to go on.
+func (s *scanner) mask(kind nameKind, value span, otherwise int) int {
+	if kind == headerName {
+		value.from = s.skipScheme(value)
+	}
+	if !kind.holds(s.text[value.from:value.to]) {
+		return otherwise
+	}
+	return s.add(value.from, value.to)
+}
+
+// trimDefine cuts the D or P of java's -Dname=value and its like.
+func trimDefine(name string) string {
+	if strings.HasPrefix(name, "-D") || strings.HasPrefix(name, "-P") {
+		return name[2:]
+	}
+	return name
+}
+
+// isWhole tells whether a label begins an argument that is its name and value
+// and nothing else.
+func (s *scanner) isWhole(l label) bool {
+	if s.mode != modeData || l.quoted {
+		return false
+	}
+	if s.plainEnd < 0 {
+		s.plainEnd = runEnd(s.text, 0, func(c byte) bool {
+			return is(c, className) || strings.IndexByte("=[]:/@", c) >= 0
+		})
+	}
+	return l.start <= s.plainEnd
+}
+
+// header masks the value of the header, or of the member of an object, whose
+// colon is at i.
+func (s *scanner) header(i int) int {
+	l := s.labelBefore(i)
+	kind := kindOf(l.name, formHeader)
+	from := s.skipBlanks(i + 1)
+	if kind == ordinary || kind == signatureName || from == len(s.text) || !s.mayOpen(l) {
+		return i + 1
+	}
+	if l.quoted {
+		return s.mask(kind, s.jsonAt(from), i+1)
+	}
+	if from == i+1 && !s.isHeaderAlone(l, kind, from) {
+		return i + 1
+	}
+	return s.mask(kind, s.lineValue(l, kind, from), i+1)
+}
+
+// mayOpen tells whether a header may begin after what is before the label.
+func (s *scanner) mayOpen(l label) bool {
+	c := s.opener(l)
+	return c == 0 || is(c, classBlank) || isQuote(c) || strings.IndexByte("{[(,;=|>&?\\", c) >= 0 ||
+		c == '/' && l.start == 1 // A flag as on Windows: /password:X.
+}
+
+// isHeaderAlone tells whether name:value, without a blank, is a header's: most
+// are not (image:tag, host:port, user:group).
+func (s *scanner) isHeaderAlone(l label, kind nameKind, from int) bool {
+	switch c := s.text[from]; {
+	case c == ':' || c == '=' || c == '/':
+		return false
+	case isQuote(c) || kind == headerName || kind == cookieName:
+		return true
+	}
+	if strings.Contains(l.name, "-") {
+		return isUpper(l.name[0]) || l.name[0] == '-' || l.name[0]|0x20 == 'x'
+	}
+	return isPassword(l.name)
+}
+
+// isPassword tells whether a name can be nothing but a password's.
+func isPassword(name string) bool {
+	switch strings.ToLower(name) {
+	case "password", "passwd", "passphrase":
+		return true
+	}
+	return false
+}
+
+// lineValue returns the value of a header: to the end of its line, or of the
+// quotes around it, or one word when the header begins in the middle of a text.
+func (s *scanner) lineValue(l label, kind nameKind, from int) span {
+	opener := s.opener(l)
+	switch {
+	case isQuote(opener):
+		return span{from, s.closing(from, opener, s.slashesBefore(l.start-1))}
+	case s.isWhole(l), kind == headerName, kind == cookieName,
+		s.mode != modeScript && s.beginsLine(l.start):
+		if end := strings.IndexByte(s.text[from:], '\n'); end >= 0 {
+			return span{from, from + end}
+		}
+		return span{from, len(s.text)}
+	}
+	return s.valueAt(from, opener)
+}
+
+// beginsLine tells whether only indentation is between i and its line's start.
+func (s *scanner) beginsLine(i int) bool {
+	for i > 0 && (s.text[i-1] == ' ' || s.text[i-1] == '-') {
+		i--
+	}
+	return i == 0 || s.text[i-1] == '\n'
+}
+
+// skipScheme returns where the credentials of an Authorization header begin.
+func (s *scanner) skipScheme(value span) int {
+	scheme, _, ok := strings.Cut(s.text[value.from:value.to], " ")
+	if !ok || !schemes[strings.ToLower(scheme)] {
+		return value.from
+	}
+	return min(s.skipBlanks(value.from+len(scheme)), value.to)
+}
+
+// schemes are the words that may stand before credentials.
+var schemes = setOf("bearer", "basic", "digest", "token", "negotiate", "ntlm", "apikey", "hawk", "oauth",
+	"bot", "key", "aws4-hmac-sha256", "mutual", "scram-sha-256", "privatetoken", "genie", "genie-key")

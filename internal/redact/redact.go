@@ -1,0 +1,118 @@
+// Package redact masks the secrets that stand in a command line, and makes a
+// command line fit for one line of display.
+//
+// Nothing here knows a secret for certain: it knows how secrets are handed
+// over. There are three kinds of knowledge: names (a value that belongs to a
+// name such as --password or API_TOKEN), programs (mysql -pX, curl -u a:b) and
+// shapes (ghp_…, a JWT, a private key in PEM). Scripts inside an argument are
+// read as a shell would read them, so that the same knowledge applies there.
+// In doubt a value is masked, but ordinary arguments stay as they are: a log
+// that masks everything tells nothing.
+//
+// All work is linear in the length of the input.
+package redact
+
+import "slices"
+
+// Mark stands in place of whatever was masked.
+const Mark = "[redacted]"
+
+const (
+	// passesMax bounds how often an argv is gone over: masking one secret may
+	// bring another form to light.
+	passesMax = 4
+	// depthMax bounds scripts within scripts within an argument.
+	depthMax = 3
+)
+
+// Argv returns a copy of argv in which secrets are masked. The copy has as many
+// elements; argv itself isn't changed. Masking what is masked changes nothing.
+func Argv(argv []string) []string {
+	masked := slices.Clone(argv)
+	for range passesMax {
+		if !maskOnce(masked) {
+			return masked
+		}
+	}
+	if maskOnce(masked) {
+		// Only an argv made to confuse gets here, and then no part of it is safe.
+		for i := range masked {
+			masked[i] = Mark
+		}
+	}
+	return masked
+}
+
+// Text returns free text, such as an error's message, in which secrets are
+// masked. A value ends at the next blank unless it is quoted.
+func Text(text string) string {
+	for range passesMax {
+		masked := mask(text, findInText(text, modeText, 0))
+		if masked == text {
+			return masked
+		}
+		text = masked
+	}
+	if mask(text, findInText(text, modeText, 0)) != text {
+		return Mark
+	}
+	return text
+}
+
+// maskOnce masks argv in place and tells whether that changed it.
+func maskOnce(argv []string) bool {
+	changed := false
+	for word, spans := range byWord(findInArgv(argv, 0)) {
+		masked := mask(argv[word], spans)
+		changed = changed || masked != argv[word]
+		argv[word] = masked
+	}
+	return changed
+}
+
+// findInArgv finds the secrets of one command and its arguments.
+func findInArgv(argv []string, depth int) []hit {
+	c := command{words: argv, whole: depth == 0}
+	c.find()
+	c.hits = append(c.hits, pemHits(argv)...)
+	for i, word := range argv {
+		m := modeData
+		if slices.Contains(c.scripts, i) {
+			m = modeScript
+		}
+		for _, s := range findInText(word, m, depth) {
+			c.hits = append(c.hits, hit{i, s})
+		}
+	}
+	return c.hits
+}
+
+// findInText finds the secrets of one text, and of the commands in it where it
+// reads as a script.
+func findInText(text string, m mode, depth int) []span {
+	s := scanner{text: text, mode: m}
+	s.run()
+	if depth < depthMax && hasBlank(text) {
+		s.spans = append(s.spans, findInScript(text, depth+1)...)
+	}
+	return s.spans
+}
+
+// findInScript finds the secrets of a text's commands, as a shell reads them.
+func findInScript(text string, depth int) []span {
+	var spans []span
+	script := lex(text)
+	for i, c := range script.commands {
+		hits := findInArgv(script.texts[c.from:c.to], depth)
+		if c.piped && i+1 < len(script.commands) {
+			next := script.commands[i+1]
+			hits = append(hits, pipedHits(script.texts[c.from:c.to], script.texts[next.from:next.to])...)
+		}
+		for word, found := range byWord(hits) {
+			for _, f := range found {
+				spans = append(spans, script.words[c.from+word].inSource(f))
+			}
+		}
+	}
+	return spans
+}
