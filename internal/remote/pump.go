@@ -1,0 +1,191 @@
+package remote
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"sallyport/internal/limits"
+)
+
+// pump moves one output stream from the machine to the caller: it drops what
+// comes before the mark, waits for release, then writes what it reads.
+type pump struct {
+	r       io.Reader
+	w       io.Writer
+	word    string // the mark to look for
+	buffers *sync.Pool
+
+	marked chan struct{} // closed when the mark has come
+	flow   chan struct{} // closed by release and by discard
+	ended  chan struct{} // closed at the stream's end; err and rest are set before
+	failed chan error    // the error of a Write, once
+
+	// Set by run before marked or ended is closed.
+	said   string // what stands behind the mark on its line
+	before []byte // what came without a mark
+	err    error
+
+	bytes atomic.Int64 // read behind the mark
+	last  atomic.Int64 // when something was last read or written, Unix nanoseconds
+	holds atomic.Int32 // how often the reader of the output has held it back
+
+	mu       sync.Mutex // guards what follows
+	released bool
+	dropped  bool
+	writing  bool
+}
+
+// smallRead is a pump's first buffer: a command that says little costs little.
+// A stream that fills it gets a pooled one of limits.ChunkBytesMax.
+const smallRead = 1 << 10
+
+// largeBuffers are the buffers of streams that flow.
+var largeBuffers = sync.Pool{New: func() any { b := make([]byte, limits.ChunkBytesMax); return &b }}
+
+func newPump(r io.Reader, w io.Writer, mark string) *pump {
+	return &pump{
+		r: r, w: w, word: mark, buffers: &largeBuffers,
+		marked: make(chan struct{}), flow: make(chan struct{}), ended: make(chan struct{}),
+		failed: make(chan error, 1),
+	}
+}
+
+// run reads until the stream ends.
+func (p *pump) run() {
+	defer close(p.ended)
+	rest, ok := p.preambleUntilMark()
+	if !ok {
+		return
+	}
+	<-p.flow
+	if !p.write(rest) {
+		io.Copy(io.Discard, p.r)
+		return
+	}
+	p.copy()
+}
+
+// preambleUntilMark drops what rc files print, reads the mark, and returns what
+// came behind it.
+func (p *pump) preambleUntilMark() (rest []byte, ok bool) {
+	buf := make([]byte, smallRead)
+	var seen []byte
+	for {
+		n, err := p.r.Read(buf)
+		seen = append(seen, buf[:n]...)
+		if i := bytes.Index(seen, []byte(p.word)); i >= 0 {
+			if line, rest, whole := bytes.Cut(seen[i+len(p.word):], []byte("\n")); whole {
+				p.said = strings.TrimSpace(string(line))
+				close(p.marked)
+				return rest, true
+			}
+		}
+		if len(seen) > limits.PreambleBytesMax {
+			err = errors.New("too much output before the mark")
+			p.err = err
+		}
+		if err != nil {
+			p.before = seen
+			return nil, false
+		}
+	}
+}
+
+// copy writes what it reads, from a small buffer at first and a large one once
+// that was full.
+func (p *pump) copy() {
+	buf := make([]byte, smallRead)
+	large := false
+	for {
+		n, err := p.r.Read(buf)
+		p.last.Store(time.Now().UnixNano())
+		if n > 0 && !p.write(buf[:n]) {
+			io.Copy(io.Discard, p.r)
+			break
+		}
+		if err != nil {
+			break
+		}
+		if n == len(buf) && !large {
+			pooled := p.buffers.Get().(*[]byte)
+			defer p.buffers.Put(pooled)
+			buf, large = *pooled, true
+		}
+	}
+}
+
+// write hands b to the caller's writer, and tells whether to go on.
+func (p *pump) write(b []byte) bool {
+	p.bytes.Add(int64(len(b)))
+	if len(b) == 0 {
+		return true
+	}
+	p.mu.Lock()
+	dropped := p.dropped
+	p.writing = !dropped
+	p.mu.Unlock()
+	if dropped {
+		return false
+	}
+
+	began := time.Now()
+	_, err := p.w.Write(b)
+	now := time.Now()
+	p.last.Store(now.UnixNano())
+	if now.Sub(began) > 10*time.Millisecond {
+		p.holds.Add(1)
+	}
+	p.mu.Lock()
+	p.writing = false
+	p.mu.Unlock()
+	if err != nil {
+		p.failed <- err
+		return false
+	}
+	return true
+}
+
+// release lets the output flow.
+func (p *pump) release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.released {
+		p.released = true
+		close(p.flow)
+	}
+}
+
+// discard lets no Write begin from now on; one that has begun may go on. What
+// still comes is read and dropped. It tells whether the stream was still open.
+func (p *pump) discard() (open bool) {
+	p.mu.Lock()
+	p.dropped = true
+	p.mu.Unlock()
+	p.release()
+	return !p.over()
+}
+
+// over tells whether the stream has ended.
+func (p *pump) over() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// held tells whether a Write is going on: the caller holds the output back.
+func (p *pump) held() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.writing
+}
+
+// lastByte is when something was last read or written.
+func (p *pump) lastByte() time.Time { return time.Unix(0, p.last.Load()) }

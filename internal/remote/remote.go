@@ -1,0 +1,111 @@
+// Package remote acts on one machine, over one leased SSH session: it runs a
+// command, tells how it ended, and ends it for real when it must.
+//
+// # How a command is started
+//
+// SSH has no argv: a server hands one string to the user's login shell, whatever
+// that is. So the string is always the same short line of plain characters,
+// which every shell reads alike, and which starts a POSIX shell that reads a
+// header from stdin: one line of code that enters the directory, sets the
+// environment, prints a mark on stdout (with its process group) and on stderr,
+// and then becomes the program, which finds the caller's stdin behind the header.
+//
+//   - Nothing of the header shows in ps, and it has no limit of length.
+//   - The header opens with a random word that stands in the string. If an rc
+//     file has eaten it, nothing starts, and the caller's stdin is never taken
+//     for a header.
+//   - The mark is the proof that the command started: what rc files printed
+//     before it is dropped, and an end without it has run nothing.
+//   - A directory that can't be entered has a mark of its own, before anything ran.
+//   - The shell is there before the header is sent: while it starts, the caller
+//     can still wait for the row that must be on disk before the act (Command.Gate).
+package remote
+
+import (
+	"io"
+	"time"
+)
+
+// Var is one variable of a command's environment.
+type Var struct {
+	Name  string
+	Value string
+}
+
+// Command is one argv to run. It has been checked: names are names, nothing
+// holds a NUL byte, Argv[0] is not empty.
+type Command struct {
+	Argv []string
+	Env  []Var
+	// Dir is where to run; empty is the user's home.
+	Dir string
+	// Stdin is fed to the command, then end of file.
+	Stdin []byte
+	// ExecID is the command's SALLYPORT_EXEC_ID.
+	ExecID string
+	// Timeout counts from the start mark.
+	Timeout time.Duration
+	// ConnectBy is when the start mark must have come.
+	ConnectBy time.Time
+	// OutputGrace is how long the output may be silent after the exit status
+	// before Exec returns without its end of file.
+	OutputGrace time.Duration
+
+	// Gate is waited for after the shell has been asked for and before the header
+	// is sent: when it fails, nothing runs and Exec returns its error.
+	Gate func() error
+	// Started is called once, when the command has started and before its first
+	// output.
+	Started func()
+	// Stdout and Stderr take the output, each from one goroutine. A Write that
+	// blocks slows the command down; one that fails ends it. After Exec has
+	// returned no Write begins, but one that had begun may still be going on.
+	Stdout, Stderr io.Writer
+
+	// script, where set, is shell code of our own to run in the argv's place.
+	script string
+}
+
+// End is why a command is over.
+type End int
+
+// Ends of a command that has started.
+const (
+	// Exited: it ended by itself, by exit or by a signal.
+	Exited End = iota
+	// TimedOut: its time-out ended it.
+	TimedOut
+	// Canceled: the caller's context, or a Write that failed, ended it.
+	Canceled
+	// Lost: the connection broke, or the machine told no exit status.
+	Lost
+)
+
+// Outcome is what is known of a command that has started.
+type Outcome struct {
+	End End
+	// ExitCode is set with Exited; 128+n when signal n ended the command.
+	ExitCode int
+	// Signal is the name without SIG when a signal ended the command.
+	Signal string
+	// OutputOpen: a background child still held the output open.
+	OutputOpen bool
+	// Duration is from the start mark to the end.
+	Duration time.Duration
+	// StdoutBytes and StderrBytes are what arrived.
+	StdoutBytes, StderrBytes int64
+	// Survivors is what a forced end left.
+	Survivors Survivors
+	// Cause says, for the operator, why a Canceled or Lost command ended.
+	Cause error
+}
+
+// Survivors is what is known of the processes that a forced end left.
+type Survivors struct {
+	// Forced tells that the command was ended by us; without it the rest is void.
+	Forced bool
+	// Known tells that somebody has looked.
+	Known bool
+	// Count is how many processes of the group are left.
+	Count int
+}

@@ -1,0 +1,95 @@
+package sshpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"sallyport/internal/limits"
+)
+
+// Session is one session channel (RFC 4254, section 6) on a pooled connection.
+// Read is the remote side's stdout, Stderr its stderr, Write its stdin.
+type Session struct {
+	ssh.Channel
+
+	conn     *conn
+	requests <-chan *ssh.Request
+	wg       sync.WaitGroup
+	once     sync.Once
+}
+
+func newSession(c *conn, ch ssh.Channel, reqs <-chan *ssh.Request) *Session {
+	return &Session{Channel: ch, conn: c, requests: reqs}
+}
+
+// Requests carries what the machine says of the session: exit-status,
+// exit-signal. It is closed when the session has ended, or its connection.
+// Somebody must read it until Close.
+func (s *Session) Requests() <-chan *ssh.Request { return s.requests }
+
+// Go runs f in a goroutine that ends when the session's channel does; the
+// session waits for it, and keeps its slot until then.
+func (s *Session) Go(f func()) { s.wg.Go(f) }
+
+// Lost is closed when the connection under the session has ended.
+func (s *Session) Lost() <-chan struct{} { return s.conn.done }
+
+// Ping waits for a round trip to the machine, on this session's channel: what
+// the machine sent before its reply has arrived when Ping returns nil.
+func (s *Session) Ping(ctx context.Context) error {
+	answer := make(chan error, 1)
+	s.Go(func() {
+		_, err := s.SendRequest("keepalive@openssh.com", true, nil)
+		answer <- err
+	})
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Sibling opens another session to the same machine: on the same connection,
+// whatever its slots say, or on another one of the pool.
+func (s *Session) Sibling(ctx context.Context) (*Session, error) {
+	p := s.conn.pool
+	p.mu.Lock()
+	s.conn.busy++
+	p.mu.Unlock()
+	sibling, err := s.conn.open(ctx)
+	if err == nil {
+		return sibling, nil
+	}
+	if sibling, err = p.Open(ctx, s.conn.group.target); err != nil {
+		return nil, fmt.Errorf("sibling session: %w", err)
+	}
+	return sibling, nil
+}
+
+// Close closes the channel and returns at once. The slot is free again when the
+// machine has confirmed; one that never does loses its connection. Closing does
+// not end the command. It may be called twice.
+func (s *Session) Close() error {
+	s.once.Do(func() {
+		s.Channel.Close()
+		s.conn.pool.wg.Go(s.release)
+	})
+	return nil
+}
+
+func (s *Session) release() {
+	watchdog := time.AfterFunc(limits.KeepaliveTimeout, func() { s.conn.kill(errors.New("close unanswered")) })
+	defer watchdog.Stop()
+	ssh.DiscardRequests(s.requests)
+	s.wg.Wait()
+	p := s.conn.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.giveBack(s.conn)
+}
