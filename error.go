@@ -23,6 +23,7 @@ const (
 	CodeUnknownField          Code = "unknown_field"
 	CodeBodyTooLarge          Code = "body_too_large"
 	CodeUnsupportedMediaType  Code = "unsupported_media_type"
+	CodeRequestTimeout        Code = "request_timeout"
 
 	CodeInvalidName      Code = "invalid_name"
 	CodeInvalidTier      Code = "invalid_tier"
@@ -33,7 +34,8 @@ const (
 	CodeInvalidOrgID     Code = "invalid_org_id"
 	CodeInvalidLimit     Code = "invalid_limit"
 	CodeInvalidCursor    Code = "invalid_cursor"
-	CodeInvalidQuery     Code = "invalid_query"
+	CodeInvalidSince     Code = "invalid_since"
+	CodeInvalidUntil     Code = "invalid_until"
 )
 
 // Codes of who may do what, and of what is there.
@@ -61,6 +63,8 @@ const (
 	CodeTooManyExecs        Code = "too_many_execs"
 	CodeCanceled            Code = "canceled"
 	CodeDraining            Code = "draining"
+	CodeRevoked             Code = "revoked"
+	CodeWorkspaceDeleted    Code = "workspace_deleted"
 	CodePlatformUnavailable Code = "platform_unavailable"
 	CodeInternal            Code = "internal"
 )

@@ -9,8 +9,14 @@ type Org struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// OrgCreate is the body of POST /orgs, and of PATCH /orgs/{org}.
+// OrgCreate is the body of POST /orgs.
 type OrgCreate struct {
 	// Name is [a-z0-9][a-z0-9-]{0,62}, unique on the server.
 	Name string `json:"name"`
+}
+
+// OrgPatch is the body of PATCH /orgs/{org}, a JSON merge patch (RFC 7396): a
+// nil field is left as it is.
+type OrgPatch struct {
+	Name *string `json:"name,omitempty"`
 }

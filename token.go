@@ -48,7 +48,7 @@ type Token struct {
 // TokenCreate is the body that makes a token.
 type TokenCreate struct {
 	Name string `json:"name"`
-	// Scopes: empty is DefaultScopes, as far as the maker has them.
+	// Scopes: none is DefaultScopes. A maker can't give what it hasn't.
 	Scopes []Scope `json:"scopes,omitempty"`
 	// ExpiresInS is the token's life in seconds; 0 is for ever.
 	ExpiresInS int64 `json:"expires_in_s,omitempty"`

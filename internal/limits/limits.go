@@ -86,9 +86,11 @@ const (
 	// SummaryCharsMax is the length of a row's summary, in characters.
 	SummaryCharsMax = 200
 	// BeginTimeMax is how long an exec waits for its row before it is refused.
-	BeginTimeMax = 5 * time.Second
+	BeginTimeMax = 2 * time.Second
 	// FinishTimeMax is how long an exec's end waits for the row's completion.
 	FinishTimeMax = 5 * time.Second
+	// CommitTimeMax ends a commit that a sick disk or database holds up.
+	CommitTimeMax = 10 * time.Second
 	// BatchRowsMax bounds one commit of the group commit.
 	BatchRowsMax = 256
 	// BatchQueueMax bounds the rows that wait for a commit.
@@ -113,6 +115,10 @@ const (
 const (
 	// DrainTime is how long running execs may go on after SIGTERM.
 	DrainTime = 30 * time.Second
+	// ShutdownTime is how long answers that are complete may take to leave.
+	ShutdownTime = 5 * time.Second
+	// ReadyTime bounds the question whether the store answers.
+	ReadyTime = 2 * time.Second
 	// RecoverTime is how long a start waits for what a crash left running.
 	RecoverTime = 5 * time.Second
 )

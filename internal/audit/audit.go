@@ -1,0 +1,283 @@
+// Package audit writes the activity log: the intent on disk before the act, the
+// outcome after it, and never a byte of output, of stdin, an env value or a
+// token. It alone writes rows; the store keeps them.
+//
+// Writes are committed in groups: whoever comes while a commit is on its way
+// shares the next one.
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/limits"
+	"sallyport/internal/store"
+)
+
+// Store is what the log needs of the store.
+type Store interface {
+	// CommitActivity applies changes in one transaction, in order. With durable
+	// it returns once they are on disk.
+	CommitActivity(ctx context.Context, changes []store.ActivityChange, durable bool) error
+}
+
+// Log is the activity log. Make it with New. It is safe for concurrent use.
+type Log struct {
+	store Store
+	log   *slog.Logger
+	now   func() time.Time
+
+	mu     sync.Mutex // guards what follows
+	queue  []*write
+	closed bool
+
+	wake chan struct{} // holds one: there is something in the queue
+	done chan struct{} // closed when the writer has ended
+}
+
+// write is one change on its way to the store. answer is buffered.
+type write struct {
+	change  store.ActivityChange
+	durable bool
+	answer  chan error
+}
+
+// New starts a log on st. now is the clock; nil is time.Now. Close it.
+func New(st Store, log *slog.Logger, now func() time.Time) *Log {
+	if now == nil {
+		now = time.Now
+	}
+	l := &Log{store: st, log: log, now: now, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	go l.write()
+	return l
+}
+
+// Close writes what is queued, and waits for it. Rows that still can't be
+// completed are completed by the next start. It may be called twice.
+func (l *Log) Close() error {
+	l.mu.Lock()
+	l.closed = true
+	l.mu.Unlock()
+	l.nudge()
+	<-l.done
+	return nil
+}
+
+// Pending is a row on its way to the disk.
+type Pending struct {
+	log *Log
+	row store.Activity
+	w   *write
+}
+
+// ID is the row's id.
+func (p *Pending) ID() string { return p.row.ID }
+
+// Begin sends the row of an exec on its way and returns at once; the command
+// must not start before Durable has returned nil.
+func (l *Log) Begin(e Exec) *Pending {
+	p := &Pending{log: l, row: l.execRow(e)}
+	row := p.row
+	p.w = l.enqueue(store.ActivityChange{Row: &row}, true)
+	return p
+}
+
+// Durable waits until the row is on disk. It returns platform_unavailable when
+// the store can't take it, and the cause of ctx when that ends first; the row, if
+// it came to be all the same, is then completed, as error or canceled.
+func (p *Pending) Durable(ctx context.Context) error {
+	limit := time.NewTimer(limits.BeginTimeMax)
+	defer limit.Stop()
+	var err error
+	select {
+	case err = <-p.w.answer:
+		if err == nil {
+			return nil
+		}
+	case <-limit.C:
+		err = errors.New("the commit takes too long")
+	case <-ctx.Done():
+		p.giveUp(sallyport.StatusCanceled, sallyport.CodeCanceled)
+		return context.Cause(ctx)
+	}
+	p.giveUp(sallyport.StatusError, sallyport.CodePlatformUnavailable)
+	return unavailable("the activity log can't take the row, so nothing was run; try again in a moment", err)
+}
+
+// giveUp completes a row of which it isn't known whether it came to be.
+func (p *Pending) giveUp(status string, code sallyport.Code) {
+	row := p.row
+	row.Status, row.Code, row.CompletedAt = status, code, p.log.time()
+	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row}, false)
+}
+
+// Finish completes the row with how the exec ended. It returns once the row is
+// complete, or with platform_unavailable after limits.FinishTimeMax; the
+// completion is kept then, and tried again before any new row is taken.
+func (p *Pending) Finish(end ExecEnd) error {
+	row := p.row
+	end.apply(&row.Activity)
+	row.CompletedAt = p.log.time()
+	return p.log.complete(row)
+}
+
+func (l *Log) complete(row store.Activity) error {
+	w := l.enqueue(store.ActivityChange{Complete: true, Row: &row}, false)
+	limit := time.NewTimer(limits.FinishTimeMax)
+	defer limit.Stop()
+	select {
+	case err := <-w.answer:
+		return err
+	case <-limit.C:
+		return unavailable("the command has ended, but the activity log can't take its end now; it will be completed later",
+			errors.New("completion not committed in time")).WithStarted(true)
+	}
+}
+
+// Deny records the refusal of an authenticated caller, durably.
+func (l *Log) Deny(ctx context.Context, d Denial) error {
+	row := l.denialRow(d)
+	w := l.enqueue(store.ActivityChange{Row: &row}, true)
+	select {
+	case err := <-w.answer:
+		if err != nil {
+			return unavailable("the refusal can't be recorded now", err)
+		}
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// Interrupt completes a row that a crash left running.
+func (l *Log) Interrupt(row store.Activity, end ExecEnd) error {
+	end.apply(&row.Activity)
+	row.CompletedAt = l.time()
+	return l.complete(row)
+}
+
+// Event makes the row of an act on Sallyport's own records, to be committed with
+// the act itself.
+func (l *Log) Event(e Event) store.ActivityChange {
+	row := l.eventRow(e)
+	return store.ActivityChange{Row: &row}
+}
+
+func (l *Log) time() *time.Time {
+	t := l.now().UTC()
+	return &t
+}
+
+// errQueueFull: more rows wait than one may; the store is far behind.
+var errQueueFull = errors.New("too many rows wait for the store")
+
+// enqueue hands a change to the writer. Completions are never refused: there are
+// no more of them than rows that were begun.
+func (l *Log) enqueue(change store.ActivityChange, durable bool) *write {
+	w := &write{change: change, durable: durable, answer: make(chan error, 1)}
+	l.mu.Lock()
+	switch {
+	case l.closed && !change.Complete:
+		w.answer <- errors.New("the log is closed")
+	case len(l.queue) >= limits.BatchQueueMax && !change.Complete:
+		w.answer <- errQueueFull
+	default:
+		l.queue = append(l.queue, w)
+	}
+	l.mu.Unlock()
+	l.nudge()
+	return w
+}
+
+func (l *Log) nudge() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// write is the one writer: it takes what is queued and commits it, in order.
+func (l *Log) write() {
+	defer close(l.done)
+	retry := time.NewTimer(0)
+	if !retry.Stop() {
+		<-retry.C
+	}
+	for {
+		select {
+		case <-l.wake:
+		case <-retry.C:
+		}
+		for {
+			batch, closed := l.take()
+			if len(batch) == 0 {
+				if closed {
+					return
+				}
+				break
+			}
+			if kept := l.commit(batch); kept > 0 {
+				if closed {
+					l.log.Error("rows left running for the next start to complete", "rows", kept)
+					return
+				}
+				// Callers bring the next try; without any the timer does.
+				retry.Reset(time.Second)
+				break
+			}
+		}
+	}
+}
+
+// take takes the next batch off the queue.
+func (l *Log) take() (batch []*write, closed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := min(len(l.queue), limits.BatchRowsMax)
+	batch = append(batch, l.queue[:n]...)
+	l.queue = append(l.queue[:0], l.queue[n:]...)
+	return batch, l.closed
+}
+
+// commit commits one batch and tells who waits. When it fails new rows are
+// refused, and completions go back to the head of the queue, so that they come
+// before any new row. It tells how many it kept.
+func (l *Log) commit(batch []*write) (kept int) {
+	changes := make([]store.ActivityChange, len(batch))
+	durable := false
+	for i, w := range batch {
+		changes[i] = w.change
+		durable = durable || w.durable
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limits.CommitTimeMax)
+	defer cancel()
+	err := l.store.CommitActivity(ctx, changes, durable)
+	if err == nil {
+		for _, w := range batch {
+			w.answer <- nil
+		}
+		return 0
+	}
+	l.log.Error("commit of activity rows", "rows", len(batch), "error", err)
+	var again []*write
+	for _, w := range batch {
+		if w.change.Complete {
+			again = append(again, w)
+			continue
+		}
+		w.answer <- fmt.Errorf("commit activity: %w", err)
+	}
+	l.mu.Lock()
+	l.queue = append(again, l.queue...)
+	l.mu.Unlock()
+	return len(again)
+}
+
+func unavailable(message string, cause error) *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodePlatformUnavailable, "%s", message).Because(cause)
+}

@@ -1,0 +1,77 @@
+package gateway
+
+import (
+	"context"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/store"
+)
+
+// ActivityStore reads the activity log.
+type ActivityStore interface {
+	// Activities lists rows, the newest written first.
+	Activities(ctx context.Context, filter store.ActivityFilter, page store.Page) ([]store.Positioned[store.Activity], error)
+	// RunningExecs lists the rows of execs that are not complete.
+	RunningExecs(ctx context.Context) ([]store.Activity, error)
+}
+
+// ActivityQuery says which rows a caller wants. Empty fields don't filter.
+type ActivityQuery struct {
+	Type, Status, Actor string
+	// Since is inclusive, Until exclusive.
+	Since, Until time.Time
+	// Text is a substring of the summary.
+	Text string
+	Page PageRequest
+}
+
+// ActivityPage is one page of the log.
+type ActivityPage = sallyport.List[sallyport.Activity]
+
+// WorkspaceActivity reads a workspace's log, newest first. It returns
+// workspace_not_found or scope_forbidden.
+func (g *Gateway) WorkspaceActivity(ctx context.Context, by Caller, ref Ref, q ActivityQuery) (ActivityPage, error) {
+	ws, err := g.workspace(ctx, by, ref)
+	if err != nil {
+		return ActivityPage{}, err
+	}
+	if err := g.check(ctx, by, g.Rules.ReadActivity, &ws, "read the activity"); err != nil {
+		return ActivityPage{}, err
+	}
+	return g.activity(ctx, ws.OrgID, ws.ID, q)
+}
+
+// OrgActivity reads an organisation's log, newest first. It returns not_found or
+// scope_forbidden.
+func (g *Gateway) OrgActivity(ctx context.Context, by Caller, ref string, q ActivityQuery) (ActivityPage, error) {
+	org, err := g.org(ctx, by, ref)
+	if err != nil {
+		return ActivityPage{}, err
+	}
+	if err := g.check(ctx, by, g.Rules.ReadOrgActivity, nil, "read the organisation's activity"); err != nil {
+		return ActivityPage{}, err
+	}
+	return g.activity(ctx, org.ID, "", q)
+}
+
+// AllActivity reads the log of every organisation, newest first.
+func (g *Gateway) AllActivity(ctx context.Context, by Caller, q ActivityQuery) (ActivityPage, error) {
+	if err := g.check(ctx, by, g.Rules.AllActivity, nil, "read the activity of all organisations"); err != nil {
+		return ActivityPage{}, err
+	}
+	return g.activity(ctx, "", "", q)
+}
+
+func (g *Gateway) activity(ctx context.Context, orgID, workspaceID string, q ActivityQuery) (ActivityPage, error) {
+	scope := "activity/" + orgID + "/" + workspaceID
+	p, err := storePage(scope, q.Page)
+	if err != nil {
+		return ActivityPage{}, err
+	}
+	found, err := g.Activities.Activities(ctx, store.ActivityFilter{
+		OrgID: orgID, WorkspaceID: workspaceID, Type: q.Type, Status: q.Status, Actor: q.Actor,
+		Since: q.Since, Until: q.Until, Query: q.Text,
+	}, p)
+	return list(scope, p, found, func(a store.Activity) sallyport.Activity { return a.Activity }), storeError(err, "activity")
+}

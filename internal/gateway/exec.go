@@ -1,0 +1,237 @@
+package gateway
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/connector"
+	"sallyport/internal/policy"
+	"sallyport/internal/remote"
+	"sallyport/internal/sshpool"
+	"sallyport/internal/store"
+)
+
+// Var is one variable of a command's environment.
+type Var = remote.Var
+
+// Exec is one argv to run on a workspace. It has been checked against the
+// contract: what is left to decide is who may, and how it goes.
+type Exec struct {
+	Argv  []string
+	Env   []Var
+	Cwd   string
+	Stdin []byte
+	// TimeoutS is the time-out in force, in seconds.
+	TimeoutS int
+	// MaxOutputBytes is the cap in force; it is the output's to apply, and told
+	// here for the row.
+	MaxOutputBytes int64
+}
+
+// ExecOutput is where an exec tells what happens.
+type ExecOutput struct {
+	// Dispatched is called once the exec has its row, with the row's id.
+	Dispatched func(execID string)
+	// Started is called when the command has started, before its first output.
+	Started func()
+	// Stdout and Stderr: see remote.Command.
+	Stdout, Stderr io.Writer
+}
+
+// Exec runs an argv on a workspace, and leaves one row. It returns when the
+// command has ended and its row is complete. The command's own failure is a
+// result; a *sallyport.Error is a refusal, or what kept us from carrying it
+// through: the codes of the exec contract.
+func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out ExecOutput) (result sallyport.ExecResult, err error) {
+	ws, err := g.execWorkspace(ctx, by, ref)
+	if err != nil {
+		return sallyport.ExecResult{}, err
+	}
+	ctx, untrack := g.track(ctx, ws.ID, by.TokenID)
+	defer untrack()
+
+	row := g.Audit.Begin(audit.Exec{
+		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
+		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
+	})
+	durable := sync.OnceValue(func() error { return row.Durable(ctx) })
+	finished := false
+	defer func() {
+		if !finished { // a panic: the row must not stay open
+			row.Finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
+		}
+	}()
+	out.Dispatched(row.ID())
+	outcome, err := g.run(ctx, ws, row.ID(), e, out, durable)
+	finished = true
+	if notOnDisk := durable(); notOnDisk != nil {
+		return sallyport.ExecResult{}, concludeRefused(notOnDisk)
+	}
+	end, result, err := conclude(e, outcome, err)
+	if notKept := row.Finish(end); notKept != nil {
+		return sallyport.ExecResult{}, notKept
+	}
+	return result, err
+}
+
+// execWorkspace finds the workspace and decides, in the contract's order.
+func (g *Gateway) execWorkspace(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
+	ws, err := g.workspace(ctx, by, ref)
+	if err != nil {
+		return ws, err
+	}
+	const tried = "exec"
+	if err := g.check(ctx, by, g.Rules.Exec, &ws, tried); err != nil {
+		return ws, err
+	}
+	if ws.Connector == nil {
+		return ws, sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost,
+			"workspace %s has no host to run commands on: give it a connector first", ws.Name)
+	}
+	return ws, g.refuse(ctx, by, policy.HostExec(ws), &ws, tried)
+}
+
+// run reaches the machine while the row goes to disk, and runs the command when
+// both are done.
+func (g *Gateway) run(ctx context.Context, ws store.Workspace, execID string, e Exec, out ExecOutput, durable func() error) (remote.Outcome, error) {
+	connectBy := time.Now().Add(g.ConnectTime)
+	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
+	defer cancel()
+	session, err := g.Pool.Open(connectCtx, g.target(ws))
+	if err != nil {
+		return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
+	}
+	return remote.Exec(ctx, session, remote.Command{
+		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: execID,
+		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
+		Gate: durable, Started: out.Started, Stdout: out.Stdout, Stderr: out.Stderr,
+	})
+}
+
+// target is the machine of a workspace for the pool. Its key changes with the
+// connector: no connection outlives what it was made from.
+func (g *Gateway) target(ws store.Workspace) sshpool.Target {
+	spec, err := json.Marshal(ws.Connector)
+	if err != nil {
+		panic("connector: " + err.Error()) // strings and numbers alone
+	}
+	sum := sha256.Sum256(spec)
+	return sshpool.Target{
+		Key: ws.ID + "/" + hex.EncodeToString(sum[:8]),
+		Dial: func(ctx context.Context) (*connector.Link, error) {
+			c, ok := g.Connectors[ws.Connector.Type]
+			if !ok {
+				return nil, sallyport.Errorf(sallyport.CodeConnectFailed, "the connector %s is not enabled on this server", ws.Connector.Type)
+			}
+			return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector})
+		},
+	}
+}
+
+// conclude says what became of an exec: in its row, and to its caller. err is
+// that of a command that didn't start.
+func conclude(e Exec, o remote.Outcome, err error) (audit.ExecEnd, sallyport.ExecResult, error) {
+	end := audit.ExecEnd{
+		Ran: err == nil, Duration: o.Duration, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes,
+		StdoutTruncated: o.StdoutBytes > e.MaxOutputBytes, StderrTruncated: o.StderrBytes > e.MaxOutputBytes,
+	}
+	if o.Survivors.Known {
+		end.Survivors = &o.Survivors.Count
+	}
+	end.SurvivorsUnknown = o.Survivors.Forced && !o.Survivors.Known
+	switch {
+	case err != nil:
+		return concludeFailed(end, err)
+	case o.End == remote.Exited:
+		return concludeExited(end, o)
+	case o.End == remote.TimedOut:
+		end.Status, end.Code = sallyport.StatusTimeout, sallyport.CodeExecTimeout
+		passed := sallyport.Errorf(sallyport.CodeExecTimeout, "the command was ended: it took longer than its time-out of %d s", e.TimeoutS)
+		passed.TimeoutS = e.TimeoutS
+		return end, sallyport.ExecResult{}, passed
+	case o.End == remote.Lost:
+		end.Status, end.Code = sallyport.StatusError, sallyport.CodeExecTransport
+		return end, sallyport.ExecResult{}, sallyport.Errorf(sallyport.CodeExecTransport,
+			"the connection to the machine broke while the command ran").WithStarted(true).Because(o.Cause)
+	}
+	end.Status = sallyport.StatusCanceled
+	canceled := canceledBy(o.Cause).WithStarted(true)
+	if canceled.Code != sallyport.CodeCanceled {
+		end.Reason = string(canceled.Code)
+	}
+	return end, sallyport.ExecResult{}, canceled
+}
+
+func concludeExited(end audit.ExecEnd, o remote.Outcome) (audit.ExecEnd, sallyport.ExecResult, error) {
+	end.Status, end.ExitCode, end.Signal = sallyport.StatusOK, &o.ExitCode, o.Signal
+	if o.ExitCode != 0 || o.Signal != "" {
+		end.Status = sallyport.StatusError
+	}
+	return end, sallyport.ExecResult{
+		ExitCode: o.ExitCode, Signal: o.Signal, OutputOpen: o.OutputOpen, DurationMS: o.Duration.Milliseconds(),
+	}, nil
+}
+
+// concludeFailed is the end of a command that did not start.
+func concludeFailed(end audit.ExecEnd, err error) (audit.ExecEnd, sallyport.ExecResult, error) {
+	var known *sallyport.Error
+	if errors.Is(err, context.Canceled) || (errors.As(err, &known) && endsExecs(known.Code)) {
+		canceled := canceledBy(err).WithStarted(false)
+		end.Status = sallyport.StatusCanceled
+		if canceled.Code != sallyport.CodeCanceled {
+			end.Reason = string(canceled.Code)
+		}
+		return end, sallyport.ExecResult{}, canceled
+	}
+	end.Status, end.Code = sallyport.StatusError, sallyport.CodeOf(err)
+	if known != nil {
+		end.Reason = known.Reason
+		if known.Started == nil && known.Code != sallyport.CodeTooManyExecs {
+			return end, sallyport.ExecResult{}, known.WithStarted(false)
+		}
+		return end, sallyport.ExecResult{}, known
+	}
+	return end, sallyport.ExecResult{}, err
+}
+
+// concludeRefused is the end of an exec whose row is not on disk: nothing ran.
+func concludeRefused(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return canceledBy(err)
+	}
+	return err
+}
+
+// canceledBy says who ended an exec: the server, whose reason is in the chain, or
+// the caller.
+func canceledBy(cause error) *sallyport.Error {
+	var known *sallyport.Error
+	if errors.As(cause, &known) && endsExecs(known.Code) {
+		return known
+	}
+	return sallyport.Errorf(sallyport.CodeCanceled, "the exec was canceled by its caller").Because(cause)
+}
+
+// endsExecs tells whether code is a reason of ours for ending a running exec.
+func endsExecs(code sallyport.Code) bool {
+	return slices.Contains([]sallyport.Code{sallyport.CodeDraining, sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted}, code)
+}
+
+func envNames(env []Var) []string {
+	names := make([]string, 0, len(env))
+	for _, v := range env {
+		names = append(names, v.Name)
+	}
+	slices.Sort(names)
+	return names
+}

@@ -1,0 +1,176 @@
+// Package gateway is every use case of Sallyport, a file a verb: decide, record,
+// reach, act, record. Nothing touches a workspace except through it.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/connector"
+	"sallyport/internal/id"
+	"sallyport/internal/policy"
+	"sallyport/internal/principal"
+	"sallyport/internal/sshpool"
+	"sallyport/internal/store"
+)
+
+// Gateway holds what the use cases work with. Make it with New; its fields are
+// set before the first use. It is safe for concurrent use.
+type Gateway struct {
+	Orgs       OrgStore
+	Workspaces WorkspaceStore
+	Tokens     TokenStore
+	Activities ActivityStore
+
+	Audit *audit.Log
+	Pool  *sshpool.Pool
+	// Connectors are the ways to a machine that are enabled, by type.
+	Connectors map[string]connector.Connector
+	Rules      policy.RuleSet
+	Log        *slog.Logger
+	// Now is the clock of records; durations don't depend on it.
+	Now func() time.Time
+	// ConnectTime is the budget for reaching a machine.
+	ConnectTime time.Duration
+	// OutputGrace: see limits.OutputGrace.
+	OutputGrace time.Duration
+
+	running running
+}
+
+// Caller is who asks, and from where.
+type Caller struct {
+	principal.Principal
+	// Addr is the address of the client, for the activity log.
+	Addr string
+}
+
+// Ref names a workspace as a caller does.
+type Ref struct {
+	// Org is an organisation's id or name, which the admin may add; empty for none.
+	Org string
+	// Workspace is an id or a name.
+	Workspace string
+}
+
+// workspace finds a workspace within the caller's tenant. One of another tenant,
+// or another one than the token's own, is answered exactly as one that does not
+// exist, by the same statements.
+func (g *Gateway) workspace(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
+	if !isRef(ref.Workspace) {
+		return store.Workspace{}, workspaceNotFound()
+	}
+	orgID, err := g.tenant(ctx, by, ref.Org)
+	switch {
+	case sallyport.CodeOf(err) == sallyport.CodeNotFound:
+		return store.Workspace{}, workspaceNotFound()
+	case err != nil:
+		return store.Workspace{}, err
+	case orgID == "" && !id.Is(ref.Workspace):
+		return store.Workspace{}, workspaceNotFound()
+	}
+	ws, err := g.Workspaces.Workspace(ctx, orgID, ref.Workspace)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.Workspace{}, workspaceNotFound()
+	case err != nil:
+		return store.Workspace{}, unavailable(err)
+	case by.Kind == principal.Workspace && ws.ID != by.WorkspaceID:
+		return store.Workspace{}, workspaceNotFound()
+	}
+	return ws, nil
+}
+
+// tenant is the organisation within which by's names are resolved: its own, or
+// the one that the admin names, or "" for all. It returns not_found for an
+// organisation that is not by's to see.
+func (g *Gateway) tenant(ctx context.Context, by Caller, ref string) (string, error) {
+	if ref == "" {
+		return by.OrgID, nil
+	}
+	org, err := g.org(ctx, by, ref)
+	return org.ID, err
+}
+
+// org finds an organisation that by may know of.
+func (g *Gateway) org(ctx context.Context, by Caller, ref string) (store.Org, error) {
+	if !isRef(ref) {
+		return store.Org{}, notFound("organisation")
+	}
+	org, err := g.Orgs.Org(ctx, ref)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return store.Org{}, notFound("organisation")
+	case err != nil:
+		return store.Org{}, unavailable(err)
+	case by.Kind != principal.Admin && org.ID != by.OrgID:
+		return store.Org{}, notFound("organisation")
+	}
+	return org, nil
+}
+
+// check applies a rule, and records a refusal. ws is the workspace that it is
+// about, if there is one.
+func (g *Gateway) check(ctx context.Context, by Caller, rule policy.Rule, ws *store.Workspace, tried string) error {
+	return g.refuse(ctx, by, rule.Check(by.Principal), ws, tried)
+}
+
+// refuse records the refusal err of what was tried, and returns it; nil stays
+// nil. A refusal that can't be recorded is platform_unavailable: nothing happens
+// here that the log doesn't tell.
+func (g *Gateway) refuse(ctx context.Context, by Caller, err error, ws *store.Workspace, tried string) error {
+	if err == nil {
+		return nil
+	}
+	denial := audit.Denial{By: by.Principal, ClientAddr: by.Addr, OrgID: by.OrgID, Tried: tried, Code: sallyport.CodeOf(err)}
+	if ws != nil {
+		denial.OrgID, denial.WorkspaceID = ws.OrgID, ws.ID
+	}
+	if recordErr := g.Audit.Deny(ctx, denial); recordErr != nil {
+		return recordErr
+	}
+	return err
+}
+
+// event is the row of an act on Sallyport's own records.
+func (g *Gateway) event(by Caller, kind, orgID, workspaceID, format string, args ...any) store.ActivityChange {
+	return g.Audit.Event(audit.Event{
+		Type: kind, By: by.Principal, ClientAddr: by.Addr, OrgID: orgID, WorkspaceID: workspaceID,
+		Summary: fmt.Sprintf(format, args...),
+	})
+}
+
+func workspaceNotFound() error {
+	return sallyport.Errorf(sallyport.CodeWorkspaceNotFound, "no such workspace")
+}
+
+func notFound(what string) error {
+	return sallyport.Errorf(sallyport.CodeNotFound, "no such %s", what)
+}
+
+func unavailable(cause error) error {
+	return sallyport.Errorf(sallyport.CodePlatformUnavailable, "the store can't answer now; try again in a moment").Because(cause)
+}
+
+// storeError gives a store's error its code; nil stays nil.
+func storeError(err error, what string) error {
+	var known *sallyport.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, store.ErrNotFound):
+		return notFound(what)
+	case errors.Is(err, store.ErrConflict):
+		return sallyport.Errorf(sallyport.CodeNameTaken, "the name is in use by another %s", what)
+	case errors.Is(err, store.ErrNotEmpty):
+		return sallyport.Errorf(sallyport.CodeOrgNotEmpty, "the organisation still has workspaces; delete them first")
+	}
+	return unavailable(err)
+}

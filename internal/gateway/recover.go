@@ -1,0 +1,79 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/remote"
+	"sallyport/internal/store"
+)
+
+// Recover completes what a crash left running as interrupted, and ends what still
+// runs of it where its machine can be reached before ctx ends. It must be called
+// once, before any exec is taken.
+func (g *Gateway) Recover(ctx context.Context) error {
+	rows, err := g.Activities.RunningExecs(ctx)
+	if err != nil {
+		return fmt.Errorf("find what a crash left running: %w", err)
+	}
+	byWorkspace := map[string][]store.Activity{}
+	for _, row := range rows {
+		byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], row)
+	}
+	var wg sync.WaitGroup
+	failures := make(chan error, len(rows))
+	for _, rows := range byWorkspace {
+		wg.Go(func() {
+			end := g.endLeft(ctx, rows)
+			for _, row := range rows {
+				if err := g.Audit.Interrupt(row, end); err != nil {
+					failures <- fmt.Errorf("complete row %s: %w", row.ID, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	close(failures)
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// endLeft ends what still runs of one workspace's execs.
+func (g *Gateway) endLeft(ctx context.Context, rows []store.Activity) audit.ExecEnd {
+	end := audit.ExecEnd{Status: sallyport.StatusInterrupted, SurvivorsUnknown: true}
+	ids := make([]string, len(rows))
+	for i, row := range rows {
+		ids[i] = row.ID
+	}
+	left, err := g.endAll(ctx, rows[0].OrgID, rows[0].WorkspaceID, ids)
+	switch {
+	case err != nil:
+		g.Log.Warn("what a crash left running could not be ended", "workspace", rows[0].WorkspaceID, "execs", ids, "error", err)
+	case left.Known:
+		// One number for all rows of the machine: nobody can tell whose it is.
+		end.Survivors, end.SurvivorsUnknown = &left.Count, false
+	}
+	return end
+}
+
+func (g *Gateway) endAll(ctx context.Context, orgID, workspaceID string, ids []string) (remote.Survivors, error) {
+	ws, err := g.Workspaces.Workspace(ctx, orgID, workspaceID)
+	if err != nil {
+		return remote.Survivors{}, err
+	}
+	if ws.Connector == nil {
+		return remote.Survivors{}, errors.New("the workspace has no connector")
+	}
+	session, err := g.Pool.Open(ctx, g.target(ws))
+	if err != nil {
+		return remote.Survivors{}, err
+	}
+	return remote.EndAll(ctx, session, ids)
+}

@@ -1,0 +1,164 @@
+package gateway
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/id"
+	"sallyport/internal/identity"
+	"sallyport/internal/policy"
+	"sallyport/internal/principal"
+	"sallyport/internal/store"
+)
+
+// TokenStore keeps the tokens.
+type TokenStore interface {
+	CreateToken(ctx context.Context, t store.Token, change store.ActivityChange) error
+	// Token finds a live token of an organisation, or of one workspace of it.
+	Token(ctx context.Context, orgID, workspaceID, id string) (store.Token, error)
+	RevokeToken(ctx context.Context, orgID, workspaceID, id string, at time.Time, change store.ActivityChange) error
+	// Tokens lists the live tokens, oldest first.
+	Tokens(ctx context.Context, orgID, workspaceID string, page store.Page) ([]store.Positioned[store.Token], error)
+}
+
+const noToken = "token"
+
+// tokenMaxS bounds a token's life so that its end is a time: a hundred years.
+const tokenMaxS = 100 * 365 * 24 * 3600
+
+// TokenHome is whose tokens a call is about: an organisation's own, or those of
+// one workspace.
+type TokenHome struct {
+	// Org is an organisation's id or name; with Workspace it is the admin's ?org=.
+	Org string
+	// Workspace is an id or a name; empty for the organisation's own tokens.
+	Workspace string
+}
+
+// home finds whose tokens are meant, and checks that by may manage them.
+func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string) (orgID, workspaceID string, err error) {
+	if h.Workspace == "" {
+		org, err := g.org(ctx, by, h.Org)
+		if err != nil {
+			return "", "", err
+		}
+		return org.ID, "", g.check(ctx, by, g.Rules.Tokens, nil, tried)
+	}
+	ws, err := g.workspace(ctx, by, Ref{Org: h.Org, Workspace: h.Workspace})
+	if err != nil {
+		return "", "", err
+	}
+	return ws.OrgID, ws.ID, g.check(ctx, by, g.Rules.Tokens, &ws, tried)
+}
+
+// CreateToken mints a token; its secret is in the answer and nowhere else. It
+// returns not_found or workspace_not_found, scope_forbidden, or invalid_ and what
+// is wrong.
+func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req sallyport.TokenCreate) (sallyport.Token, error) {
+	if err := checkToken(req); err != nil {
+		return sallyport.Token{}, err
+	}
+	const tried = "create a token"
+	orgID, workspaceID, err := g.home(ctx, by, h, tried)
+	if err != nil {
+		return sallyport.Token{}, err
+	}
+	if len(req.Scopes) == 0 {
+		req.Scopes = sallyport.DefaultScopes()
+	}
+	if err := g.refuse(ctx, by, policy.Grant(by.Principal, req.Scopes), nil, tried); err != nil {
+		return sallyport.Token{}, err
+	}
+	kind := principal.Org
+	if workspaceID != "" {
+		kind = principal.Workspace
+	}
+	minted := identity.Mint(kind)
+	t := g.newToken(minted, orgID, workspaceID, req)
+	change := g.event(by, sallyport.ActivityTokenCreated, orgID, workspaceID, "token %s created: %s", t.Prefix, t.Name)
+	if err := g.Tokens.CreateToken(ctx, t, change); err != nil {
+		return sallyport.Token{}, storeError(err, noToken)
+	}
+	out := wireToken(t)
+	out.Secret = minted.Secret
+	return out, nil
+}
+
+func (g *Gateway) newToken(minted identity.Minted, orgID, workspaceID string, req sallyport.TokenCreate) store.Token {
+	t := store.Token{
+		ID: id.New(), OrgID: orgID, WorkspaceID: workspaceID, Name: req.Name,
+		Prefix: minted.Prefix, Hash: minted.Hash, CreatedAt: g.Now().UTC(),
+	}
+	for _, s := range sallyport.AllScopes() {
+		if slices.Contains(req.Scopes, s) {
+			t.Scopes = append(t.Scopes, s)
+		}
+	}
+	if req.ExpiresInS > 0 {
+		t.ExpiresAt = t.CreatedAt.Add(time.Duration(req.ExpiresInS) * time.Second)
+	}
+	return t
+}
+
+func checkToken(req sallyport.TokenCreate) error {
+	if err := checkTokenName(req.Name); err != nil {
+		return err
+	}
+	for _, s := range req.Scopes {
+		if !slices.Contains(sallyport.AllScopes(), s) {
+			return sallyport.Errorf(sallyport.CodeInvalidScopes, "unknown scope %q; there are %v", s, sallyport.AllScopes())
+		}
+	}
+	if req.ExpiresInS < 0 || req.ExpiresInS > tokenMaxS {
+		return sallyport.Errorf(sallyport.CodeInvalidExpiry, "expires_in_s must be 1 to %d seconds, or left out for a token that lives for ever", int64(tokenMaxS))
+	}
+	return nil
+}
+
+// ListTokens lists live tokens, oldest first, without their secrets.
+func (g *Gateway) ListTokens(ctx context.Context, by Caller, h TokenHome, page PageRequest) (sallyport.List[sallyport.Token], error) {
+	var none sallyport.List[sallyport.Token]
+	orgID, workspaceID, err := g.home(ctx, by, h, "list tokens")
+	if err != nil {
+		return none, err
+	}
+	scope := "tokens/" + orgID + "/" + workspaceID
+	p, err := storePage(scope, page)
+	if err != nil {
+		return none, err
+	}
+	found, err := g.Tokens.Tokens(ctx, orgID, workspaceID, p)
+	return list(scope, p, found, wireToken), storeError(err, noToken)
+}
+
+// RevokeToken revokes a token and ends what runs under it. It returns not_found.
+func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, tokenID string) error {
+	orgID, workspaceID, err := g.home(ctx, by, h, "revoke a token")
+	if err != nil {
+		return err
+	}
+	t, err := g.Tokens.Token(ctx, orgID, workspaceID, tokenID)
+	if err != nil {
+		return storeError(err, noToken)
+	}
+	change := g.event(by, sallyport.ActivityTokenRevoked, orgID, workspaceID, "token %s revoked: %s", t.Prefix, t.Name)
+	if err := g.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, g.Now().UTC(), change); err != nil {
+		return storeError(err, noToken)
+	}
+	g.endExecs(sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked"),
+		func(e *runningExec) bool { return e.tokenID == tokenID })
+	return nil
+}
+
+func wireToken(t store.Token) sallyport.Token {
+	out := sallyport.Token{
+		ID: t.ID, OrgID: t.OrgID, WorkspaceID: t.WorkspaceID, Name: t.Name, Prefix: t.Prefix,
+		Scopes: t.Scopes, CreatedAt: t.CreatedAt,
+	}
+	if !t.ExpiresAt.IsZero() {
+		out.ExpiresAt = &t.ExpiresAt
+	}
+	return out
+}

@@ -1,0 +1,110 @@
+// Package identity turns what a caller presents into a proven principal.
+package identity
+
+import (
+	"context"
+	"crypto/subtle"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/principal"
+	"sallyport/internal/store"
+)
+
+// Store is what the Authenticator needs of the store.
+type Store interface {
+	// TokenByHash returns the token, revoked or expired ones too, or store.ErrNotFound.
+	TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error)
+}
+
+// Authenticator proves callers. It is safe for concurrent use.
+type Authenticator struct {
+	Store Store
+	// Admin is the hash of the configuration's admin token; nil when there is none.
+	Admin *[32]byte
+	// Now is the clock; nil is time.Now.
+	Now func() time.Time
+}
+
+// Authenticate says who presents the values of the Authorization headers. It
+// returns unauthenticated for whatever proves nobody, always the same, and
+// platform_unavailable when the store could not answer: an outage is not an
+// unknown token.
+func (a *Authenticator) Authenticate(ctx context.Context, authorization []string) (principal.Principal, error) {
+	token, ok := bearer(authorization)
+	if !ok {
+		return principal.Principal{}, unauthenticated()
+	}
+	hash := Hash(token)
+	if a.Admin != nil && subtle.ConstantTimeCompare(hash[:], a.Admin[:]) == 1 {
+		return principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}, nil
+	}
+	if !WellFormed(token) {
+		return principal.Principal{}, unauthenticated()
+	}
+	record, err := a.Store.TokenByHash(ctx, hash)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return principal.Principal{}, unauthenticated()
+	case err != nil:
+		return principal.Principal{}, sallyport.Errorf(sallyport.CodePlatformUnavailable,
+			"the store can't be asked who you are; try again in a moment").Because(fmt.Errorf("look up token: %w", err))
+	case a.dead(record):
+		return principal.Principal{}, unauthenticated()
+	}
+	return principalOf(record), nil
+}
+
+func (a *Authenticator) dead(t store.Token) bool {
+	return !t.RevokedAt.IsZero() || (!t.ExpiresAt.IsZero() && !a.now().Before(t.ExpiresAt))
+}
+
+func (a *Authenticator) now() time.Time {
+	if a.Now != nil {
+		return a.Now()
+	}
+	return time.Now()
+}
+
+func principalOf(t store.Token) principal.Principal {
+	p := principal.Principal{Kind: principal.Org, OrgID: t.OrgID, TokenID: t.ID, Prefix: t.Prefix, Scopes: t.Scopes}
+	if t.WorkspaceID != "" {
+		p.Kind, p.WorkspaceID = principal.Workspace, t.WorkspaceID
+	}
+	return p
+}
+
+// bearer reads a Bearer token (RFC 6750): the scheme in any case, one header.
+func bearer(authorization []string) (string, bool) {
+	if len(authorization) != 1 {
+		return "", false
+	}
+	scheme, token, ok := strings.Cut(authorization[0], " ")
+	token = strings.Trim(token, " ")
+	return token, ok && strings.EqualFold(scheme, "Bearer") && token != ""
+}
+
+// AdminHash checks an admin token from the configuration and returns its hash:
+// any string of at least 32 visible ASCII characters, and one that says it is a
+// token of ours must have its checksum.
+func AdminHash(token string) ([32]byte, error) {
+	for _, c := range []byte(token) {
+		if c <= ' ' || c > '~' {
+			return [32]byte{}, errors.New("admin_token: only visible ASCII characters are allowed")
+		}
+	}
+	switch {
+	case len(token) < 32:
+		return [32]byte{}, fmt.Errorf("admin_token: %d characters are too few, it takes at least 32", len(token))
+	case Claims(token) && !WellFormed(token):
+		return [32]byte{}, errors.New("admin_token: it begins with sp_, but its checksum is wrong: a character was lost or mistyped")
+	}
+	return Hash(token), nil
+}
+
+func unauthenticated() error {
+	return sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed: Authorization: Bearer TOKEN")
+}

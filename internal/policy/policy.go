@@ -1,0 +1,82 @@
+// Package policy decides who may do what. Its decisions are pure: they look at
+// a principal and a record, and at nothing else.
+package policy
+
+import (
+	"slices"
+
+	"sallyport"
+	"sallyport/internal/principal"
+	"sallyport/internal/store"
+)
+
+// Rule says which principals may do one kind of thing. The admin may do all.
+type Rule struct {
+	// Name is how a refusal calls the rule.
+	Name string
+	// Kinds may do it; none means that the admin alone may.
+	Kinds []principal.Kind
+	// Scope is needed besides, where it is not empty.
+	Scope sallyport.Scope
+}
+
+// anyToken is every token of the organisation; a workspace's token reaches its
+// own workspace alone, which the look-up sees to.
+var anyToken = []principal.Kind{principal.Org, principal.Workspace}
+
+// Rules returns every rule, by what it is for. It is the one table of who may
+// do what.
+func Rules() RuleSet {
+	org := []principal.Kind{principal.Org}
+	return RuleSet{
+		Orgs:            Rule{Name: "only the admin manages organisations"},
+		AllActivity:     Rule{Name: "only the admin reads the activity of all organisations"},
+		WhoAmI:          Rule{Name: "any token", Kinds: anyToken},
+		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
+		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
+		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
+		Exec:            Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
+		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
+		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
+	}
+}
+
+// RuleSet is every rule there is.
+type RuleSet struct {
+	Orgs, AllActivity, WhoAmI               Rule
+	ReadWorkspaces, WriteWorkspaces, Tokens Rule
+	Exec, ReadActivity, ReadOrgActivity     Rule
+}
+
+// Check returns nil when p may do what r is about, else scope_forbidden with a
+// message that names who, and the rule.
+func (r Rule) Check(p principal.Principal) error {
+	if p.Kind == principal.Admin {
+		return nil
+	}
+	if slices.Contains(r.Kinds, p.Kind) && (r.Scope == "" || p.Has(r.Scope)) {
+		return nil
+	}
+	return sallyport.Errorf(sallyport.CodeScopeForbidden, "%s may not do this: it takes %s", p.Actor(), r.Name)
+}
+
+// HostExec is the tier gate: running commands on a workspace's host takes tier 3
+// or higher. It returns exec_tier_forbidden.
+func HostExec(ws store.Workspace) error {
+	if ws.Tier >= sallyport.TierPrivileged {
+		return nil
+	}
+	return sallyport.Errorf(sallyport.CodeExecTierForbidden,
+		"workspace %s is of tier %d; exec on its host takes tier %d or higher", ws.Name, ws.Tier, sallyport.TierPrivileged)
+}
+
+// Grant says whether p may mint a token with scopes: it can't give more than it
+// has. It returns scope_forbidden.
+func Grant(p principal.Principal, scopes []sallyport.Scope) error {
+	for _, s := range scopes {
+		if !p.Has(s) {
+			return sallyport.Errorf(sallyport.CodeScopeForbidden, "%s can't give the scope %s, which it hasn't", p.Actor(), s)
+		}
+	}
+	return nil
+}
