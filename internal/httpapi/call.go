@@ -1,0 +1,119 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/gateway"
+	"sallyport/internal/limits"
+)
+
+// call is one request on its way through a handler.
+type call struct {
+	api       *API
+	w         *recorder
+	r         *http.Request
+	by        gateway.Caller
+	requestID string
+
+	// For the log.
+	execID string
+	cause  error
+}
+
+// body reads the whole body. It returns body_too_large, unsupported_media_type or
+// request_timeout.
+func (c *call) body() ([]byte, error) {
+	if c.r.Header.Get("Content-Encoding") != "" {
+		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
+	}
+	control := http.NewResponseController(c.w)
+	if err := control.SetReadDeadline(time.Now().Add(limits.BodyReadTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, sallyport.Errorf(sallyport.CodeBodyTooLarge, "the body is larger than %d bytes", limits.BodyBytesMax)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the body took longer than %s to arrive", limits.BodyReadTime)
+	case err != nil:
+		return nil, sallyport.Errorf(sallyport.CodeInvalidJSON, "the body did not arrive whole").Because(err)
+	}
+	// From now on a read tells only whether the caller is still there.
+	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		return nil, err
+	}
+	return body, nil
+}
+
+// object reads the body as a JSON object that has known fields alone.
+func (c *call) object(known ...string) (object, error) {
+	body, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	o, err := parseObject(body)
+	if err != nil {
+		return nil, err
+	}
+	return o, o.only("", known...)
+}
+
+// answer writes v as JSON.
+func (c *call) answer(status int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		c.api.Log.Error("encode answer", "request_id", c.requestID, "error", err)
+		status, body = http.StatusInternalServerError, []byte(`{"error":"the answer could not be written","code":"internal"}`)
+	}
+	c.send(status, sallyport.MediaJSON, append(body, '\n'))
+}
+
+// send writes a whole answer. A reader that stops reading loses its connection.
+func (c *call) send(status int, mediaType string, body []byte) {
+	h := c.w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(len(body)))
+	control := http.NewResponseController(c.w)
+	control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
+	c.w.WriteHeader(status)
+	if _, err := c.w.Write(body); err == nil {
+		if control.Flush() == nil {
+			control.SetWriteDeadline(time.Time{})
+		}
+	}
+}
+
+// ref is the workspace that the path names, within the organisation that the
+// query may name.
+func (c *call) ref() gateway.Ref {
+	return gateway.Ref{Org: c.r.URL.Query().Get("org"), Workspace: c.r.PathValue("workspace")}
+}
+
+// page reads ?limit= and ?cursor=.
+func (c *call) page() (gateway.PageRequest, error) {
+	query := c.r.URL.Query()
+	page := gateway.PageRequest{Cursor: query.Get("cursor")}
+	text := query.Get("limit")
+	if text == "" {
+		return page, nil
+	}
+	limit, err := strconv.Atoi(text)
+	if errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(text, "-") {
+		limit, err = limits.PageMax, nil
+	}
+	if err != nil || limit < 1 {
+		return page, sallyport.Errorf(sallyport.CodeInvalidLimit, "limit must be an integer from 1 on; more than %d is %d", limits.PageMax, limits.PageMax)
+	}
+	page.Limit = min(limit, limits.PageMax)
+	return page, nil
+}

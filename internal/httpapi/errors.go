@@ -1,0 +1,74 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+
+	"sallyport"
+)
+
+// statuses is the one mapping of codes to HTTP. A code that is not in it is 400:
+// something in the request.
+func statusOf(code sallyport.Code) int {
+	switch code {
+	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
+		return http.StatusUnauthorized
+	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin:
+		return http.StatusForbidden
+	case sallyport.CodeWorkspaceNotFound, sallyport.CodeNotFound, sallyport.CodeWorkspaceDeleted:
+		return http.StatusNotFound
+	case sallyport.CodeMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case sallyport.CodeRequestTimeout:
+		return http.StatusRequestTimeout
+	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty:
+		return http.StatusConflict
+	case sallyport.CodeBodyTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case sallyport.CodeUnsupportedMediaType:
+		return http.StatusUnsupportedMediaType
+	case sallyport.CodeMisdirectedRequest:
+		return http.StatusMisdirectedRequest
+	case sallyport.CodeTooManyExecs:
+		return http.StatusTooManyRequests
+	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport:
+		return http.StatusBadGateway
+	case sallyport.CodeDraining, sallyport.CodePlatformUnavailable, sallyport.CodeCanceled:
+		return http.StatusServiceUnavailable
+	case sallyport.CodeExecTimeout:
+		return http.StatusGatewayTimeout
+	case sallyport.CodeInternal:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// wireError is err as callers see it: our words, and for what is our fault
+// nothing but the id of the request.
+func (c *call) wireError(err error) *sallyport.Error {
+	var known *sallyport.Error
+	if errors.As(err, &known) {
+		return known
+	}
+	e := sallyport.Errorf(sallyport.CodeInternal, "something went wrong on the server; its log tells more under this request's id")
+	e.RequestID = c.requestID
+	return e
+}
+
+// fail answers with err. It is the only place that turns an error into an answer.
+func (c *call) fail(err error) {
+	e := c.wireError(err)
+	status := statusOf(e.Code)
+	if e.Code == sallyport.CodeInvalidCwd && e.Started != nil {
+		status = http.StatusUnprocessableEntity // known only on the machine
+	}
+	h := c.w.Header()
+	switch status {
+	case http.StatusUnauthorized:
+		h.Set("WWW-Authenticate", "Bearer")
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	}
+	c.cause = err
+	c.answer(status, e)
+}

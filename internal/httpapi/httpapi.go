@@ -1,0 +1,242 @@
+// Package httpapi is the HTTP way in: it decodes, asks the gateway, and encodes.
+// No rule of the business lives here.
+package httpapi
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"path"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/gateway"
+	"sallyport/internal/id"
+	"sallyport/internal/identity"
+	"sallyport/internal/limits"
+	"sallyport/internal/redact"
+)
+
+// API answers HTTP requests. Its fields are set before Handler is called.
+type API struct {
+	Gateway *gateway.Gateway
+	Auth    *identity.Authenticator
+	// Ready tells why the server can't serve now; nil when it can.
+	Ready func(*http.Request) error
+	Log   *slog.Logger
+	// LoopbackOnly refuses requests without a Bearer token whose Host is not
+	// loopback: a page that has rebound its name to this machine.
+	LoopbackOnly bool
+	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
+	TrustedProxies []netip.Prefix
+}
+
+// Handler returns the handler of every route.
+func (a *API) Handler() http.Handler {
+	byPattern := map[string]map[string]route{}
+	for _, r := range routes() {
+		if byPattern[r.pattern] == nil {
+			byPattern[r.pattern] = map[string]route{}
+		}
+		byPattern[r.pattern][r.method] = r
+	}
+	mux := http.NewServeMux()
+	for pattern, methods := range byPattern {
+		mux.Handle(pattern, a.endpoint(methods))
+	}
+	mux.Handle("/", a.endpoint(nil))
+	return a.front(mux)
+}
+
+// front is what every request passes first: a clean path (the mux would redirect
+// others), no page of another site, and in dev no name that isn't loopback's.
+func (a *API) front(mux http.Handler) http.Handler {
+	sameSite := http.NewCrossOriginProtection()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var err error
+		switch {
+		case !isClean(r.URL.Path):
+			err = noRoute()
+		case a.LoopbackOnly && r.Header.Get("Authorization") == "" && !isLoopbackHost(r.Host):
+			err = sallyport.Errorf(sallyport.CodeMisdirectedRequest, "this server answers on loopback names alone")
+		case sameSite.Check(r) != nil:
+			err = sallyport.Errorf(sallyport.CodeCrossOrigin, "a page of another site may not do this")
+		default:
+			mux.ServeHTTP(w, r)
+			return
+		}
+		a.newCall(w, r).run(func() error { return err })
+	})
+}
+
+// endpoint answers one path: proves the caller, then finds the method. Whoever
+// is not proven learns nothing of which paths there are.
+func (a *API) endpoint(methods map[string]route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := a.newCall(w, r)
+		c.run(func() error { return c.serve(methods) })
+	})
+}
+
+func (a *API) newCall(w http.ResponseWriter, r *http.Request) *call {
+	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, requestID: id.New()}
+	h := w.Header()
+	h.Set(sallyport.HeaderRequestID, c.requestID)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	return c
+}
+
+// run answers the call with what handle says, survives its panic, and logs it.
+func (c *call) run(handle func() error) {
+	began := time.Now()
+	defer func() { c.log(time.Since(began)) }()
+	defer c.recoverPanic()
+	if err := handle(); err != nil {
+		c.fail(err)
+	}
+}
+
+func (c *call) serve(methods map[string]route) error {
+	method := c.r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet
+	}
+	route, ok := methods[method]
+	if !ok || !route.public {
+		who, err := c.api.Auth.Authenticate(c.r.Context(), c.r.Header["Authorization"])
+		if err != nil {
+			return err
+		}
+		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r)}
+	}
+	switch {
+	case ok:
+		return route.handle(c)
+	case methods == nil:
+		return noRoute()
+	}
+	for m := range methods {
+		c.w.Header().Add("Allow", m)
+	}
+	return sallyport.Errorf(sallyport.CodeMethodNotAllowed, "this path doesn't take %.20q", c.r.Method)
+}
+
+// recoverPanic turns a panic of a handler into a 500, or cuts an answer that has
+// begun.
+func (c *call) recoverPanic() {
+	p := recover()
+	if p == nil {
+		return
+	}
+	if p == http.ErrAbortHandler {
+		panic(p)
+	}
+	// A panic's text may hold what a caller sent; where it happened does not.
+	c.api.Log.Error("panic", "request_id", c.requestID, "stack", string(debug.Stack()))
+	if c.w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	c.fail(errPanic)
+}
+
+func (c *call) log(took time.Duration) {
+	args := []any{
+		"request_id", c.requestID, "method", c.r.Method, "path", loggedPath(c.r), "status", c.w.status,
+		"bytes", c.w.bytes, "ms", took.Milliseconds(), "client", c.api.clientAddr(c.r), "actor", c.by.Actor(),
+	}
+	if c.execID != "" {
+		args = append(args, "exec_id", c.execID)
+	}
+	level := slog.LevelInfo
+	if c.cause != nil {
+		args = append(args, "code", string(sallyport.CodeOf(c.cause)), "cause", redact.Text(c.cause.Error()))
+		if c.w.status >= 500 {
+			level = slog.LevelWarn
+		}
+	}
+	c.api.Log.Log(c.r.Context(), level, "request", args...)
+}
+
+// loggedPath is a request's path without its query, masked: callers put tokens in
+// the strangest places.
+func loggedPath(r *http.Request) string {
+	const charsMax = 200
+	p := r.URL.EscapedPath()
+	if len(p) > charsMax {
+		p = p[:charsMax] + "…"
+	}
+	return redact.Text(p)
+}
+
+// clientAddr is where the request came from: what a trusted proxy says, else the
+// connection's peer.
+func (a *API) clientAddr(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return ""
+	}
+	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	for i := len(hops) - 1; i >= 0 && a.trusts(host); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		host = hop.String()
+	}
+	return host
+}
+
+func (a *API) trusts(host string) bool {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, p := range a.TrustedProxies {
+		if p.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// isClean tells whether a path is as the mux has it: it would redirect others.
+func isClean(p string) bool {
+	if p == "" || p[0] != '/' {
+		return p == "*"
+	}
+	clean := path.Clean(p)
+	return p == clean || p == clean+"/"
+}
+
+func isLoopbackHost(hostport string) bool {
+	host := hostport
+	if h, _, err := net.SplitHostPort(hostport); err == nil {
+		host = h
+	}
+	host = strings.Trim(host, "[]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.IsLoopback()
+}
+
+func noRoute() error {
+	return sallyport.Errorf(sallyport.CodeNotFound, "no such route")
+}
+
+// Server returns the HTTP server for h, with the time and size limits that keep
+// one connection from holding others up. The caller serves and closes it.
+func Server(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: limits.HeaderReadTime,
+		IdleTimeout:       limits.IdleTime,
+		MaxHeaderBytes:    limits.HeaderBytesMax,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}

@@ -1,0 +1,44 @@
+package httpapi
+
+import "net/http"
+
+// route is one method of one path.
+type route struct {
+	method, pattern string
+	// public routes are answered without a token.
+	public bool
+	handle func(*call) error
+}
+
+// routes is the only list of paths. Who may use each is said in package policy,
+// and asked by the gateway.
+func routes() []route {
+	return []route{
+		{method: http.MethodGet, pattern: "/healthz", public: true, handle: (*call).healthz},
+		{method: http.MethodGet, pattern: "/readyz", public: true, handle: (*call).readyz},
+		{method: http.MethodGet, pattern: "/session", handle: (*call).session},
+
+		{method: http.MethodPost, pattern: "/orgs", handle: (*call).createOrg},
+		{method: http.MethodGet, pattern: "/orgs", handle: (*call).listOrgs},
+		{method: http.MethodGet, pattern: "/orgs/{org}", handle: (*call).getOrg},
+		{method: http.MethodPatch, pattern: "/orgs/{org}", handle: (*call).updateOrg},
+		{method: http.MethodDelete, pattern: "/orgs/{org}", handle: (*call).deleteOrg},
+		{method: http.MethodPost, pattern: "/orgs/{org}/tokens", handle: (*call).createToken},
+		{method: http.MethodGet, pattern: "/orgs/{org}/tokens", handle: (*call).listTokens},
+		{method: http.MethodDelete, pattern: "/orgs/{org}/tokens/{token}", handle: (*call).revokeToken},
+		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
+
+		{method: http.MethodPost, pattern: "/workspaces", handle: (*call).createWorkspace},
+		{method: http.MethodGet, pattern: "/workspaces", handle: (*call).listWorkspaces},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}", handle: (*call).getWorkspace},
+		{method: http.MethodPatch, pattern: "/workspaces/{workspace}", handle: (*call).updateWorkspace},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}", handle: (*call).deleteWorkspace},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/tokens", handle: (*call).createToken},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/tokens", handle: (*call).listTokens},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/tokens/{token}", handle: (*call).revokeToken},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", handle: (*call).exec},
+
+		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
+	}
+}

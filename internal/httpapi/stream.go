@@ -1,0 +1,147 @@
+package httpapi
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/frame"
+	"sallyport/internal/limits"
+)
+
+// lockedBuffer is a frame.Buffer whose last Write may still be going on when the
+// exec has returned.
+type lockedBuffer struct {
+	mu sync.Mutex
+	*frame.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.Buffer.Write(p)
+}
+
+func (b *lockedBuffer) appendFrame(dst []byte) []byte {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.AppendFrame(dst)
+}
+
+// stream writes an exec's frames as they come, each flushed. A reader that stops
+// reading makes the writes block, and so slows the command down; nothing is
+// queued here.
+type stream struct {
+	w              http.ResponseWriter
+	control        *http.ResponseController
+	stdout, stderr *streamSide
+	keepalive      *time.Timer
+
+	mu    sync.Mutex // guards the writer and what follows
+	begun bool
+	ended bool
+	last  time.Time // when something was last written
+}
+
+// streamSide is the writer of one of the two output streams.
+type streamSide struct {
+	*stream
+	frames *frame.Stream
+}
+
+// errEnded is what a Write gets that comes too late.
+var errEnded = errors.New("the answer has ended")
+
+// frameBuffers hold frames while they are written: no stream keeps one.
+var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, limits.ChunkBytesMax+limits.ChunkBytesMax/2); return &b }}
+
+func newStream(w http.ResponseWriter, maxOutput int64) *stream {
+	s := &stream{w: w, control: http.NewResponseController(w)}
+	s.stdout = &streamSide{s, frame.NewStream(sallyport.Stdout, maxOutput)}
+	s.stderr = &streamSide{s, frame.NewStream(sallyport.Stderr, maxOutput)}
+	return s
+}
+
+// start sends the header of the answer.
+func (s *stream) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.w.Header()
+	h.Set("Content-Type", sallyport.MediaNDJSON)
+	h.Set("X-Accel-Buffering", "no") // nginx would hold frames back
+	s.w.WriteHeader(http.StatusOK)
+	s.control.Flush()
+	s.begun, s.last = true, time.Now()
+	s.keepalive = time.AfterFunc(limits.KeepaliveFrameEvery, s.keepAlive)
+}
+
+func (s *stream) started() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.begun
+}
+
+// Write sends p as a frame and returns when it has left.
+func (side *streamSide) Write(p []byte) (int, error) {
+	buf := frameBuffers.Get().(*[]byte)
+	defer frameBuffers.Put(buf)
+	s := side.stream
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return 0, errEnded
+	}
+	*buf = side.frames.Append((*buf)[:0], p)
+	if err := s.flush(*buf); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// flush writes b and sees that it leaves. s.mu is held.
+func (s *stream) flush(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	s.last = time.Now()
+	return s.control.Flush()
+}
+
+// keepAlive writes an empty line when nothing was written for a while. A writer
+// that is busy, or stuck, needs none.
+func (s *stream) keepAlive() {
+	if !s.mu.TryLock() {
+		s.keepalive.Reset(limits.KeepaliveFrameEvery)
+		return
+	}
+	defer s.mu.Unlock()
+	if s.ended {
+		return
+	}
+	quiet := time.Since(s.last)
+	if quiet >= limits.KeepaliveFrameEvery {
+		// A reader that has gone is noticed by the request's context.
+		_ = s.flush([]byte(frame.Keepalive))
+		quiet = 0
+	}
+	s.keepalive.Reset(limits.KeepaliveFrameEvery - quiet)
+}
+
+// end writes what the two streams held back, and the last frame. A reader that
+// has stopped reading gets limits.AnswerWriteTime to take it.
+func (s *stream) end(appendLast func([]byte) []byte) {
+	s.control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.keepalive.Stop()
+	rest := s.stderr.frames.Finish(s.stdout.frames.Finish(nil))
+	if s.flush(appendLast(rest)) == nil {
+		s.control.SetWriteDeadline(time.Time{})
+	}
+}

@@ -1,0 +1,120 @@
+package server
+
+import (
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// Mode is which of its two commands a server runs as.
+type Mode int
+
+const (
+	// ModeServer is production.
+	ModeServer Mode = iota
+	// ModeDev is everything on this machine, for the one who started it.
+	ModeDev
+)
+
+// String returns the name of the command.
+func (m Mode) String() string {
+	if m == ModeDev {
+		return "dev"
+	}
+	return "server"
+}
+
+// Config is what a server runs by. Load makes one in which every value has been
+// checked; the zero value is none.
+type Config struct {
+	Mode Mode
+	// Listen is HOST:PORT; port 0 picks a free one.
+	Listen string
+	// TLS is empty for plain HTTP.
+	TLS TLSFiles
+	// Insecure allows plain HTTP beyond loopback.
+	Insecure bool
+	// ProxiesTrusted are the addresses whose X-Forwarded-For is believed.
+	ProxiesTrusted []netip.Prefix
+	// DataDir holds the embedded store. It may not exist yet.
+	DataDir string
+	Store   StoreConfig
+	// AdminTokenHash is the SHA-256 of the admin token, which itself is kept
+	// nowhere; nil when there is none, and in dev, which makes one at its start.
+	AdminTokenHash *[32]byte
+	// LocalEnabled allows workspaces on the server's own machine.
+	LocalEnabled bool
+	// DrainTimeout is how long running execs may go on after SIGTERM.
+	DrainTimeout time.Duration
+	Limits       LimitsConfig
+	Log          LogConfig
+}
+
+// TLSFiles name a certificate chain and its key, in PEM: both or neither.
+type TLSFiles struct {
+	CertFile string
+	KeyFile  string
+}
+
+// StoreConfig says where the records are.
+type StoreConfig struct {
+	// URL is empty for SQLite in DataDir.
+	URL string
+	// Migrate brings the schema up to date at the start.
+	Migrate bool
+}
+
+// LimitsConfig holds the bounds that an operator may set.
+type LimitsConfig struct {
+	// ConnectTimeout is the budget for reaching a machine.
+	ConnectTimeout time.Duration
+	// OutputGrace is how long output may stay silent after a command's exit.
+	OutputGrace time.Duration
+}
+
+// LogConfig says what is logged, and how.
+type LogConfig struct {
+	Level slog.Level
+	// Format is "text" or "json".
+	Format string
+}
+
+// LoadOptions say where a configuration comes from.
+type LoadOptions struct {
+	Mode Mode
+	// File is the YAML file to read, empty for none. ModeDev takes none.
+	File string
+	// Env looks a variable of the environment up, as os.LookupEnv does; nil is
+	// an empty environment. An empty variable counts as not set.
+	Env func(name string) (string, bool)
+	// Flags holds the flags that were given: the key, such as "drain_timeout",
+	// and the value as typed. Flags lists those there are.
+	Flags map[string]string
+}
+
+// Loaded is a configuration and where it came from. It holds no secret.
+type Loaded struct {
+	Config   Config
+	settings []Setting
+}
+
+// Load reads defaults, file, environment and flags, each of which overrides the
+// ones before it. Whatever is wrong in any of them, overridden or not, is an
+// error of one sentence that names the key, the value unless it is a secret, and
+// where it came from.
+func Load(o LoadOptions) (*Loaded, error) {
+	l := newLoading(o)
+	for _, read := range []func() (layer, error){l.readDefaults, l.readFile, l.readEnv, l.readFlags} {
+		values, err := read()
+		if err != nil {
+			return nil, err
+		}
+		if err := l.apply(values); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.check(); err != nil {
+		return nil, err
+	}
+	return &Loaded{Config: l.config, settings: l.settings()}, nil
+}

@@ -1,0 +1,222 @@
+package server
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"sallyport/internal/identity"
+	"sallyport/internal/principal"
+)
+
+// TestLoadErrors holds the whole sentence of every refusal; FILE is the path of
+// the configuration file.
+func TestLoadErrors(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		given given
+		want  string
+	}{
+		{"bool", given{env: variables{"SALLYPORT_INSECURE": "yes"}},
+			`insecure is "yes" (environment SALLYPORT_INSECURE): it takes true or false`},
+		{"duration", given{flags: map[string]string{"drain_timeout": "soon"}},
+			`drain_timeout is "soon" (flag --drain-timeout): it takes a duration, such as 30s, 5m or 250ms`},
+		{"duration without unit", given{flags: map[string]string{"drain_timeout": "30"}},
+			`drain_timeout is "30" (flag --drain-timeout): a duration needs a unit, such as 30s, 5m or 250ms`},
+		{"zero without unit", given{flags: map[string]string{"drain_timeout": "0"}},
+			`drain_timeout is "0" (flag --drain-timeout): a duration needs a unit, such as 30s, 5m or 250ms`},
+		{"empty duration", given{flags: map[string]string{"drain_timeout": ""}},
+			`drain_timeout is "" (flag --drain-timeout): it takes a duration, such as 30s, 5m or 250ms`},
+		{"duration without unit in the file", given{file: "\ndrain_timeout: 30\n"},
+			`drain_timeout is "30" (file FILE, line 2): a duration needs a unit, such as 30s, 5m or 250ms`},
+		{"negative duration", given{flags: map[string]string{"drain_timeout": "-1s"}},
+			`drain_timeout is "-1s" (flag --drain-timeout): it takes 0s to 24h0m0s`},
+		{"no time to connect", given{env: variables{"SALLYPORT_LIMITS_CONNECT_TIMEOUT": "0s"}},
+			`limits.connect_timeout is "0s" (environment SALLYPORT_LIMITS_CONNECT_TIMEOUT): it takes 1ms to 10m0s`},
+		{"endless grace", given{file: "limits:\n  output_grace: 2h\n"},
+			`limits.output_grace is "2h" (file FILE, line 2): it takes 1ms to 1m0s`},
+		{"listen without port", given{flags: map[string]string{"listen": "8080"}},
+			`listen is "8080" (flag --listen): it takes HOST:PORT, such as 127.0.0.1:8080`},
+		{"listen on nothing", given{flags: map[string]string{"listen": ""}},
+			`listen is "" (flag --listen): it takes HOST:PORT, such as 127.0.0.1:8080`},
+		{"bare IPv6", given{flags: map[string]string{"listen": "::1:8080"}},
+			`listen is "::1:8080" (flag --listen): it takes HOST:PORT, such as 127.0.0.1:8080`},
+		{"port by name", given{flags: map[string]string{"listen": "127.0.0.1:http"}},
+			`listen is "127.0.0.1:http" (flag --listen): the port is a number from 0 to 65535`},
+		{"port too large", given{flags: map[string]string{"listen": "127.0.0.1:65536"}},
+			`listen is "127.0.0.1:65536" (flag --listen): the port is a number from 0 to 65535`},
+		{"proxy", given{env: variables{"SALLYPORT_PROXIES_TRUSTED": "10.0.0.1,proxy"}},
+			`proxies.trusted is "10.0.0.1,proxy" (environment SALLYPORT_PROXIES_TRUSTED): "proxy" is no address and no network; they look like 10.0.0.5 and 10.1.0.0/16`},
+		{"proxy left empty", given{env: variables{"SALLYPORT_PROXIES_TRUSTED": "10.0.0.1,"}},
+			`proxies.trusted is "10.0.0.1," (environment SALLYPORT_PROXIES_TRUSTED): "" is no address and no network; they look like 10.0.0.5 and 10.1.0.0/16`},
+		{"proxy with a zone", given{file: "proxies.trusted: ['fe80::1%eth0']"},
+			`proxies.trusted is "fe80::1%eth0" (file FILE, line 1): "fe80::1%eth0" is no address and no network; they look like 10.0.0.5 and 10.1.0.0/16`},
+		{"address for a network", given{file: "proxies.trusted: [10.1.2.3/8]"},
+			`proxies.trusted is "10.1.2.3/8" (file FILE, line 1): "10.1.2.3/8" is an address within a network: write 10.1.2.3 or 10.0.0.0/8`},
+		{"log level", given{env: variables{"SALLYPORT_LOG_LEVEL": "loud"}},
+			`log.level is "loud" (environment SALLYPORT_LOG_LEVEL): it takes debug, info, warn or error`},
+		{"log format", given{file: "log.format: xml"},
+			`log.format is "xml" (file FILE, line 1): it takes text or json`},
+		{"store", given{env: variables{"SALLYPORT_STORE_URL": "mysql://u:" + canary + "@h/d"}},
+			`store.url (environment SALLYPORT_STORE_URL): it takes a postgres:// URL, or nothing for SQLite in data_dir`},
+		{"postgres", given{file: "store.url: postgres://u:" + canary + "@h/d"},
+			`store.url (file FILE, line 1): postgres:// is not supported by this version yet; leave it empty for SQLite in data_dir`},
+		{"no data directory", given{flags: map[string]string{"data_dir": ""}},
+			`data_dir is "" (flag --data-dir): it takes a directory`},
+		{"dev without a home", given{mode: ModeDev},
+			`data_dir has no default, since neither XDG_DATA_HOME nor HOME is set: choose a directory with --data-dir`},
+		{"dev beyond loopback", given{mode: ModeDev, env: home(), flags: map[string]string{"listen": "0.0.0.0:80"}},
+			`listen is "0.0.0.0:80" (flag --listen): dev serves this machine alone: it takes a loopback address, such as 127.0.0.1:8080`},
+		{"dev with a file", given{mode: ModeDev, env: home(), file: "listen: 127.0.0.1:1"},
+			`dev takes no configuration file: use flags or the environment`},
+		{"certificate alone", given{env: variables{"SALLYPORT_TLS_CERT_FILE": "/c"}},
+			`tls.cert_file is "/c" (environment SALLYPORT_TLS_CERT_FILE): it goes with tls.key_file, which is not set`},
+		{"key alone", given{file: "tls: {key_file: /k}"},
+			`tls.key_file is "/k" (file FILE, line 1): it goes with tls.cert_file, which is not set`},
+		{"certificate missing", given{file: "tls: {cert_file: /nowhere/c, key_file: /nowhere/k}"},
+			`tls.cert_file is "/nowhere/c" (file FILE, line 1): the file can't be read: no such file or directory`},
+		{"certificate a directory", given{file: "tls: {cert_file: /, key_file: /nowhere/k}"},
+			`tls.cert_file is "/" (file FILE, line 1): the file can't be read: not a regular file`},
+		{"admin token short", given{env: variables{"SALLYPORT_ADMIN_TOKEN": "tiny"}},
+			`admin_token (environment SALLYPORT_ADMIN_TOKEN): 4 characters are too few, it takes at least 32`},
+		{"admin token with a blank", given{file: "admin_token: " + canary + " x"},
+			`admin_token (file FILE, line 1): only visible ASCII characters are allowed`},
+		{"admin token mistyped", given{env: variables{"SALLYPORT_ADMIN_TOKEN": "sp_adm_" + canary}},
+			`admin_token (environment SALLYPORT_ADMIN_TOKEN): it begins with sp_, but its checksum is wrong: a character was lost or mistyped`},
+		{"admin token twice", given{file: "admin_token: " + canary, env: variables{"SALLYPORT_ADMIN_TOKEN_FILE": "/t"}},
+			`admin_token (file FILE, line 1) and admin_token_file (environment SALLYPORT_ADMIN_TOKEN_FILE) are both set: keep one`},
+		{"overridden, but wrong", given{file: "log.level: loud", flags: map[string]string{"log.level": "info"}},
+			`log.level is "loud" (file FILE, line 1): it takes debug, info, warn or error`},
+		{"flag of nobody", given{flags: map[string]string{"admin_token": canary}},
+			`admin_token is no flag of server`},
+		{"flag of no key", given{flags: map[string]string{"bogus": "1"}},
+			`bogus is no flag of server`},
+		{"flag of the server", given{mode: ModeDev, env: home(), flags: map[string]string{"insecure": "true"}},
+			`insecure is no flag of dev`},
+		{"blanks and controls in a value", given{env: variables{"SALLYPORT_LOG_LEVEL": "lo\x1b[31mud"}},
+			`log.level is "lo"… (environment SALLYPORT_LOG_LEVEL): it takes debug, info, warn or error`},
+		{"a long value", given{env: variables{"SALLYPORT_LOG_LEVEL": strings.Repeat("é", 99)}},
+			`log.level is "` + strings.Repeat("é", 50) + `"… (environment SALLYPORT_LOG_LEVEL): it takes debug, info, warn or error`},
+	} {
+		t.Run(c.name, func(t *testing.T) { checkError(t, c.given, c.want) })
+	}
+}
+
+func checkError(t *testing.T, g given, want string) {
+	t.Helper()
+	loaded, path, err := g.load(t)
+	if err == nil {
+		t.Fatalf("loaded %+v", loaded)
+	}
+	if got := strings.ReplaceAll(err.Error(), "file "+path, "file FILE"); path != "" && got != want || path == "" && err.Error() != want {
+		t.Errorf("\n got %s\nwant %s", got, want)
+	}
+	if strings.Contains(err.Error(), canary) {
+		t.Error("the error shows a secret")
+	}
+}
+
+// TestLoadUnsupported: a key of a later version is refused in every source, also
+// where another overrides it, and only its default is not.
+func TestLoadUnsupported(t *testing.T) {
+	for _, name := range []string{"bus.url", "keys.seal_file", "tenant.org_id", "connectors.ssh.allow", "metrics.listen"} {
+		t.Run(name, func(t *testing.T) {
+			k := keyNamed(t, name)
+			text, none := "/"+canary, `""`
+			if k.kind == kindList {
+				text, none = "["+canary+"]", "[]"
+			}
+			checkError(t, given{file: name + ": " + text}, name+" is not supported by this version yet (file FILE, line 1)")
+			checkError(t, given{env: variables{k.env: canary}}, name+" is not supported by this version yet (environment "+k.env+")")
+			checkError(t, given{mode: ModeDev, env: variables{"HOME": "/", k.env: canary}},
+				name+" is not supported by this version yet (environment "+k.env+")")
+			checkError(t, given{file: name + ": " + text, env: variables{k.env: canary}},
+				name+" is not supported by this version yet (file FILE, line 1)")
+			if _, _, err := (given{file: name + ": " + none}).load(t); err != nil {
+				t.Errorf("its default: %v", err)
+			}
+		})
+	}
+	checkError(t, given{file: "connectors.ssh.allow: [\"\"]"}, "connectors.ssh.allow is not supported by this version yet (file FILE, line 1)")
+}
+
+func keyNamed(t *testing.T, name string) key {
+	t.Helper()
+	for _, k := range keys() {
+		if k.name == name {
+			return k
+		}
+	}
+	t.Fatalf("there is no key %s", name)
+	return key{}
+}
+
+func TestLoadEICWithoutEffect(t *testing.T) {
+	env := variables{"HOME": "/", "SALLYPORT_EIC_TUNNEL_ENDPOINT": "ws://127.0.0.1:9", "SALLYPORT_EIC_REGION": "us-east-2"}
+	for _, mode := range []Mode{ModeServer, ModeDev} {
+		loaded, _, err := given{mode: mode, env: env}.load(t)
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := fmt.Sprint(loaded.Settings())
+		for _, want := range []string{
+			"{eic.tunnel_endpoint ws://127.0.0.1:9 environment SALLYPORT_EIC_TUNNEL_ENDPOINT}",
+			"{eic.region us-east-2 environment SALLYPORT_EIC_REGION}",
+		} {
+			if !strings.Contains(shown, want) {
+				t.Errorf("%s shows no %s", mode, want)
+			}
+		}
+	}
+}
+
+func TestLoadAdminTokenFileErrors(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ name, path, want string }{
+		{"missing", "/nowhere", "the file can't be read: no such file or directory"},
+		{"a directory", t.TempDir(), "the file can't be read: not a regular file"},
+		{"a pipe that nobody writes", pipe, "the file can't be read: not a regular file"},
+		{"readable by everyone", writeFile(t, "t", canary, 0o644),
+			"everyone on this machine may read or write the file (mode 0644): take that away with chmod o= FILE"},
+		{"writable by everyone", writeFile(t, "t", canary, 0o602),
+			"everyone on this machine may read or write the file (mode 0602): take that away with chmod o= FILE"},
+		{"empty", writeFile(t, "t", "\n", 0o600), "the token in it: 0 characters are too few, it takes at least 32"},
+		{"two lines", writeFile(t, "t", canary+"\n"+canary+"\n", 0o600), "the token in it: only visible ASCII characters are allowed"},
+		{"mistyped", writeFile(t, "t", identity.Mint(principal.Admin).Secret+"x", 0o600),
+			"the token in it: it begins with sp_, but its checksum is wrong: a character was lost or mistyped"},
+		{"large", writeFile(t, "t", strings.Repeat("x", 5000), 0o600), "the file is larger than 4096 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			checkError(t, given{env: variables{"SALLYPORT_ADMIN_TOKEN_FILE": c.path}},
+				fmt.Sprintf("admin_token_file is %q (environment SALLYPORT_ADMIN_TOKEN_FILE): %s", c.path, c.want))
+		})
+	}
+}
+
+func TestLoadFileErrors(t *testing.T) {
+	large := writeFile(t, "large", strings.Repeat("# comment\n", fileBytesMax/10+1), 0o600)
+	for path, want := range map[string]string{
+		"/nowhere":  "configuration file /nowhere can't be read: no such file or directory",
+		"/":         "configuration file / can't be read: is a directory",
+		large:       "configuration file " + large + " can't be read: it is larger than 256 KiB",
+		"/dev/zero": "configuration file /dev/zero can't be read: it is larger than 256 KiB",
+	} {
+		if _, err := Load(LoadOptions{File: path}); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if os.Getuid() == 0 {
+		return // root reads whatever the mode is
+	}
+	secret := writeFile(t, "secret", "", 0)
+	want := "configuration file " + secret + " can't be read: permission denied"
+	if _, err := Load(LoadOptions{File: secret}); err == nil || err.Error() != want {
+		t.Errorf("%v", err)
+	}
+}

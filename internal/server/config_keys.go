@@ -1,0 +1,194 @@
+package server
+
+import (
+	"slices"
+	"time"
+
+	"sallyport/internal/limits"
+)
+
+// key is one key of the configuration: a row of the table that the loader, the
+// flags, the settings and the reference are made from.
+type key struct {
+	name string
+	// env is spelled out: a name of a key can't be made from it, since dots and
+	// underscores both become underscores.
+	env string
+	// flag is empty where nobody types the key.
+	flag string
+	// serverFlag: dev does not have the flag.
+	serverFlag bool
+	kind       kind
+	// server and dev are the defaults; a list's are comma-separated.
+	server, dev string
+	// secret values are never shown, in errors neither.
+	secret bool
+	// madeInDev: dev makes the value itself at its start and takes no other, not
+	// even from an environment that was meant for a server.
+	madeInDev bool
+	// unsupported keys belong to later versions. They are known so that a
+	// configuration that counts on one is refused instead of half obeyed.
+	unsupported bool
+	// takes says which values there are, where the kind doesn't say it all.
+	takes   string
+	meaning string
+	// set checks a value and puts it into the configuration. Its error is what
+	// the key takes, without its name, the value and the source.
+	set func(*Config, value) error
+}
+
+// kind is the type of a key's value.
+type kind string
+
+const (
+	kindString   kind = "string"
+	kindBool     kind = "bool"
+	kindDuration kind = "duration"
+	kindList     kind = "list"
+)
+
+// Keys that rules between several keys speak of.
+const (
+	keyListen         = "listen"
+	keyCertFile       = "tls.cert_file"
+	keyKeyFile        = "tls.key_file"
+	keyDataDir        = "data_dir"
+	keyAdminToken     = "admin_token"
+	keyAdminTokenFile = "admin_token_file"
+)
+
+// group is a part of the table with its heading.
+type group struct {
+	title string
+	keys  []key
+}
+
+// groups is the table.
+func groups() []group {
+	return []group{
+		{"Listening", listeningKeys()},
+		{"Data", dataKeys()},
+		{"Who may", identityKeys()},
+		{"Reaching machines", connectorKeys()},
+		{"Limits", limitKeys()},
+		{"Watching", watchingKeys()},
+	}
+}
+
+// keys is the table without headings.
+func keys() []key {
+	var all []key
+	for _, g := range groups() {
+		all = slices.Concat(all, g.keys)
+	}
+	return all
+}
+
+func listeningKeys() []key {
+	return []key{
+		{name: keyListen, env: "SALLYPORT_LISTEN", flag: "listen", kind: kindString,
+			server: "127.0.0.1:8080", dev: "127.0.0.1:8080", set: setListen,
+			takes:   "`HOST:PORT`; port 0 picks a free one. No host is every address, in `dev` 127.0.0.1",
+			meaning: "The address to serve on. `dev` takes loopback alone; beyond it `server` needs TLS or `insecure`."},
+		{name: keyCertFile, env: "SALLYPORT_TLS_CERT_FILE", flag: "tls-cert-file", serverFlag: true, kind: kindString,
+			set:     setString(func(c *Config) *string { return &c.TLS.CertFile }),
+			takes:   "a file in PEM",
+			meaning: "The certificate chain to serve HTTPS with; goes with `tls.key_file`."},
+		{name: keyKeyFile, env: "SALLYPORT_TLS_KEY_FILE", flag: "tls-key-file", serverFlag: true, kind: kindString,
+			set:     setString(func(c *Config) *string { return &c.TLS.KeyFile }),
+			takes:   "a file in PEM",
+			meaning: "The key of `tls.cert_file`."},
+		{name: "insecure", env: "SALLYPORT_INSECURE", flag: "insecure", serverFlag: true, kind: kindBool,
+			server: "false", dev: "false",
+			set:     setBool(func(c *Config) *bool { return &c.Insecure }),
+			meaning: "Allow plain HTTP beyond loopback, for a server behind a proxy that ends TLS."},
+		{name: "proxies.trusted", env: "SALLYPORT_PROXIES_TRUSTED", kind: kindList, set: setProxies,
+			takes:   "addresses and networks, such as `10.0.0.5,10.1.0.0/16`",
+			meaning: "The proxies whose `X-Forwarded-For` is believed."},
+	}
+}
+
+func dataKeys() []key {
+	return []key{
+		{name: keyDataDir, env: "SALLYPORT_DATA_DIR", flag: "data-dir", kind: kindString,
+			server: "/var/lib/sallyport", dev: devDataDir,
+			set:     setString(func(c *Config) *string { return &c.DataDir }),
+			takes:   "a directory, made if it is missing",
+			meaning: "Where SQLite keeps its files. `dev` looks in `~/.local/share` when `XDG_DATA_HOME` is not set."},
+		{name: "store.url", env: "SALLYPORT_STORE_URL", kind: kindString, secret: true, set: setStoreURL,
+			takes:   "nothing, which is SQLite in `data_dir`; `postgres://…` comes with a later version",
+			meaning: "Where the records are."},
+		{name: "store.migrate", env: "SALLYPORT_STORE_MIGRATE", kind: kindBool, server: "true", dev: "true",
+			set:     setBool(func(c *Config) *bool { return &c.Store.Migrate }),
+			meaning: "Bring the store's schema up to date at the start; `false` leaves that to `sallyport migrate`."},
+		{name: "bus.url", env: "SALLYPORT_BUS_URL", kind: kindString, secret: true, unsupported: true, set: refuse,
+			meaning: "The NATS servers that replicas share."},
+		{name: "keys.seal_file", env: "SALLYPORT_KEYS_SEAL_FILE", kind: kindString, unsupported: true, set: refuse,
+			meaning: "The key that seals what is stored; the same on every replica."},
+	}
+}
+
+func identityKeys() []key {
+	return []key{
+		{name: keyAdminToken, env: "SALLYPORT_ADMIN_TOKEN", kind: kindString, secret: true, madeInDev: true, set: setAdminToken,
+			takes:   "at least 32 visible ASCII characters; one that begins `sp_` needs a valid checksum",
+			meaning: "The token of the admin; without it there is none. `dev` makes a new one at each start and ignores this."},
+		{name: keyAdminTokenFile, env: "SALLYPORT_ADMIN_TOKEN_FILE", flag: "admin-token-file", serverFlag: true, kind: kindString,
+			madeInDev: true, set: keep,
+			takes:   "a file that others than its owner and group can't read",
+			meaning: "The file to read `admin_token` from, in its place; a newline at its end doesn't count."},
+		{name: "tenant.org_id", env: "SALLYPORT_TENANT_ORG_ID", kind: kindString, unsupported: true, set: refuse,
+			meaning: "The one organisation that this server is for."},
+	}
+}
+
+func connectorKeys() []key {
+	return []key{
+		{name: "connectors.local.enabled", env: "SALLYPORT_CONNECTORS_LOCAL_ENABLED", kind: kindBool, server: "false", dev: "true",
+			set:     setBool(func(c *Config) *bool { return &c.LocalEnabled }),
+			meaning: "Allow workspaces on the server's own machine, under the server's own user."},
+		{name: "connectors.ssh.allow", env: "SALLYPORT_CONNECTORS_SSH_ALLOW", kind: kindList, unsupported: true, set: refuse,
+			meaning: "The networks that workspaces reached by SSH may be in."},
+		{name: "eic.tunnel_endpoint", env: "SALLYPORT_EIC_TUNNEL_ENDPOINT", kind: kindString, set: keep,
+			takes:   "`ws://`, `wss://`, `http://` or `https://`, host and port",
+			meaning: "The address of EC2 Instance Connect's tunnels, in place of AWS's own. No effect until a workspace is reached through one."},
+		{name: "eic.region", env: "SALLYPORT_EIC_REGION", kind: kindString, set: keep,
+			takes:   "an AWS region, such as `us-east-2`",
+			meaning: "The region of EC2 Instance Connect, in place of the one that the AWS SDK finds. No effect until a workspace is reached through it."},
+	}
+}
+
+func limitKeys() []key {
+	return []key{
+		{name: "limits.connect_timeout", env: "SALLYPORT_LIMITS_CONNECT_TIMEOUT", kind: kindDuration,
+			server: limits.ConnectTime.String(), dev: limits.ConnectTime.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Limits.ConnectTimeout }, time.Millisecond, 10*time.Minute),
+			takes:   "1ms to 10m",
+			meaning: "How long reaching a machine may take, until the command has started."},
+		{name: "limits.output_grace", env: "SALLYPORT_LIMITS_OUTPUT_GRACE", kind: kindDuration,
+			server: limits.OutputGrace.String(), dev: limits.OutputGrace.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Limits.OutputGrace }, time.Millisecond, time.Minute),
+			takes:   "1ms to 1m",
+			meaning: "How long a command's output may stay silent after its exit, while a child of it holds the output open, before the answer ends."},
+		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", kind: kindDuration,
+			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
+			takes:   "0s to 24h",
+			meaning: "How long running execs may go on after SIGTERM, before they are canceled."},
+	}
+}
+
+func watchingKeys() []key {
+	return []key{
+		{name: "metrics.listen", env: "SALLYPORT_METRICS_LISTEN", kind: kindString, unsupported: true, set: refuse,
+			meaning: "An address for the metrics alone."},
+		{name: "log.level", env: "SALLYPORT_LOG_LEVEL", flag: "log-level", kind: kindString, server: "info", dev: "info",
+			set:     setLogLevel,
+			takes:   "`debug`, `info`, `warn` or `error`",
+			meaning: "The least that is logged."},
+		{name: "log.format", env: "SALLYPORT_LOG_FORMAT", flag: "log-format", kind: kindString, server: "json", dev: "text",
+			set:     setLogFormat,
+			takes:   "`text` or `json`",
+			meaning: "How a line of the log is written."},
+	}
+}

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"sallyport/internal/identity"
+)
+
+// shownCharsMax bounds a value, or the name of a key, in an error.
+const shownCharsMax = 100
+
+// errUnsupported is what set returns for a key that a later version will have.
+var errUnsupported = errors.New("not supported by this version yet")
+
+// fault returns the sentence that says what is wrong with a value.
+func (k key) fault(v value, err error) error {
+	switch {
+	case errors.Is(err, errUnsupported):
+		return fmt.Errorf("%s is %w (%s)", k.name, err, v.where())
+	case k.secret:
+		return fmt.Errorf("%s (%s): %w", k.name, v.where(), err)
+	}
+	return fmt.Errorf("%s is %s (%s): %w", k.name, quote(v.String()), v.where(), err)
+}
+
+// quote shows a value in an error, up to its first blank: a line of YAML that
+// lacks its colon continues the value above it, and that line may be a secret's.
+func quote(s string) string {
+	shown := s
+	if i := strings.IndexFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }); i >= 0 {
+		shown = s[:i]
+	}
+	if len(shown) > shownCharsMax {
+		shown = strings.ToValidUTF8(shown[:shownCharsMax], "")
+	}
+	if shown != s {
+		return strconv.Quote(shown) + "…"
+	}
+	return strconv.Quote(shown)
+}
+
+// keep accepts a value that is looked at elsewhere.
+func keep(*Config, value) error { return nil }
+
+// refuse accepts nothing but the default, which is none.
+func refuse(_ *Config, v value) error {
+	if v.isSet() {
+		return errUnsupported
+	}
+	return nil
+}
+
+func setString(field func(*Config) *string) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		*field(c) = v.text
+		return nil
+	}
+}
+
+func setBool(field func(*Config) *bool) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		b, err := strconv.ParseBool(v.text)
+		if err != nil {
+			return errors.New("it takes true or false")
+		}
+		*field(c) = b
+		return nil
+	}
+}
+
+func setDuration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		if _, err := strconv.ParseFloat(v.text, 64); err == nil {
+			return errors.New("a duration needs a unit, such as 30s, 5m or 250ms")
+		}
+		d, err := time.ParseDuration(v.text)
+		if err != nil {
+			return errors.New("it takes a duration, such as 30s, 5m or 250ms")
+		}
+		if d < least || d > most {
+			return fmt.Errorf("it takes %s to %s", least, most)
+		}
+		*field(c) = d
+		return nil
+	}
+}
+
+// setListen checks the form; what the host means is checked when all is known.
+func setListen(c *Config, v value) error {
+	host, port, err := net.SplitHostPort(v.text)
+	if err != nil || strings.ContainsFunc(host, unicode.IsSpace) {
+		return errors.New("it takes HOST:PORT, such as 127.0.0.1:8080")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("the port is a number from 0 to 65535")
+	}
+	c.Listen = v.text
+	return nil
+}
+
+func setProxies(c *Config, v value) error {
+	c.ProxiesTrusted = nil
+	for _, item := range v.items {
+		prefix, err := parsePrefix(item)
+		if err != nil {
+			return err
+		}
+		c.ProxiesTrusted = append(c.ProxiesTrusted, prefix)
+	}
+	return nil
+}
+
+// parsePrefix reads an address or a network. An IPv4 one mapped into IPv6 is
+// taken for what it is, since it would match nothing as it is written.
+func parsePrefix(s string) (netip.Prefix, error) {
+	prefix, err := netip.ParsePrefix(s)
+	if addr, addrErr := netip.ParseAddr(s); addrErr == nil && addr.Zone() == "" {
+		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+	}
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("%s is no address and no network; they look like 10.0.0.5 and 10.1.0.0/16", quote(s))
+	}
+	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
+		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
+	}
+	// Whoever writes 10.0.0.5/8 may have meant the one address, and would trust
+	// sixteen million.
+	if prefix != prefix.Masked() {
+		return netip.Prefix{}, fmt.Errorf("%s is an address within a network: write %s or %s", quote(s), prefix.Addr(), prefix.Masked())
+	}
+	return prefix, nil
+}
+
+// setStoreURL never shows the URL: it may hold a password.
+func setStoreURL(c *Config, v value) error {
+	scheme, _, _ := strings.Cut(v.text, ":")
+	switch {
+	case v.text == "":
+		c.Store.URL = ""
+		return nil
+	case strings.EqualFold(scheme, "postgres"), strings.EqualFold(scheme, "postgresql"):
+		return errors.New("postgres:// is not supported by this version yet; leave it empty for SQLite in data_dir")
+	}
+	return errors.New("it takes a postgres:// URL, or nothing for SQLite in data_dir")
+}
+
+func setAdminToken(c *Config, v value) error {
+	c.AdminTokenHash = nil
+	if v.text == "" {
+		return nil
+	}
+	hash, err := adminHash(v.text)
+	if err != nil {
+		return err
+	}
+	c.AdminTokenHash = &hash
+	return nil
+}
+
+// adminHash is identity.AdminHash, without the name of the key in its error.
+func adminHash(token string) ([32]byte, error) {
+	hash, err := identity.AdminHash(token)
+	if err != nil {
+		err = errors.New(strings.TrimPrefix(err.Error(), keyAdminToken+": "))
+	}
+	return hash, err
+}
+
+func setLogLevel(c *Config, v value) error {
+	levels := map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError}
+	level, ok := levels[v.text]
+	if !ok {
+		return errors.New("it takes debug, info, warn or error")
+	}
+	c.Log.Level = level
+	return nil
+}
+
+func setLogFormat(c *Config, v value) error {
+	if v.text != "text" && v.text != "json" {
+		return errors.New("it takes text or json")
+	}
+	c.Log.Format = v.text
+	return nil
+}

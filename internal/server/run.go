@@ -1,0 +1,251 @@
+// Package server builds everything and wires it: it is the one place where the
+// parts of a running Sallyport meet, are started, drained, and stopped in reverse.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/connector"
+	"sallyport/internal/connector/local"
+	"sallyport/internal/gateway"
+	"sallyport/internal/httpapi"
+	"sallyport/internal/identity"
+	"sallyport/internal/limits"
+	"sallyport/internal/policy"
+	"sallyport/internal/sshpool"
+	"sallyport/internal/store/sqlite"
+
+	"sallyport"
+)
+
+// RunOptions is what a run needs besides its configuration.
+type RunOptions struct {
+	Version string
+	// ReadyFile appears, written whole, when the server can serve; empty for none.
+	ReadyFile string
+	// LogWriter takes the log; nil discards it.
+	LogWriter io.Writer
+	// Ready is called when the server can serve; it may be nil.
+	Ready func(Ready)
+	// Interrupt, when closed, ends the server at once, also while it drains.
+	Interrupt <-chan struct{}
+}
+
+// Run serves until ctx is canceled, then drains: new execs are refused, running
+// ones may end until the drain time-out, and the rest are canceled and recorded.
+// It returns nil after that, and an error of one sentence when it could not start
+// or had to stop. Everything it started has ended when it returns.
+func Run(ctx context.Context, cfg Config, o RunOptions) (err error) {
+	s := &server{cfg: cfg, options: o, log: newLogger(cfg, o.LogWriter)}
+	// Closed in reverse, whatever happens.
+	defer func() { err = errors.Join(err, s.close()) }()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	ready, err := s.bootstrap(ctx)
+	if err != nil {
+		return err
+	}
+	recoverCtx, cancel := context.WithTimeout(ctx, limits.RecoverTime)
+	defer cancel()
+	if err := s.gateway.Recover(recoverCtx); err != nil {
+		return err
+	}
+	return s.serve(ctx, ready)
+}
+
+// server is what Run has built, in the order in which it was.
+type server struct {
+	cfg     Config
+	options RunOptions
+	log     *slog.Logger
+
+	closers  []func() error
+	listener net.Listener
+	store    *sqlite.DB
+	gateway  *gateway.Gateway
+	auth     *identity.Authenticator
+}
+
+// open builds everything, from the ground up.
+func (s *server) open(ctx context.Context) error {
+	dir, err := openDataDir(s.cfg.DataDir)
+	if err != nil {
+		return err
+	}
+	s.onClose(dir.Close)
+	if err := removeReadyFile(s.options.ReadyFile); err != nil {
+		return err // one of a server that was killed would tell of a dead one
+	}
+	if err := s.listen(); err != nil {
+		return err
+	}
+	s.store, err = sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate})
+	if err != nil {
+		return err
+	}
+	s.onClose(s.store.Close)
+	log := audit.New(s.store, s.log, nil)
+	s.onClose(log.Close)
+	pool := &sshpool.Pool{Log: s.log}
+	connectors, err := s.connectors()
+	if err != nil {
+		return err
+	}
+	s.onClose(pool.Close)
+	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
+	s.gateway = &gateway.Gateway{
+		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store,
+		Audit: log, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: time.Now,
+		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
+	}
+	return nil
+}
+
+// listen takes the address before anything is served, so that a taken port is an
+// error of the start.
+func (s *server) listen() error {
+	listener, err := net.Listen("tcp", s.cfg.Listen)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return fmt.Errorf("listen on %s: %w: choose another address with --listen", s.cfg.Listen, err)
+	}
+	s.onClose(func() error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	if s.cfg.TLS.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(s.cfg.TLS.CertFile, s.cfg.TLS.KeyFile)
+		if err != nil {
+			return fmt.Errorf("tls certificate: %w", err)
+		}
+		s.listener = tls.NewListener(listener, &tls.Config{
+			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		})
+		return nil
+	}
+	s.listener = listener
+	return nil
+}
+
+func (s *server) connectors() (map[string]connector.Connector, error) {
+	connectors := map[string]connector.Connector{}
+	if s.cfg.LocalEnabled {
+		c, err := local.New(local.Config{Log: s.log})
+		if err != nil {
+			return nil, fmt.Errorf("embedded SSH host: %w", err)
+		}
+		s.onClose(c.Close)
+		connectors[sallyport.ConnectorLocal] = c
+	}
+	return connectors, nil
+}
+
+// serve answers requests until ctx is canceled and everything has drained.
+func (s *server) serve(ctx context.Context, ready Ready) error {
+	api := &httpapi.API{
+		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Log: s.log,
+		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
+	}
+	web := httpapi.Server(api.Handler(), s.log)
+	failed := make(chan error, 1)
+	go func() { failed <- web.Serve(s.listener) }()
+	ready.URL = s.url()
+	if err := s.announce(ready); err != nil {
+		web.Close()
+		<-failed
+		return err
+	}
+	s.log.Info("serving", "url", ready.URL, "version", s.options.Version)
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve: %w", err)
+	case <-ctx.Done():
+	}
+	s.drain(web)
+	<-failed
+	s.log.Info("ended")
+	return nil
+}
+
+// drain refuses new execs while the listener stays open, waits for the running
+// ones, ends the rest, and closes the listener and what is left of connections.
+func (s *server) drain(web *http.Server) {
+	s.log.Info("draining", "timeout", s.cfg.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.DrainTimeout)
+	defer cancel()
+	stop := make(chan struct{})
+	go func() {
+		defer close(stop)
+		select {
+		case <-s.options.Interrupt:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	s.gateway.Drain(ctx)
+	cancel()
+	<-stop
+	// What was answered may still be on its way out.
+	ctx, cancel = context.WithTimeout(context.Background(), limits.ShutdownTime)
+	defer cancel()
+	if err := web.Shutdown(ctx); err != nil {
+		web.Close()
+	}
+}
+
+// ready tells why the server can't serve now.
+func (s *server) ready(r *http.Request) error {
+	if s.gateway.Draining() {
+		return sallyport.Errorf(sallyport.CodeDraining, "the server is ending")
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), limits.ReadyTime)
+	defer cancel()
+	if err := s.store.Ping(ctx); err != nil {
+		return sallyport.Errorf(sallyport.CodePlatformUnavailable, "the store does not answer").Because(err)
+	}
+	return nil
+}
+
+func (s *server) url() string {
+	scheme := "http"
+	if s.cfg.TLS.CertFile != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
+
+func (s *server) close() error {
+	var all []error
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		all = append(all, s.closers[i]())
+	}
+	return errors.Join(all...)
+}
+
+func newLogger(cfg Config, w io.Writer) *slog.Logger {
+	if w == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	options := &slog.HandlerOptions{Level: cfg.Log.Level}
+	if cfg.Log.Format == "json" {
+		return slog.New(slog.NewJSONHandler(w, options))
+	}
+	return slog.New(slog.NewTextHandler(w, options))
+}
