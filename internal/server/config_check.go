@@ -121,8 +121,10 @@ func readToken(path string) (string, error) {
 		return "", fmt.Errorf("the file can't be read: %w", err)
 	}
 	defer f.Close()
-	if info.Mode().Perm()&0o006 != 0 {
-		return "", fmt.Errorf("everyone on this machine may read or write the file (mode %04o): take that away with chmod o= FILE", info.Mode().Perm())
+	// Mounted secrets are commonly readable by all (0644 in Kubernetes, 0444 in
+	// Docker): that is their mount's to judge. Writable by all is nobody's secret.
+	if info.Mode().Perm()&0o002 != 0 {
+		return "", fmt.Errorf("everyone on this machine may write the file (mode %04o): take that away with chmod o-w FILE", info.Mode().Perm())
 	}
 	body, err := io.ReadAll(io.LimitReader(f, tokenFileBytesMax+1))
 	if err != nil {

@@ -182,10 +182,8 @@ func TestLoadAdminTokenFileErrors(t *testing.T) {
 		{"missing", "/nowhere", "the file can't be read: no such file or directory"},
 		{"a directory", t.TempDir(), "the file can't be read: not a regular file"},
 		{"a pipe that nobody writes", pipe, "the file can't be read: not a regular file"},
-		{"readable by everyone", writeFile(t, "t", canary, 0o644),
-			"everyone on this machine may read or write the file (mode 0644): take that away with chmod o= FILE"},
 		{"writable by everyone", writeFile(t, "t", canary, 0o602),
-			"everyone on this machine may read or write the file (mode 0602): take that away with chmod o= FILE"},
+			"everyone on this machine may write the file (mode 0602): take that away with chmod o-w FILE"},
 		{"empty", writeFile(t, "t", "\n", 0o600), "the token in it: 0 characters are too few, it takes at least 32"},
 		{"two lines", writeFile(t, "t", canary+"\n"+canary+"\n", 0o600), "the token in it: only visible ASCII characters are allowed"},
 		{"mistyped", writeFile(t, "t", identity.Mint(principal.Admin).Secret+"x", 0o600),
@@ -204,8 +202,8 @@ func TestLoadFileErrors(t *testing.T) {
 	for path, want := range map[string]string{
 		"/nowhere":  "configuration file /nowhere can't be read: no such file or directory",
 		"/":         "configuration file / can't be read: is a directory",
-		large:       "configuration file " + large + " can't be read: it is larger than 256 KiB",
-		"/dev/zero": "configuration file /dev/zero can't be read: it is larger than 256 KiB",
+		large:       "configuration file " + large + " can't be read: it is larger than 64 KiB",
+		"/dev/zero": "configuration file /dev/zero can't be read: it is larger than 64 KiB",
 	} {
 		if _, err := Load(LoadOptions{File: path}); err == nil || err.Error() != want {
 			t.Errorf("%s: %v", path, err)

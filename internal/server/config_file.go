@@ -13,8 +13,8 @@ import (
 	"sallyport/internal/identity"
 )
 
-// fileBytesMax bounds the configuration file: thousands of networks fit.
-const fileBytesMax = 256 << 10
+// fileBytesMax bounds the configuration file: two thousand networks fit.
+const fileBytesMax = 64 << 10
 
 func (l *loading) readFile() (layer, error) {
 	path := l.options.File

@@ -40,6 +40,15 @@ func (db *DB) TokenByHash(ctx context.Context, hash [32]byte) (store.Token, erro
 	return tok.Record, wrap(err, "find token")
 }
 
+// Token returns the live token with this id of the workspace, or, if workspaceID
+// is empty, of the organisation itself. ErrNotFound if there is none such.
+func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error) {
+	tok, err := scanToken(db.readers.QueryRowContext(ctx, selectTokens+`
+		WHERE org_id = ? AND workspace_id IS ? AND id = ? AND revoked_at IS NULL`,
+		orgID, text(workspaceID), tokenID))
+	return tok.Record, wrap(err, "find token")
+}
+
 // Tokens returns a page of the live tokens of the workspace, or, if workspaceID
 // is empty, of the organisation itself, oldest first. A token that has expired
 // is live until it is revoked.

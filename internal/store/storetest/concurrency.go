@@ -114,6 +114,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 			return e.CreateToken(c, newToken(org.ID, "", "new"), noted(org.ID))
 		},
 		"TokenByHash": func(c ctx, e Engine) error { return only(e.TokenByHash(c, tok.Hash)) },
+		"Token":       func(c ctx, e Engine) error { return only(e.Token(c, org.ID, "", tok.ID)) },
 		"Tokens":      func(c ctx, e Engine) error { return only(e.Tokens(c, org.ID, "", all)) },
 		"RevokeToken": func(c ctx, e Engine) error {
 			return e.RevokeToken(c, org.ID, "", tok.ID, start(), noted(org.ID))

@@ -233,6 +233,16 @@ func (w *world) find(rt *rapid.T) {
 		wantEqual(rt, ws, o.workspaces[i])
 	}
 
+	wsID, tokID := rapid.SampledFrom(w.wsIDs).Draw(rt, "token of"), rapid.SampledFrom(w.tokIDs).Draw(rt, "token")
+	tok, err := w.e.Token(w.ctx, o.org.ID, wsID, tokID)
+	if i := slices.IndexFunc(o.tokens, func(k store.Token) bool { return k.ID == tokID && k.WorkspaceID == wsID }); i < 0 {
+		wantError(rt, err, store.ErrNotFound)
+		wantEqual(rt, tok, store.Token{})
+	} else {
+		must(rt, err)
+		wantEqual(rt, tok, o.tokens[i])
+	}
+
 	rowID := rapid.SampledFrom(w.rowIDs).Draw(rt, "row")
 	row, err := w.e.Activity(w.ctx, o.org.ID, rowID)
 	i := slices.IndexFunc(o.rows, func(r store.Activity) bool { return r.ID == rowID })

@@ -42,8 +42,8 @@ type Engine interface {
 
 	CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error
 	TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error)
-	Tokens(ctx context.Context, orgID, workspaceID string, page store.Page) ([]store.Positioned[store.Token], error)
 	Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error)
+	Tokens(ctx context.Context, orgID, workspaceID string, page store.Page) ([]store.Positioned[store.Token], error)
 	RevokeToken(ctx context.Context, orgID, workspaceID, tokenID string, at time.Time, change store.ActivityChange) error
 	RevokeTokensNamed(ctx context.Context, orgID, name string, at time.Time) error
 

@@ -22,6 +22,7 @@ func testTokens(t *testing.T, e Engine) {
 		row := newRow(org.ID, tok.WorkspaceID, sallyport.ActivityTokenCreated)
 		must(t, e.CreateToken(ctx, tok, store.ActivityChange{Row: row}))
 		wantEqual(t, value(e.TokenByHash(ctx, tok.Hash))(t), tok)
+		wantEqual(t, value(e.Token(ctx, org.ID, tok.WorkspaceID, tok.ID))(t), tok)
 		wantEqual(t, value(e.Activity(ctx, org.ID, row.ID))(t), *row)
 	}
 }
@@ -87,6 +88,8 @@ func testRevokeToken(t *testing.T, e Engine) {
 		{other.ID, "", orgs.ID}, {other.ID, ws.ID, workspaces.ID}, {org.ID, ws.ID, orgs.ID},
 		{org.ID, "", workspaces.ID}, {org.ID, id.New(), workspaces.ID}, {org.ID, "", id.New()}, {"", "", orgs.ID},
 	} {
+		_, err := e.Token(ctx, c.org, c.ws, c.id)
+		wantError(t, err, store.ErrNotFound)
 		wantError(t, e.RevokeToken(ctx, c.org, c.ws, c.id, at, change), store.ErrNotFound)
 	}
 	wantEqual(t, value(e.TokenByHash(ctx, orgs.Hash))(t), orgs)
@@ -99,6 +102,8 @@ func testRevokeToken(t *testing.T, e Engine) {
 	workspaces.RevokedAt = at
 	wantEqual(t, value(e.TokenByHash(ctx, workspaces.Hash))(t), workspaces)
 
+	_, err := e.Token(ctx, org.ID, "", orgs.ID)
+	wantError(t, err, store.ErrNotFound) // it is live no more
 	again := noted(org.ID)
 	wantError(t, e.RevokeToken(ctx, org.ID, "", orgs.ID, at.Add(time.Hour), again), store.ErrNotFound)
 	wantEqual(t, value(e.TokenByHash(ctx, orgs.Hash))(t), orgs)

@@ -1,0 +1,99 @@
+// Command bench measures what Sallyport adds to a bare SSH session, in one run
+// and interleaved, so that a noisy machine disturbs both sides alike, and prints
+// ratios. The base is a golang.org/x/crypto/ssh session on a warm connection to
+// the same embedded host that runs `exec /bin/true`, or cat of a file.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"time"
+
+	"sallyport/internal/server"
+)
+
+func main() {
+	if err := run(); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// options bound how long a run takes.
+type options struct {
+	latencyRuns int
+	rounds      int
+	roundTime   time.Duration
+	outputMiB   int
+	program     string
+}
+
+func run() error {
+	var o options
+	flag.IntVar(&o.latencyRuns, "n", 500, "pairs of warm execs to time")
+	flag.IntVar(&o.rounds, "rounds", 5, "pairs of rounds at concurrency 32, and of streams")
+	flag.DurationVar(&o.roundTime, "round", 2*time.Second, "length of one round at concurrency 32")
+	flag.IntVar(&o.outputMiB, "mib", 256, "size of a stream, in MiB")
+	flag.StringVar(&o.program, "program", "bin/sallyport", "the command line to stream through")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	dir, err := os.MkdirTemp("", "sallyport-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	return withStack(ctx, dir, func(s *side) error {
+		for _, section := range []func(context.Context, options, *side) error{latency, rate, stream} {
+			if err := section(ctx, o, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// side holds both sides of the comparison.
+type side struct {
+	dir   string
+	ready server.Ready
+	base  *bare
+}
+
+// withStack runs f with a whole server in this process, and a bare SSH client.
+func withStack(ctx context.Context, dir string, f func(*side) error) error {
+	loaded, err := server.Load(server.LoadOptions{
+		Mode:  server.ModeDev,
+		Flags: map[string]string{"listen": "127.0.0.1:0", "data_dir": filepath.Join(dir, "data")},
+		Env:   func(string) (string, bool) { return "", false },
+	})
+	if err != nil {
+		return err
+	}
+	ctx, stop := context.WithCancel(ctx)
+	ready, ended := make(chan server.Ready, 1), make(chan error, 1)
+	go func() {
+		ended <- server.Run(ctx, loaded.Config, server.RunOptions{Ready: func(r server.Ready) { ready <- r }})
+	}()
+	defer func() {
+		stop()
+		<-ended
+	}()
+	s := &side{dir: dir}
+	select {
+	case s.ready = <-ready:
+	case err := <-ended:
+		ended <- err
+		return fmt.Errorf("start: %w", err)
+	}
+	if s.base, err = newBare(ctx); err != nil {
+		return err
+	}
+	defer s.base.close()
+	return f(s)
+}
