@@ -95,7 +95,7 @@ func TestCommandLine(t *testing.T) {
 		// The command leads its own session and process group.
 		{line: `set -- $(cat /proc/$$/stat); [ $1 = $5 ] && [ $1 = $6 ] && echo leads`, stdout: "leads\n"},
 		// It has its three streams and no descriptor of the host's.
-		{line: "ls /proc/$$/fd | xargs", stdout: "0 1 2\n"},
+		{line: "ls /proc/$$/fd; :", stdout: "0\n1\n2\n"},
 	}
 	for _, tt := range tests {
 		if got := run(t, client, tt.line, tt.stdin); got != (outcome{stdout: tt.stdout}) {
