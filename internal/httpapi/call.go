@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -68,14 +69,18 @@ func (c *call) object(known ...string) (object, error) {
 	return o, o.only("", known...)
 }
 
-// answer writes v as JSON.
+// answer writes v as JSON, in which < and > stay what they are.
 func (c *call) answer(status int, v any) {
-	body, err := json.Marshal(v)
-	if err != nil {
+	var body bytes.Buffer
+	encoder := json.NewEncoder(&body)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(v); err != nil {
 		c.api.Log.Error("encode answer", "request_id", c.requestID, "error", err)
-		status, body = http.StatusInternalServerError, []byte(`{"error":"the answer could not be written","code":"internal"}`)
+		status = http.StatusInternalServerError
+		body.Reset()
+		body.WriteString(`{"error":"the answer could not be written","code":"internal"}` + "\n")
 	}
-	c.send(status, sallyport.MediaJSON, append(body, '\n'))
+	c.send(status, sallyport.MediaJSON, body.Bytes())
 }
 
 // send writes a whole answer. A reader that stops reading loses its connection.

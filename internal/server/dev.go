@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 
 	"sallyport"
 	"sallyport/internal/audit"
@@ -49,7 +48,7 @@ func (s *server) devOrg(ctx context.Context) (store.Org, error) {
 	if !errors.Is(err, store.ErrNotFound) {
 		return org, err
 	}
-	org = store.Org{ID: id.New(), Name: devName, CreatedAt: time.Now().UTC()}
+	org = store.Org{ID: id.New(), Name: devName, CreatedAt: now()}
 	return org, s.store.CreateOrg(ctx, org, s.devEvent(sallyport.ActivityOrgCreated, org.ID, "", "organisation dev created"))
 }
 
@@ -58,24 +57,24 @@ func (s *server) devWorkspace(ctx context.Context, org store.Org) (store.Workspa
 	if !errors.Is(err, store.ErrNotFound) {
 		return ws, err
 	}
-	now := time.Now().UTC()
+	at := now()
 	ws = store.Workspace{
 		ID: id.New(), OrgID: org.ID, Name: localName, Tier: sallyport.TierFullHost, Labels: map[string]string{},
-		Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal}, CreatedAt: now, UpdatedAt: now,
+		Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal}, CreatedAt: at, UpdatedAt: at,
 	}
 	return ws, s.store.CreateWorkspace(ctx, ws, s.devEvent(sallyport.ActivityWorkspaceCreated, org.ID, ws.ID, "workspace local created, tier 4"))
 }
 
 // devToken replaces the token of the start before, which nobody can have any more.
 func (s *server) devToken(ctx context.Context, org store.Org) (string, error) {
-	now := time.Now().UTC()
-	if err := s.store.RevokeTokensNamed(ctx, org.ID, devTokenName, now); err != nil {
+	at := now()
+	if err := s.store.RevokeTokensNamed(ctx, org.ID, devTokenName, at); err != nil {
 		return "", err
 	}
 	minted := identity.Mint(principal.Org)
 	token := store.Token{
 		ID: id.New(), OrgID: org.ID, Name: devTokenName, Prefix: minted.Prefix, Hash: minted.Hash,
-		Scopes: sallyport.AllScopes(), CreatedAt: now,
+		Scopes: sallyport.AllScopes(), CreatedAt: at,
 	}
 	change := s.devEvent(sallyport.ActivityTokenCreated, org.ID, "", "token "+token.Prefix+" created: "+token.Name)
 	return minted.Secret, s.store.CreateToken(ctx, token, change)

@@ -94,7 +94,7 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(s.store.Close)
-	log := audit.New(s.store, s.log, nil)
+	log := audit.New(s.store, s.log, now)
 	s.onClose(log.Close)
 	pool := &sshpool.Pool{Log: s.log}
 	connectors, err := s.connectors()
@@ -105,7 +105,7 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store,
-		Audit: log, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: time.Now,
+		Audit: log, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
 	}
 	return nil
@@ -228,6 +228,10 @@ func (s *server) url() string {
 	}
 	return scheme + "://" + s.listener.Addr().String()
 }
+
+// now is the clock of records: as fine as the store keeps it, so that a record
+// reads the same when it is made and ever after.
+func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 func (s *server) onClose(f func() error) { s.closers = append(s.closers, f) }
 

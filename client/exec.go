@@ -1,0 +1,259 @@
+package client
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"sallyport"
+)
+
+// Exec is one command to run on a workspace. The zero value of every field but
+// Workspace and Cmd asks for the default.
+type Exec struct {
+	// Workspace is an id or a name.
+	Workspace string
+	// Org is Client.Org for this exec alone.
+	Org string
+	// Cmd is the argv, which reaches the program as it is: there is no shell
+	// unless Cmd names one. It must be UTF-8, as JSON is.
+	Cmd []string
+	// Timeout counts from the command's start, and is rounded up to seconds. 0
+	// is 30 s, and more than 120 s is 120 s: ExecDone tells what was in force.
+	Timeout time.Duration
+	// Stdin is read to its end, of 1 MiB at most, before anything is sent. When
+	// ctx ends meanwhile, the Read that is under way is left behind.
+	Stdin io.Reader
+	// Env is added to the command's environment.
+	Env map[string]string
+	// Cwd is where the command runs; the default is the user's home.
+	Cwd string
+	// MaxOutputBytes cuts each of stdout and stderr; 0 is 1 MiB, and 1 GiB is
+	// the most there is.
+	MaxOutputBytes int64
+	// Stdout and Stderr are written as the output arrives, never at the same
+	// time. Nil drops it. A Write that fails cancels the exec.
+	Stdout, Stderr io.Writer
+}
+
+// ExecDone is a command that ran to its end, whatever its exit code.
+type ExecDone struct {
+	sallyport.ExecResult
+	// ExecID names the exec's row in the activity log.
+	ExecID string
+	// TimeoutS is the time-out that was in force, in seconds.
+	TimeoutS int
+	// StdoutTruncated and StderrTruncated tell that MaxOutputBytes cut the
+	// stream; a line that says so stands at its end.
+	StdoutTruncated, StderrTruncated bool
+}
+
+// Exec runs a command and returns how it ended; a non-zero exit code is no error.
+// Canceling ctx cancels the command on its machine.
+//
+// Every error returns no ExecDone. It is one of these:
+//   - a *sallyport.Error: Sallyport refused the exec or could not carry it
+//     through. Its code is exec_timeout when the command ran out of time;
+//   - ErrCut: the exec was sent, and how it ended is not known;
+//   - a *WriteError: Stdout or Stderr failed, and the exec was canceled;
+//   - ctx's own error: the exec was canceled;
+//   - any other: the server was not reached, or is none of Sallyport's.
+func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
+	frames, err := c.startExec(ctx, e, false)
+	if err != nil {
+		return nil, err
+	}
+	defer frames.Close()
+	done := &ExecDone{ExecID: frames.ExecID, TimeoutS: frames.TimeoutS}
+	for {
+		f, err := frames.Next()
+		switch {
+		case err != nil:
+			return nil, err
+		case f.Err != nil:
+			return nil, fmt.Errorf("%s: %w", frames.doing, f.Err)
+		case f.Result != nil:
+			done.ExecResult = *f.Result
+			return done, nil
+		}
+		if err := done.take(f, e); err != nil {
+			return nil, fmt.Errorf("%s: %w", frames.doing, err)
+		}
+	}
+}
+
+// take writes one piece of output to where it belongs.
+func (d *ExecDone) take(f Frame, e Exec) error {
+	w, truncated := e.Stdout, &d.StdoutTruncated
+	if f.Stream == sallyport.Stderr {
+		w, truncated = e.Stderr, &d.StderrTruncated
+	}
+	*truncated = *truncated || f.Truncated
+	if w == nil {
+		return nil
+	}
+	n, err := w.Write(f.Data)
+	if err == nil && n < len(f.Data) {
+		err = io.ErrShortWrite
+	}
+	if err != nil {
+		return &WriteError{Stream: f.Stream, Err: err}
+	}
+	return nil
+}
+
+// startExec sends an exec and returns its answer, of which no frame was read.
+// withLines is for callers who ask for the frames' lines.
+func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames, error) {
+	doing := "exec on workspace " + e.Workspace
+	body, err := e.request(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	org := e.Org
+	if org == "" {
+		org = c.Org
+	}
+	var sent atomic.Bool
+	inner, cancel := context.WithCancel(ctx)
+	traced := httptrace.WithClientTrace(inner, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
+	answer, err := c.openExec(traced, call{
+		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body,
+	})
+	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("%s: %w", doing, noAnswer(ctx, err, sent.Load()))
+	}
+	if err := checkExec(answer); err != nil {
+		answer.Body.Close()
+		cancel()
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	frames := newFrames(answer, withLines)
+	frames.doing, frames.ctx, frames.cancel = doing, ctx, cancel
+	return frames, nil
+}
+
+func (c *Client) openExec(ctx context.Context, r call) (*http.Response, error) {
+	req, err := c.request(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	req.Header.Set("Accept", sallyport.MediaNDJSON)
+	return c.send(req)
+}
+
+// checkExec tells whether an answer is one of frames at all.
+func checkExec(answer *http.Response) error {
+	if answer.StatusCode != http.StatusOK {
+		return readError(answer)
+	}
+	if !isMedia(answer, sallyport.MediaNDJSON) {
+		return notOurs(answer)
+	}
+	return nil
+}
+
+// noAnswer says what it means that no answer came: what was never sent did not
+// run, and of what was sent nothing is known.
+func noAnswer(ctx context.Context, err error, sent bool) error {
+	switch {
+	case ctx.Err() != nil:
+		return ended(ctx)
+	case sent:
+		return &CutError{Err: err, silent: true}
+	}
+	return err
+}
+
+// request is the body of the exec. What the server would refuse only after it has
+// read a megabyte, and what JSON would change in silence, is refused here.
+func (e Exec) request(ctx context.Context) (sallyport.ExecRequest, error) {
+	req := sallyport.ExecRequest{
+		Cmd: e.Cmd, TimeoutS: seconds(e.Timeout), Stream: true, Env: e.Env, Cwd: e.Cwd, MaxOutputBytes: e.MaxOutputBytes,
+	}
+	if err := checkRef("workspace", e.Workspace); err != nil {
+		return req, err
+	}
+	if err := e.checkText(); err != nil {
+		return req, err
+	}
+	var err error
+	req.StdinBase64, err = readStdin(ctx, e.Stdin)
+	return req, err
+}
+
+func (e Exec) checkText() error {
+	for i, s := range e.Cmd {
+		if !utf8.ValidString(s) {
+			return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd[%d] is not UTF-8, and JSON can't carry it", i)
+		}
+	}
+	for name, value := range e.Env {
+		if !utf8.ValidString(name) || !utf8.ValidString(value) {
+			return sallyport.Errorf(sallyport.CodeInvalidEnv, "env %q is not UTF-8, and JSON can't carry it", name)
+		}
+	}
+	if !utf8.ValidString(e.Cwd) {
+		return sallyport.Errorf(sallyport.CodeInvalidCwd, "cwd is not UTF-8, and JSON can't carry it")
+	}
+	return nil
+}
+
+// seconds rounds up: a command never gets less time than was asked for.
+func seconds(d time.Duration) int {
+	n := d / time.Second
+	if d%time.Second > 0 {
+		n++
+	}
+	// The server clamps far below; a small int must not turn it negative.
+	return int(min(n, 1<<30))
+}
+
+// stdinBytesMax is what the contract allows.
+const stdinBytesMax = 1 << 20
+
+// readStdin reads r to its end, or until ctx ends.
+func readStdin(ctx context.Context, r io.Reader) ([]byte, error) {
+	if r == nil {
+		return nil, nil
+	}
+	type read struct {
+		data []byte
+		err  error
+	}
+	// A Read of a terminal or a pipe can't be interrupted, so it is waited for
+	// in a goroutine, which ends when the Read does.
+	got := make(chan read, 1)
+	go func() {
+		data, err := io.ReadAll(io.LimitReader(r, stdinBytesMax+1))
+		got <- read{data, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, ended(ctx)
+	case in := <-got:
+		switch {
+		case in.err != nil:
+			return nil, fmt.Errorf("read stdin: %w", in.err)
+		case len(in.data) > stdinBytesMax:
+			return nil, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin is larger than 1 MiB, the most that an exec takes")
+		}
+		return in.data, nil
+	}
+}
+
+// headerInt reads a header that holds a number; 0 when it doesn't.
+func headerInt(h http.Header, name string) int {
+	n, err := strconv.Atoi(h.Get(name))
+	if err != nil {
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,23 @@
+// Sallyport runs commands on workspaces, and serves those who do.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"sallyport/internal/cli"
+)
+
+// version is set when a release is built.
+var version = "dev"
+
+func main() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	os.Exit(cli.Run(context.Background(), cli.Program{
+		Version: version, Args: os.Args[1:], Env: os.LookupEnv, Signals: signals,
+		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+	}))
+}

@@ -1,0 +1,196 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"time"
+
+	"sallyport"
+)
+
+// Tokens that the fake knows.
+const (
+	fakeOrgToken   = "sp_org_fake"
+	fakeAdminToken = "sp_adm_fake"
+)
+
+// newFake starts a server that answers as the contract says, and shows in its
+// answers who asked for what.
+func newFake() *httptest.Server {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /session", fakeSession)
+	mux.HandleFunc("GET /workspaces", fakeWorkspaces)
+	mux.HandleFunc("GET /workspaces/{id}", fakeWorkspace)
+	mux.HandleFunc("POST /workspaces", fakeEcho)
+	mux.HandleFunc("PATCH /workspaces/{id}", fakeEcho)
+	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
+	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
+	mux.HandleFunc("GET /orgs", fakeOrgs)
+	mux.HandleFunc("GET /activity", fakeActivity)
+	mux.HandleFunc("GET /orgs/{id}/activity", fakeActivity)
+	mux.HandleFunc("GET /workspaces/{id}/activity", fakeActivity)
+	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/prefix")
+		switch bearer(r) {
+		case fakeOrgToken, fakeAdminToken:
+			mux.ServeHTTP(w, r)
+		default:
+			fakeJSON(w, 401, sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed"))
+		}
+	}))
+}
+
+func bearer(r *http.Request) string {
+	return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+}
+
+func fakeJSON(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", sallyport.MediaJSON)
+	w.WriteHeader(status)
+	json.NewEncoder(w).Encode(v)
+}
+
+func fakeSession(w http.ResponseWriter, r *http.Request) {
+	if bearer(r) == fakeAdminToken {
+		fakeJSON(w, 200, sallyport.Session{Actor: "admin-token", Scopes: sallyport.AllScopes()})
+		return
+	}
+	fakeJSON(w, 200, sallyport.Session{Actor: "org-token:sp_org_f", OrgID: "o-1", Scopes: sallyport.AllScopes()})
+}
+
+// fakeWorkspaces lists 1,201 workspaces, in pages. The labels of each say who
+// asked, and in which organisation. The first has a name that no server of ours
+// would give.
+func fakeWorkspaces(w http.ResponseWriter, r *http.Request) {
+	const total = 1201
+	from, _ := strconv.Atoi(r.URL.Query().Get("cursor"))
+	limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
+	list := sallyport.List[sallyport.Workspace]{Items: []sallyport.Workspace{}}
+	for n := from; n < min(from+min(limit, 500), total); n++ {
+		ws := fakeRecord(r, "w"+strconv.Itoa(n))
+		if n == 1 {
+			ws.Name = "evil\x1b[2J\u202ename"
+		}
+		list.Items = append(list.Items, ws)
+	}
+	if next := from + len(list.Items); next < total {
+		list.NextCursor = strconv.Itoa(next)
+	}
+	fakeJSON(w, 200, list)
+}
+
+func fakeRecord(r *http.Request, name string) sallyport.Workspace {
+	return sallyport.Workspace{
+		ID: "id-of-" + name, OrgID: "o-1", Name: name, Tier: 3,
+		Labels:    map[string]string{"token": bearer(r), "org": r.URL.Query().Get("org")},
+		CreatedAt: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC),
+	}
+}
+
+func fakeWorkspace(w http.ResponseWriter, r *http.Request) {
+	switch name := r.PathValue("id"); name {
+	case "gone":
+		fakeJSON(w, 404, sallyport.Errorf(sallyport.CodeWorkspaceNotFound, "No such workspace.\nReally\x1b[0m."))
+	case "proxy":
+		w.WriteHeader(http.StatusBadGateway)
+		fmt.Fprint(w, "<html>Bad Gateway</html>")
+	case "moved":
+		http.Redirect(w, r, "https://elsewhere.example.com/", http.StatusFound)
+	case "odd":
+		w.Header().Set("Content-Type", sallyport.MediaJSON)
+		fmt.Fprint(w, `{"name":"odd",  "of_a_later_version":[1, 2]}`)
+	default:
+		fakeJSON(w, 200, fakeRecord(r, name))
+	}
+}
+
+// fakeEcho answers with what it was sent: the body, and the route as the id.
+func fakeEcho(w http.ResponseWriter, r *http.Request) {
+	var body map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		fakeJSON(w, 400, sallyport.Errorf(sallyport.CodeInvalidJSON, "%v", err))
+		return
+	}
+	if labels, ok := body["labels"].(map[string]any); ok {
+		for key, value := range labels {
+			if value == nil {
+				labels[key] = "(removed)"
+			}
+		}
+	}
+	body["id"] = r.Method + " " + r.URL.String()
+	if strings.HasSuffix(r.URL.Path, "/tokens") {
+		body["token"] = "sp_org_new"
+	}
+	fakeJSON(w, 201, body)
+}
+
+func fakeOrgs(w http.ResponseWriter, r *http.Request) {
+	if bearer(r) != fakeAdminToken {
+		fakeJSON(w, 403, sallyport.Errorf(sallyport.CodeScopeForbidden, "only the admin manages organisations"))
+		return
+	}
+	fakeJSON(w, 200, sallyport.List[sallyport.Org]{Items: []sallyport.Org{{ID: "o-1", Name: "acme"}}})
+}
+
+// fakeActivity has one row, whose summary is the query, and whose actor is the
+// token.
+func fakeActivity(w http.ResponseWriter, r *http.Request) {
+	zero := 0
+	row := sallyport.Activity{
+		ID: "a-1", Type: sallyport.ActivityExec, Status: sallyport.StatusOK, Actor: bearer(r), Summary: r.URL.String(),
+		ActivityExecDetail: sallyport.ActivityExecDetail{ExitCode: &zero},
+	}
+	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}, NextCursor: "x"})
+}
+
+// fakeExec does what the first word of the argv says.
+func fakeExec(w http.ResponseWriter, r *http.Request) {
+	var req sallyport.ExecRequest
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+		fakeJSON(w, 400, sallyport.Errorf(sallyport.CodeInvalidJSON, "%v", err))
+		return
+	}
+	if r.PathValue("id") == "gone" {
+		fakeJSON(w, 404, sallyport.Errorf(sallyport.CodeWorkspaceNotFound, "no such workspace"))
+		return
+	}
+	w.Header().Set("Content-Type", sallyport.MediaNDJSON)
+	w.Header().Set(sallyport.HeaderExecID, "0198-exec")
+	w.Header().Set(sallyport.HeaderTimeoutS, strconv.Itoa(min(max(req.TimeoutS, 1), 120)))
+	for _, line := range fakeFrames(r, req) {
+		fmt.Fprintln(w, line)
+		w.(http.Flusher).Flush()
+	}
+	if req.Cmd[0] == "hang" {
+		<-r.Context().Done()
+	}
+}
+
+func fakeFrames(r *http.Request, req sallyport.ExecRequest) []string {
+	const out = `{"stream":"stdout","data":"out\n","truncated":false}`
+	switch req.Cmd[0] {
+	case "request":
+		text, _ := json.Marshal(req)
+		data, _ := json.Marshal(bearer(r) + " " + r.URL.String() + " " + string(text) + "\n")
+		return []string{`{"stream":"stdout","data":` + string(data) + `,"truncated":false}`, `{"exit_code":0,"duration_ms":1}`}
+	case "both":
+		return []string{out, "", `{"stream":"stderr","data":"err\n","truncated":false}`, `{"exit_code":0,"duration_ms":12}`}
+	case "exit":
+		return []string{out, `{"exit_code":` + req.Cmd[1] + `,"duration_ms":12}`}
+	case "kill":
+		return []string{`{"exit_code":137,"duration_ms":12,"signal":"KILL","output_open":true}`}
+	case "cap":
+		return []string{`{"stream":"stdout","data":"out\n[output truncated at 4 bytes]","truncated":true}`, `{"exit_code":0,"duration_ms":12}`}
+	case "timeout":
+		return []string{out, `{"error":"the deadline of 2 s passed","code":"exec_timeout","timeout_s":2}`}
+	case "revoked":
+		return []string{out, `{"error":"the token was revoked","code":"revoked","started":true}`}
+	}
+	return []string{out} // and no last frame
+}

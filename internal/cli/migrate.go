@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/server"
+)
+
+func (a *app) newMigrate() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "migrate",
+		Short: "Bring the store's schema up to date",
+		Long: `Brings the store's schema up to what this version needs, while no server has it
+open. A server does so by itself at its start, unless store.migrate is false.`,
+		Example: `  sallyport migrate --config /etc/sallyport.yaml
+  sallyport migrate --data-dir /var/lib/sallyport`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			loaded, err := a.loadConfig(cmd, server.ModeServer)
+			if err != nil {
+				return err
+			}
+			from, to, err := server.Migrate(cmd.Context(), loaded.Config)
+			if err != nil {
+				return err
+			}
+			if a.asJSON() {
+				return marshalJSON(a.out, map[string]int64{"from": from, "to": to})
+			}
+			text := fmt.Sprintf("the schema went from version %d to %d", from, to)
+			if from == to {
+				text = fmt.Sprintf("the schema is at version %d already", to)
+			}
+			_, err = fmt.Fprintln(a.out, text)
+			return err
+		},
+	}
+	addServerFlags(cmd, server.ModeServer)
+	return cmd
+}

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sallyport"
+	"sallyport/client"
+)
+
+func (a *app) newOrgs() *cobra.Command {
+	return newGroup(&cobra.Command{
+		Use:     "orgs",
+		Aliases: []string{"org"},
+		Short:   "List, make, rename and delete organisations (admin)",
+		Long: `An organisation is a tenant, with workspaces, tokens and activity of its own. They
+are the admin's to manage: these commands use the profile's admin token.
+
+An organisation is named by its name or its id.`,
+		Example: `  sallyport orgs create acme
+  sallyport orgs list`,
+	}, a.newOrgsList(), a.newOrgsGet(), a.newOrgsCreate(), a.newOrgsUpdate(), a.newOrgsDelete())
+}
+
+func orgColumns() []column[sallyport.Org] {
+	return []column[sallyport.Org]{
+		{"NAME", func(o sallyport.Org) string { return o.Name }},
+		{"CREATED", func(o sallyport.Org) string { return when(o.CreatedAt) }},
+		{"ID", func(o sallyport.Org) string { return o.ID }},
+	}
+}
+
+func (a *app) newOrgsList() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the organisations, oldest first",
+		Example: "  sallyport orgs list",
+		Args:    takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.newAPI(true)
+			if err != nil {
+				return err
+			}
+			return printList(a, api, cmd, limit, orgColumns(), func(p client.Page) (sallyport.List[sallyport.Org], error) {
+				return api.ListOrgs(cmd.Context(), p)
+			})
+		},
+	}
+	addLimit(cmd, &limit, 0)
+	return cmd
+}
+
+func (a *app) newOrgsGet() *cobra.Command {
+	return &cobra.Command{
+		Use:     "get ORG",
+		Short:   "Show one organisation",
+		Example: "  sallyport orgs get acme",
+		Args:    takes("ORG"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.oneOrg(func(api *api) (sallyport.Org, error) { return api.GetOrg(cmd.Context(), args[0]) })
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+// oneOrg makes a call about one organisation, and shows what it answers.
+func (a *app) oneOrg(call func(*api) (sallyport.Org, error)) error {
+	api, err := a.newAPI(true)
+	if err != nil {
+		return err
+	}
+	org, err := call(api)
+	if err != nil {
+		return err
+	}
+	return show(a, api, orgColumns(), org)
+}
+
+func (a *app) newOrgsCreate() *cobra.Command {
+	return &cobra.Command{
+		Use:     "create NAME",
+		Short:   "Make an organisation",
+		Example: "  sallyport orgs create acme",
+		Args:    takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.oneOrg(func(api *api) (sallyport.Org, error) {
+				return api.CreateOrg(cmd.Context(), sallyport.OrgCreate{Name: args[0]})
+			})
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+func (a *app) newOrgsUpdate() *cobra.Command {
+	var name string
+	cmd := &cobra.Command{
+		Use:     "update ORG",
+		Short:   "Rename an organisation",
+		Example: "  sallyport orgs update --name acme-2 acme",
+		Args:    takes("ORG"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if !cmd.Flags().Changed("name") {
+				return usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
+			}
+			return a.oneOrg(func(api *api) (sallyport.Org, error) {
+				return api.UpdateOrg(cmd.Context(), args[0], sallyport.OrgPatch{Name: &name})
+			})
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVar(&name, "name", "", "the new `NAME`")
+	complete(cmd, "name", cobra.NoFileCompletions)
+	return cmd
+}
+
+func (a *app) newOrgsDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete ORG",
+		Aliases: []string{"rm"},
+		Short:   "Delete an organisation that has no workspaces, and its tokens",
+		Example: "  sallyport orgs delete acme",
+		Args:    takes("ORG"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := a.newAPI(true)
+			if err != nil {
+				return err
+			}
+			if err := api.DeleteOrg(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return a.done("organisation %s deleted", args[0])
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}

@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"sallyport"
+	"sallyport/client"
+	"sallyport/internal/limits"
+)
+
+// output is stdout, and remembers that it could not be written: a full disk must
+// not look like success.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("write stdout: %w", err)
+	}
+	return n, err
+}
+
+// column is one column of a table of T, or one line of a single T.
+type column[T any] struct {
+	header string
+	cell   func(T) string
+}
+
+// printRows writes rows of a table, each column as wide as it must be. What
+// a server says is escaped.
+func printRows[T any](w io.Writer, columns []column[T], items []T, withHeader bool) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	cells := make([]string, len(columns))
+	if withHeader {
+		for i, c := range columns {
+			cells[i] = c.header
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	for _, item := range items {
+		for i, c := range columns {
+			cells[i] = visible(c.cell(item))
+		}
+		fmt.Fprintln(table, strings.Join(cells, "\t"))
+	}
+	return table.Flush()
+}
+
+// printOne writes one item, a line for each column.
+func printOne[T any](w io.Writer, columns []column[T], item T) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range columns {
+		fmt.Fprintf(table, "%s\t%s\n", c.header, visible(c.cell(item)))
+	}
+	return table.Flush()
+}
+
+// show prints the answer of a call about one item: the server's own JSON, or a
+// line for each column.
+func show[T any](a *app, api *api, columns []column[T], item T) error {
+	if a.asJSON() {
+		return printJSON(a.out, api.answer)
+	}
+	return printOne(a.out, columns, item)
+}
+
+// printJSON writes JSON as it came, with one newline at its end.
+func printJSON(w io.Writer, text []byte) error {
+	_, err := w.Write(append(bytes.TrimSpace(text), '\n'))
+	return err
+}
+
+// marshalJSON writes v as JSON, for what has no JSON of a server's.
+func marshalJSON(w io.Writer, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return printJSON(w, text)
+}
+
+// listing prints a list page by page, so that a long one takes no memory.
+type listing[T any] struct {
+	columns []column[T]
+	// limit is how many items are wanted; 0 is all.
+	limit int
+	page  func(client.Page) (sallyport.List[T], error)
+}
+
+// print asks for page after page and prints them. It tells whether there is more
+// than was wanted.
+func (l listing[T]) print(a *app, api *api) (more bool, err error) {
+	printed := 0
+	for cursor := ""; ; {
+		p := client.Page{Limit: limits.PageMax, Cursor: cursor}
+		if l.limit > 0 {
+			p.Limit = min(l.limit-printed, limits.PageMax)
+		}
+		list, err := l.page(p)
+		if err != nil {
+			return false, err
+		}
+		if err := l.printPage(a, api, list.Items, printed == 0); err != nil {
+			return false, err
+		}
+		printed += len(list.Items)
+		more = list.NextCursor != ""
+		isEnough := l.limit > 0 && printed >= l.limit
+		if !more || isEnough || list.NextCursor == cursor || len(list.Items) == 0 {
+			break
+		}
+		cursor = list.NextCursor
+	}
+	if a.asJSON() {
+		_, err = io.WriteString(a.out, "]}\n")
+	}
+	return more, err
+}
+
+func (l listing[T]) printPage(a *app, api *api, items []T, isFirst bool) error {
+	if !a.asJSON() {
+		return printRows(a.out, l.columns, items, isFirst)
+	}
+	var answer struct {
+		Items []json.RawMessage `json:"items"`
+	}
+	if err := json.Unmarshal(api.answer, &answer); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	separator := ","
+	if isFirst {
+		separator = `{"items":[`
+		if len(answer.Items) == 0 {
+			_, err := io.WriteString(a.out, separator)
+			return err
+		}
+	}
+	for _, item := range answer.Items {
+		if _, err := fmt.Fprintf(a.out, "%s%s", separator, item); err != nil {
+			return err
+		}
+		separator = ","
+	}
+	return nil
+}
+
+// when is a time as tables show it: to the second, in UTC, as the API's JSON is.
+func when(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// whenever is a time that may be missing.
+func whenever(t *time.Time, missing string) string {
+	if t == nil {
+		return missing
+	}
+	return when(*t)
+}

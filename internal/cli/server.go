@@ -1,0 +1,29 @@
+package cli
+
+import (
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/server"
+)
+
+func (a *app) newServer() *cobra.Command {
+	var readyFile string
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a server for production",
+		Long: `Runs a server. Its configuration comes from --config FILE (YAML), the environment
+and the flags, each going before the last; sallyport config shows what is in force.
+
+SIGTERM or Ctrl-C drains: new execs are refused, running ones may end until
+--drain-timeout, and the rest are canceled and recorded. A second signal ends the
+draining at once.`,
+		Example: `  sallyport server --config /etc/sallyport.yaml
+  SALLYPORT_ADMIN_TOKEN_FILE=/run/secrets/admin sallyport server --listen 127.0.0.1:8080
+  sallyport config --config /etc/sallyport.yaml`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, server.ModeServer, readyFile, nil) },
+	}
+	addServerFlags(cmd, server.ModeServer)
+	addReadyFile(cmd, &readyFile)
+	return cmd
+}

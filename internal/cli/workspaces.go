@@ -1,0 +1,283 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"sallyport"
+	"sallyport/client"
+)
+
+func (a *app) newWorkspaces() *cobra.Command {
+	return newGroup(&cobra.Command{
+		Use:     "workspaces",
+		Aliases: []string{"workspace", "ws"},
+		Short:   "List, make, change and delete workspaces",
+		Long: `A workspace is one machine of one organisation, and how it is reached. Its tier
+says how much of the machine callers may have: 1 sandboxed, 2 standard,
+3 privileged, 4 full host access. Running commands takes tier 3 or 4.
+
+A workspace is named by its name or its id.`,
+		Example: `  sallyport workspaces list
+  sallyport workspaces create build --tier 3 --connector local --label team=core`,
+	}, a.newWorkspacesList(), a.newWorkspacesGet(), a.newWorkspacesCreate(), a.newWorkspacesUpdate(), a.newWorkspacesDelete())
+}
+
+func workspaceColumns() []column[sallyport.Workspace] {
+	type ws = sallyport.Workspace
+	return []column[ws]{
+		{"NAME", func(w ws) string { return w.Name }},
+		{"TIER", func(w ws) string { return strconv.Itoa(w.Tier) }},
+		{"CONNECTOR", func(w ws) string { return connectorText(w.Connector) }},
+		{"LABELS", func(w ws) string { return labelsText(w.Labels) }},
+		{"CREATED", func(w ws) string { return when(w.CreatedAt) }},
+		{"ID", func(w ws) string { return w.ID }},
+		{"ORG", func(w ws) string { return w.OrgID }},
+	}
+}
+
+func connectorText(c *sallyport.Connector) string {
+	if c == nil {
+		return "none"
+	}
+	return c.Type
+}
+
+func labelsText(labels map[string]string) string {
+	if len(labels) == 0 {
+		return "-"
+	}
+	var texts []string
+	for _, key := range slices.Sorted(maps.Keys(labels)) {
+		texts = append(texts, key+"="+labels[key])
+	}
+	return strings.Join(texts, ",")
+}
+
+func (a *app) newWorkspacesList() *cobra.Command {
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the workspaces that the token may see, oldest first",
+		Example: `  sallyport workspaces list
+  sallyport workspaces list --admin --org acme
+  sallyport workspaces list --output json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			columns := workspaceColumns()
+			if !a.flags.admin {
+				columns = columns[:len(columns)-1] // they are all of one organisation
+			}
+			return printList(a, api, cmd, limit, columns, func(p client.Page) (sallyport.List[sallyport.Workspace], error) {
+				return api.ListWorkspaces(cmd.Context(), p)
+			})
+		},
+	}
+	addLimit(cmd, &limit, 0)
+	return cmd
+}
+
+func (a *app) newWorkspacesGet() *cobra.Command {
+	return &cobra.Command{
+		Use:     "get WORKSPACE",
+		Short:   "Show one workspace",
+		Example: "  sallyport workspaces get build",
+		Args:    takes("WORKSPACE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			ws, err := api.GetWorkspace(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			return show(a, api, workspaceColumns(), ws)
+		},
+		ValidArgsFunction: completeFirst(a.completeWorkspaces),
+	}
+}
+
+// connectorFlag is the help text of --connector.
+const connectorFlag = "how the machine is reached, a `TYPE`: local (the server's own machine), or none"
+
+func (a *app) newWorkspacesCreate() *cobra.Command {
+	var tier int
+	var labels []string
+	var connector string
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make a workspace",
+		Example: `  sallyport workspaces create build --tier 3 --connector local
+  sallyport workspaces create web --label team=core --label stage=blue
+  sallyport workspaces create build --admin --org acme`,
+		Args: takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			w := sallyport.WorkspaceCreate{Name: args[0], Tier: tier, Connector: readConnector(connector)}
+			var err error
+			if w.Labels, err = readLabels(labels); err != nil {
+				return err
+			}
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			ws, err := api.CreateWorkspace(cmd.Context(), w)
+			if err != nil {
+				return err
+			}
+			return show(a, api, workspaceColumns(), ws)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().IntVar(&tier, "tier", 0, "the `TIER`, 1 to 4 (default 2)")
+	cmd.Flags().StringArrayVar(&labels, "label", nil, "a label, `K=V`; may be repeated")
+	cmd.Flags().StringVar(&connector, "connector", "none", connectorFlag)
+	completeWorkspaceFlags(cmd)
+	return cmd
+}
+
+func completeWorkspaceFlags(cmd *cobra.Command) {
+	complete(cmd, "tier", completeTiers)
+	complete(cmd, "label", cobra.NoFileCompletions)
+	complete(cmd, "connector", cobra.FixedCompletions([]string{sallyport.ConnectorLocal, "none"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func (a *app) newWorkspacesUpdate() *cobra.Command {
+	var u workspaceUpdate
+	cmd := &cobra.Command{
+		Use:   "update WORKSPACE",
+		Short: "Change a workspace; what no flag names stays as it is",
+		Example: `  sallyport workspaces update --tier 3 build
+  sallyport workspaces update --label stage=green --remove-label team build
+  sallyport workspaces update --name build-2 build`,
+		Args: takes("WORKSPACE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			patch, err := u.patch(cmd)
+			if err != nil {
+				return err
+			}
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			ws, err := api.UpdateWorkspace(cmd.Context(), args[0], patch)
+			if err != nil {
+				return err
+			}
+			return show(a, api, workspaceColumns(), ws)
+		},
+		ValidArgsFunction: completeFirst(a.completeWorkspaces),
+	}
+	cmd.Flags().StringVar(&u.name, "name", "", "the new `NAME`")
+	cmd.Flags().IntVar(&u.tier, "tier", 0, "the new `TIER`, 1 to 4")
+	cmd.Flags().StringArrayVar(&u.labels, "label", nil, "set a label, `K=V`; may be repeated")
+	cmd.Flags().StringArrayVar(&u.without, "remove-label", nil, "take away the label `K`; may be repeated")
+	cmd.Flags().StringVar(&u.connector, "connector", "", connectorFlag)
+	completeWorkspaceFlags(cmd)
+	return cmd
+}
+
+// workspaceUpdate is what the flags of an update say.
+type workspaceUpdate struct {
+	name            string
+	tier            int
+	labels, without []string
+	connector       string
+}
+
+// patch holds what was named, and nothing else.
+func (u workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, error) {
+	var patch sallyport.WorkspacePatch
+	flags := cmd.Flags()
+	if flags.Changed("name") {
+		patch.Name = &u.name
+	}
+	if flags.Changed("tier") {
+		patch.Tier = &u.tier
+	}
+	if flags.Changed("connector") {
+		connector, err := json.Marshal(readConnector(u.connector))
+		if err != nil {
+			return patch, err
+		}
+		patch.Connector = connector
+	}
+	labels, err := readLabels(u.labels)
+	if err != nil {
+		return patch, err
+	}
+	if len(labels)+len(u.without) > 0 {
+		patch.Labels = map[string]*string{}
+	}
+	for key, value := range labels {
+		patch.Labels[key] = &value
+	}
+	for _, key := range u.without {
+		patch.Labels[key] = nil
+	}
+	if patch.Name == nil && patch.Tier == nil && patch.Connector == nil && patch.Labels == nil {
+		return patch, usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
+	}
+	return patch, nil
+}
+
+func (a *app) newWorkspacesDelete() *cobra.Command {
+	return &cobra.Command{
+		Use:     "delete WORKSPACE",
+		Aliases: []string{"rm"},
+		Short:   "Delete a workspace and its tokens, and end what runs there",
+		Example: "  sallyport workspaces delete build",
+		Args:    takes("WORKSPACE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			if err := api.DeleteWorkspace(cmd.Context(), args[0]); err != nil {
+				return err
+			}
+			return a.done("workspace %s deleted", args[0])
+		},
+		ValidArgsFunction: completeFirst(a.completeWorkspaces),
+	}
+}
+
+// done says what was done where the API says nothing.
+func (a *app) done(format string, args ...any) error {
+	if a.asJSON() {
+		return nil
+	}
+	_, err := fmt.Fprintln(a.out, visible(fmt.Sprintf(format, args...)))
+	return err
+}
+
+func readConnector(kind string) *sallyport.Connector {
+	if kind == "none" || kind == "" {
+		return nil
+	}
+	return &sallyport.Connector{Type: kind}
+}
+
+func readLabels(assignments []string) (map[string]string, error) {
+	labels := map[string]string{}
+	for _, assignment := range assignments {
+		key, value, ok := strings.Cut(assignment, "=")
+		if !ok || key == "" {
+			return nil, usagef("for example: --label team=core", "--label %s is not K=V", assignment)
+		}
+		labels[key] = value
+	}
+	return labels, nil
+}
