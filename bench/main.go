@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/pprof"
 	"time"
 
 	"sallyport/internal/server"
@@ -30,6 +31,8 @@ type options struct {
 	roundTime   time.Duration
 	outputMiB   int
 	program     string
+	only        string
+	profile     string
 }
 
 func run() error {
@@ -39,6 +42,8 @@ func run() error {
 	flag.DurationVar(&o.roundTime, "round", 2*time.Second, "length of one round at concurrency 32")
 	flag.IntVar(&o.outputMiB, "mib", 256, "size of a stream, in MiB")
 	flag.StringVar(&o.program, "program", "bin/sallyport", "the command line to stream through")
+	flag.StringVar(&o.only, "only", "", "one section: latency, rate or stream")
+	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to a file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -48,14 +53,51 @@ func run() error {
 		return err
 	}
 	defer os.RemoveAll(dir)
+	stopProfile, err := startProfile(o.profile)
+	if err != nil {
+		return err
+	}
+	defer stopProfile()
 	return withStack(ctx, dir, func(s *side) error {
-		for _, section := range []func(context.Context, options, *side) error{latency, rate, stream} {
-			if err := section(ctx, o, s); err != nil {
+		for _, section := range sections() {
+			if o.only != "" && o.only != section.name {
+				continue
+			}
+			if err := section.run(ctx, o, s); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+}
+
+// section is one comparison.
+type section struct {
+	name string
+	run  func(context.Context, options, *side) error
+}
+
+func sections() []section {
+	return []section{{"latency", latency}, {"rate", rate}, {"stream", stream}}
+}
+
+// startProfile profiles this process until the returned function is called; no
+// name, no profile.
+func startProfile(name string) (stop func(), err error) {
+	if name == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(name)
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(f); err != nil {
+		return nil, err
+	}
+	return func() {
+		pprof.StopCPUProfile()
+		f.Close()
+	}, nil
 }
 
 // side holds both sides of the comparison.

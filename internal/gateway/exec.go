@@ -40,7 +40,8 @@ type Exec struct {
 
 // ExecOutput is where an exec tells what happens.
 type ExecOutput struct {
-	// Dispatched is called once the exec has its row, with the row's id.
+	// Dispatched is called once the exec's row is on disk, with the row's id, before
+	// the command starts.
 	Dispatched func(execID string)
 	// Started is called when the command has started, before its first output.
 	Started func()
@@ -64,14 +65,19 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
 	})
-	durable := sync.OnceValue(func() error { return row.Durable(ctx) })
+	durable := sync.OnceValue(func() error {
+		err := row.Durable(ctx)
+		if err == nil {
+			out.Dispatched(row.ID())
+		}
+		return err
+	})
 	finished := false
 	defer func() {
 		if !finished { // a panic: the row must not stay open
 			row.Finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
 		}
 	}()
-	out.Dispatched(row.ID())
 	outcome, err := g.run(ctx, ws, row.ID(), e, out, durable)
 	finished = true
 	if notOnDisk := durable(); notOnDisk != nil {

@@ -52,16 +52,16 @@ func parseObject(body []byte) (object, error) {
 }
 
 // invalidJSON says where the text stops being JSON; what stands there may be a
-// secret and is not repeated.
+// secret, and is repeated neither here nor in the log.
 func invalidJSON(err error) error {
 	var syntax *jsontext.SyntacticError
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		return sallyport.Errorf(sallyport.CodeInvalidJSON, "a JSON object has the same key twice").Because(err)
+		return sallyport.Errorf(sallyport.CodeInvalidJSON, "a JSON object has the same key twice")
 	case errors.As(err, &syntax):
-		return sallyport.Errorf(sallyport.CodeInvalidJSON, "the body is not valid JSON in UTF-8, from byte %d on", syntax.ByteOffset).Because(err)
+		return sallyport.Errorf(sallyport.CodeInvalidJSON, "the body is not valid JSON in UTF-8, from byte %d on", syntax.ByteOffset)
 	}
-	return sallyport.Errorf(sallyport.CodeInvalidJSON, "the body is not valid JSON").Because(err)
+	return sallyport.Errorf(sallyport.CodeInvalidJSON, "the body is not valid JSON")
 }
 
 // only refuses members of o that are not in known. within is where o stands, for

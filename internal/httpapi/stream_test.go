@@ -1,0 +1,48 @@
+package httpapi
+
+import (
+	"net/http/httptest"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport/internal/frame"
+	"sallyport/internal/limits"
+
+	"sallyport"
+)
+
+// A quiet stream carries an empty line every 15 seconds, a busy one none.
+func TestKeepalive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rec := httptest.NewRecorder()
+		s := newStream(rec, 1<<20)
+		s.start()
+		const out = `{"stream":"stdout","data":"x","truncated":false}` + "\n"
+		want := ""
+		for range 3 { // busy
+			<-time.After(limits.KeepaliveFrameEvery - time.Second)
+			s.stdout.Write([]byte("x"))
+			want += out
+		}
+		synctest.Wait()
+		if got := rec.Body.String(); got != want {
+			t.Errorf("busy: got %q, want %q", got, want)
+		}
+		<-time.After(2*limits.KeepaliveFrameEvery + time.Second) // quiet
+		synctest.Wait()
+		want += frame.Keepalive + frame.Keepalive
+		if got := rec.Body.String(); got != want {
+			t.Errorf("quiet: got %q, want %q", got, want)
+		}
+		s.end(func(dst []byte) []byte { return frame.AppendResult(dst, sallyport.ExecResult{}) })
+		<-time.After(2 * limits.KeepaliveFrameEvery)
+		want += `{"exit_code":0,"duration_ms":0}` + "\n"
+		if got := rec.Body.String(); got != want {
+			t.Errorf("ended: got %q, want %q", got, want)
+		}
+		if _, err := s.stdout.Write([]byte("late")); err == nil {
+			t.Error("a write after the end was taken")
+		}
+	})
+}
