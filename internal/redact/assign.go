@@ -21,8 +21,7 @@ func (s *scanner) labelBefore(end int) label {
 		i--
 	}
 	l.spaced = i < end
-	bracket := i > 0 && s.text[i-1] == ']'
-	if bracket {
+	if i > 0 && (s.text[i-1] == ']' || s.text[i-1] == '}') {
 		i--
 	}
 	quote := byte(0)
@@ -71,31 +70,30 @@ func (s *scanner) assignment(i int) int {
 	if kind == ordinary || kind == signatureName && opener != '?' && opener != '&' {
 		return i + 1
 	}
-	from := i + 1
-	if form == formSpaced {
+	return s.mask(kind, s.assignedValue(l, i+1), i+1)
+}
+
+// assignedValue returns what is assigned to a label, after the = before from.
+func (s *scanner) assignedValue(l label, from int) span {
+	if l.spaced || l.quoted {
 		for from < len(s.text) && strings.IndexByte("=>~", s.text[from]) >= 0 {
 			from++
 		}
-	}
-	if form == formSpaced || strings.ToUpper(l.name) != l.name {
 		from = s.skipBlanks(from)
 	}
-	var value span
 	switch {
 	case s.isWhole(l):
-		value = span{i + 1, len(s.text)}
-		if l.spaced {
-			value.from = from
-		}
-		if inside, end, ok := s.quotedAt(value.from); ok && end == len(s.text) {
-			value = inside
-		}
+		return s.unquoted(span{from, len(s.text)})
 	case l.quoted:
-		value = s.jsonAt(from)
-	default:
-		value = s.valueAt(from, opener)
+		return s.jsonAt(from)
+	case l.spaced && s.beginsLine(l.start):
+		return s.lineAt(from)
+	case strings.ToUpper(l.name) != l.name:
+		// A shell's variable may be empty (PASSWORD= run); others have blanks
+		// before their values.
+		from = s.skipBlanks(from)
 	}
-	return s.mask(kind, value, i+1)
+	return s.valueAt(from, s.opener(l))
 }
 
 // mask masks value when it is a secret of that kind, and returns where to go on.
@@ -137,7 +135,8 @@ func (s *scanner) header(i int) int {
 	l := s.labelBefore(i)
 	kind := kindOf(l.name, formHeader)
 	from := s.skipBlanks(i + 1)
-	if kind == ordinary || kind == signatureName || from == len(s.text) || !s.mayOpen(l) {
+	afterPath := s.opener(l) == '/' && from > i+1
+	if kind == ordinary || kind == signatureName || from == len(s.text) || !s.mayOpen(l) && !afterPath {
 		return i + 1
 	}
 	if l.quoted {
@@ -184,17 +183,47 @@ func isPassword(name string) bool {
 // quotes around it, or one word when the header begins in the middle of a text.
 func (s *scanner) lineValue(l label, kind nameKind, from int) span {
 	opener := s.opener(l)
-	switch {
-	case isQuote(opener):
+	if isQuote(opener) {
 		return span{from, s.closing(from, opener, s.slashesBefore(l.start-1))}
-	case s.isWhole(l), kind == headerName, kind == cookieName,
-		s.mode != modeScript && s.beginsLine(l.start):
-		if end := strings.IndexByte(s.text[from:], '\n'); end >= 0 {
-			return span{from, from + end}
-		}
-		return span{from, len(s.text)}
+	}
+	_, _, ok := s.quotedAt(from)
+	isLine := kind == headerName || kind == cookieName
+	switch {
+	case s.isWhole(l), isLine && !ok && s.isSpread(from):
+		return s.unquoted(span{from, s.lineEnd(from)})
+	case !isLine && s.beginsLine(l.start):
+		return s.lineAt(from)
 	}
 	return s.valueAt(from, opener)
+}
+
+// unquoted returns the inside of value when all of it is one quoted string.
+func (s *scanner) unquoted(value span) span {
+	if inside, end, ok := s.quotedAt(value.from); ok && end == value.to {
+		return inside
+	}
+	return value
+}
+
+// lineAt returns the value at from that has the rest of the line to itself.
+func (s *scanner) lineAt(from int) span {
+	if inside, end, ok := s.quotedAt(from); ok && (end == len(s.text) || !s.goesOn(s.text[end])) {
+		return inside
+	}
+	return span{from, s.lineEnd(from)}
+}
+
+func (s *scanner) lineEnd(from int) int {
+	if next := strings.IndexByte(s.text[from:], '\n'); next >= 0 {
+		return from + next
+	}
+	return len(s.text)
+}
+
+// isSpread tells whether the value at from has several words: it stands after a
+// blank, or begins with a scheme.
+func (s *scanner) isSpread(from int) bool {
+	return is(s.text[from-1], classBlank) || s.skipScheme(span{from, len(s.text)}) > from
 }
 
 // beginsLine tells whether only indentation is between i and its line's start.
@@ -207,7 +236,8 @@ func (s *scanner) beginsLine(i int) bool {
 
 // skipScheme returns where the credentials of an Authorization header begin.
 func (s *scanner) skipScheme(value span) int {
-	scheme, _, ok := strings.Cut(s.text[value.from:value.to], " ")
+	const schemeBytesMax = 24
+	scheme, _, ok := strings.Cut(s.text[value.from:min(value.to, value.from+schemeBytesMax)], " ")
 	if !ok || !schemes[strings.ToLower(scheme)] {
 		return value.from
 	}

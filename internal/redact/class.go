@@ -38,7 +38,7 @@ func makeClasses() (t [256]class) {
 	for _, c := range " \t\r\n\v\f" {
 		t[c] |= classBlank
 	}
-	for _, c := range "=:'\"-" {
+	for _, c := range "=:'\"->@" {
 		t[c] |= classSign
 	}
 	return t

@@ -15,7 +15,7 @@ type command struct {
 	// whole commands are no part of a script, which is read as a text too.
 	whole bool
 	// scripts are the words that a shell will read.
-	scripts []int
+	scripts map[int]bool
 }
 
 // find finds what flags and programs tell of the command's words.
@@ -93,10 +93,24 @@ func isFlag(word string) bool {
 	return end == len(word) || word[end] == '=' || is(word[end], classBlank) || isQuote(word[end])
 }
 
+// isCluster tells whether a word is one or more short flags.
+func isCluster(word string) bool { return len(word) > 1 && word[0] == '-' && word[1] != '-' }
+
 // isReference tells whether the value of a flag names a secret that is kept
-// elsewhere: docker build --secret id=x,src=path.
+// elsewhere: docker build --secret id=x,src=path, openssl -passin env:X.
 func isReference(value string) bool {
-	return strings.HasPrefix(value, "id=") || strings.HasPrefix(value, "type=")
+	for _, prefix := range []string{"id=", "type=", "env:", "file:", "fd:"} {
+		if strings.HasPrefix(value, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// isPorts tells whether the value of a -p maps ports.
+func isPorts(value string) bool {
+	from, to, ok := strings.Cut(value, ":")
+	return ok && isDigits(from) && isDigits(to)
 }
 
 // isAssignment tells whether word, before a program, sets a variable for it.
@@ -177,7 +191,7 @@ func (c *command) afterOptions(i int, values string) int {
 		}
 		i++
 	}
-	return i
+	return min(i, len(c.words))
 }
 
 // nextKnown returns the next word at or after i that is a known program and
@@ -195,7 +209,8 @@ func (c *command) nextKnown(i int, anywhere bool) int {
 		case "exec", "run", "x":
 			anywhere = true
 		}
-		if begins || anywhere && !strings.HasPrefix(before, "-") {
+		takesWord := strings.HasPrefix(before, "-") && !strings.Contains(before, "=")
+		if begins || anywhere && !takesWord {
 			if isKnown(c.words[i]) && !isAssignment(c.words[i]) {
 				return i
 			}
@@ -220,15 +235,23 @@ func (c *command) shell(i int) {
 		}
 	}
 	if script && i < len(c.words) {
-		c.scripts = append(c.scripts, i)
+		c.script(i)
 	}
+}
+
+// script notes that a shell will read the word i.
+func (c *command) script(i int) {
+	if c.scripts == nil {
+		c.scripts = make(map[int]bool)
+	}
+	c.scripts[i] = true
 }
 
 // blankScripts notes all arguments with blanks as scripts.
 func (c *command) blankScripts(i int) {
 	for ; i < len(c.words); i++ {
 		if hasBlank(c.words[i]) {
-			c.scripts = append(c.scripts, i)
+			c.script(i)
 		}
 	}
 }
@@ -236,10 +259,7 @@ func (c *command) blankScripts(i int) {
 // pipedHits finds the secret that is printed into a program that reads one:
 // echo X | sudo -S, echo user:X | chpasswd.
 func pipedHits(from, into []string) []hit {
-	if len(from) == 0 || !readsSecret(into) {
-		return nil
-	}
-	if name := programName(from[0]); name != "echo" && name != "printf" {
+	if len(from) == 0 || !printers[programName(from[0])] || !readsSecret(into) {
 		return nil
 	}
 	c := command{words: from}
@@ -257,16 +277,23 @@ func pipedHits(from, into []string) []hit {
 
 // readsSecret tells whether a command reads a secret from its standard input.
 func readsSecret(words []string) bool {
-	for i, w := range words {
-		switch name := programName(w); {
-		case name == "chpasswd", name == "cryptsetup",
-			w == "--password-stdin", w == "--with-token", w == "--passphrase-fd":
-			return true
-		case name == "sudo" && i+1 < len(words) && strings.HasPrefix(words[i+1], "-") && strings.Contains(words[i+1], "S"):
-			return true
-		case name == "passwd" && slices.Contains(words[i:], "--stdin"):
+	if len(words) == 0 {
+		return false
+	}
+	c := command{words: words}
+	i := 0
+	if values, ok := wrappers[programName(words[0])]; ok {
+		i = c.afterOptions(1, values)
+	}
+	for _, option := range words[:i] {
+		if option == "--stdin" || isCluster(option) && strings.Contains(option, "S") {
 			return true
 		}
 	}
-	return false
+	if i < len(words) && secretReaders[programName(words[i])] {
+		return true
+	}
+	return slices.ContainsFunc(words, func(w string) bool {
+		return w == "--password-stdin" || w == "--with-token" || w == "--passphrase-fd"
+	})
 }

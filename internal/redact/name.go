@@ -49,6 +49,9 @@ const (
 // kindOf judges a name by its last word that means something. Words are
 // separated by _ - . or a change of case.
 func kindOf(name string, form nameForm) nameKind {
+	if name == "" {
+		return ordinary
+	}
 	if len(name) > nameBytesMax {
 		name = name[len(name)-nameBytesMax:]
 	}
@@ -87,10 +90,21 @@ func kindOf(name string, form nameForm) nameKind {
 	case "auth":
 		return authKind(name, before)
 	}
-	if k, ok := wordKinds[string(last)]; ok {
+	lower := strings.ToLower(name)
+	if k := wordKind(last); k != ordinary || lower == name {
 		return k
 	}
-	return gluedKind(last)
+	// In pAssWord the change of case separates nothing.
+	_, flat := cutLastWord(splitName(buf[:0], lower))
+	return wordKind(flat)
+}
+
+// wordKind judges one word.
+func wordKind(word []byte) nameKind {
+	if k, ok := wordKinds[string(word)]; ok {
+		return k
+	}
+	return gluedKind(word)
 }
 
 // keyKind judges a name that ends in "key", by the word before it.
@@ -116,6 +130,9 @@ func pwdKind(name string, before []byte) nameKind {
 		return secret
 	case name == "PWD":
 		return ordinary
+	case name == "Pwd":
+		// As in Server=x;Uid=y;Pwd=z.
+		return secret
 	}
 	return dirName
 }
@@ -197,7 +214,7 @@ func (k nameKind) holds(value string) bool {
 	case passName:
 		return len(value) > 1 || !isDigits(value)
 	case dirName:
-		return !strings.ContainsRune("/.~$%", rune(value[0]))
+		return value[0] != '/' && !isPath(value) && !strings.HasPrefix(value, "$(")
 	}
 	return true
 }

@@ -88,7 +88,7 @@ func (p program) long(c *command, i int) bool {
 func (p program) value(c *command, i, from int, here bool, mask func(i, from int)) {
 	if here {
 		mask(i, from)
-	} else if i+1 < len(c.words) && !isFlag(c.words[i+1]) {
+	} else if i+1 < len(c.words) && !isFlag(c.words[i+1]) && !isPorts(c.words[i+1]) {
 		mask(i+1, 0)
 	}
 }
@@ -178,8 +178,10 @@ var programs = map[string]program{
 	"helm": loginFlags, "skopeo": loginFlags, "crane": loginFlags, "oras": loginFlags, "az": loginFlags,
 	"cf": loginFlags, "oc": loginFlags, "argocd": {subcommand: "login"},
 	"vault": {words: []string{"login"}}, "bao": {words: []string{"login"}},
-	"gh":    {secrets: "b", longs: []string{"body"}, values: "aeorv", subcommand: "secret"},
-	"nmcli": {words: []string{"password", "wifi-sec.psk", "802-11-wireless-security.psk"}},
+	"gh": {secrets: "b", longs: []string{"body"}, values: "aeorv", subcommand: "secret"},
+	// A line of .netrc reads as a program.
+	"machine": {words: []string{"password"}},
+	"nmcli":   {words: []string{"password", "wifi-sec.psk", "802-11-wireless-security.psk"}},
 
 	"zip": zipFlags, "unzip": {secrets: "P", values: "dx"}, "zipcloak": zipFlags, "zipnote": zipFlags,
 	"7z": sevenFlags, "7za": sevenFlags, "7zr": sevenFlags, "7zz": sevenFlags, "p7zip": sevenFlags,
@@ -194,7 +196,7 @@ var programs = map[string]program{
 
 	"sshpass": {secrets: "p", values: "fdP", stops: true},
 	"plink":   puttyFlags, "pscp": puttyFlags, "psftp": puttyFlags, "putty": puttyFlags,
-	"openssl": {longs: []string{"k", "K", "hmac", "pass"}},
+	"openssl": {longs: []string{"k", "K", "hmac"}},
 
 	"xfreerdp": {prefixes: []string{"/p:", "/gp:", "/pth:"}}, "wfreerdp": {prefixes: []string{"/p:", "/gp:"}},
 	"ssh-keygen": {secrets: "NP", values: "tbCfFImOYsaDEHiJjKLMnRrSTUVWwz"},

@@ -77,7 +77,7 @@ func findInArgv(argv []string, depth int) []hit {
 	c.hits = append(c.hits, pemHits(argv)...)
 	for i, word := range argv {
 		m := modeData
-		if slices.Contains(c.scripts, i) {
+		if c.scripts[i] {
 			m = modeScript
 		}
 		for _, s := range findInText(word, m, depth) {
@@ -107,6 +107,9 @@ func findInScript(text string, depth int) []span {
 		if c.piped && i+1 < len(script.commands) {
 			next := script.commands[i+1]
 			hits = append(hits, pipedHits(script.texts[c.from:c.to], script.texts[next.from:next.to])...)
+		}
+		if words := script.texts[c.from:c.to]; 0 < c.fed && c.fed < len(words) && readsSecret(words) {
+			hits = append(hits, hit{c.fed, span{0, len(words[c.fed])}})
 		}
 		for word, found := range byWord(hits) {
 			for _, f := range found {

@@ -14,6 +14,9 @@ const (
 	modeScript
 )
 
+// driverBytesMax bounds the user and password in a data source's name.
+const driverBytesMax = 256
+
 // A scanner goes over a text once and collects its secrets.
 type scanner struct {
 	text  string
@@ -35,9 +38,9 @@ func (s *scanner) run() {
 	for i := 0; i < len(s.text); {
 		switch c := s.text[i]; {
 		case is(c, classSign):
-			i = s.sign(i)
+			i = max(i+1, s.sign(i))
 		case beginsShape[c]:
-			i = s.shape(i)
+			i = max(i+1, s.shape(i))
 		default:
 			i++
 		}
@@ -65,6 +68,10 @@ func (s *scanner) sign(i int) int {
 			return s.pem(i)
 		}
 		return s.flag(i)
+	case '>':
+		return s.element(i)
+	case '@':
+		return s.driver(i)
 	}
 	return s.quote(i)
 }
@@ -89,6 +96,48 @@ func (s *scanner) flag(i int) int {
 		return end
 	}
 	return s.add(value.from, value.to)
+}
+
+// element masks the text of the XML element whose tag ends at i.
+func (s *scanner) element(i int) int {
+	from := max(0, i-nameBytesMax)
+	open := strings.LastIndexByte(s.text[from:i], '<')
+	if open < 0 {
+		return i + 1
+	}
+	tag, _, _ := strings.Cut(s.text[from+open+1:i], " ")
+	kind := kindOf(tag[strings.IndexByte(tag, ':')+1:], formHeader)
+	end := i + 1
+	for end < len(s.text) && s.text[end] != '<' && s.text[end] != '>' {
+		end++
+	}
+	if kind == ordinary || kind == signatureName || !strings.HasPrefix(s.text[end:], "</") {
+		return i + 1
+	}
+	return s.mask(kind, span{i + 1, end}, i+1)
+}
+
+// driver masks the password before the @ at i in a data source's name without
+// a scheme: user:X@tcp(host), jdbc:oracle:thin:user/X@host.
+func (s *scanner) driver(i int) int {
+	const oracle = "jdbc:oracle:"
+	rest := s.text[i+1:]
+	isOracle := strings.Contains(s.text[max(0, i-nameBytesMax):i], oracle)
+	if !isOracle && !strings.HasPrefix(rest, "tcp(") && !strings.HasPrefix(rest, "unix(") {
+		return i + 1
+	}
+	from := i
+	for from > 0 && i-from < driverBytesMax && !s.endsWord(s.text[from-1]) {
+		from--
+	}
+	separator := strings.IndexByte(s.text[from:i], ':')
+	if strings.Contains(s.text[from:i], oracle) {
+		separator = strings.IndexByte(s.text[from:i], '/')
+	}
+	if separator >= 0 && from+separator+1 < i {
+		s.add(from+separator+1, i)
+	}
+	return i + 1
 }
 
 // nameStart returns where the name begins that ends at end.

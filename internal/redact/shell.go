@@ -18,6 +18,9 @@ type shellCommand struct {
 	from, to int
 	// piped commands write to the next one.
 	piped bool
+	// fed is the word that the command reads: <<< word; 0 is none, as no
+	// command begins with it.
+	fed int
 }
 
 // A shellWord is the range of a word in the source.
@@ -83,6 +86,8 @@ type lexer struct {
 	text []byte
 	// begin is the first word of the command at hand.
 	begin int
+	// fed is the word that is redirected to the command at hand.
+	fed int
 	// drop leaves out the next word: it is a file that is redirected to.
 	drop bool
 }
@@ -122,15 +127,14 @@ func (l *lexer) next() {
 			l.pos = len(l.source)
 		}
 	default:
-		if is(c, classBlank) || strings.HasPrefix(l.source[l.pos:], "\\\n") {
+		switch {
+		case is(c, classBlank), l.has("$("):
 			l.pos++
-			return
+		case l.has("\\\n"):
+			l.pos += len("\\\n")
+		default:
+			l.word()
 		}
-		if l.has("$(") {
-			l.pos++
-			return
-		}
-		l.word()
 	}
 }
 
@@ -139,9 +143,10 @@ func (l *lexer) has(begin string) bool { return strings.HasPrefix(l.source[l.pos
 func (l *lexer) endCommand(piped bool) {
 	l.drop = false
 	if end := len(l.script.words); end > l.begin {
-		l.script.commands = append(l.script.commands, shellCommand{l.begin, end, piped})
+		l.script.commands = append(l.script.commands, shellCommand{l.begin, end, piped, l.fed})
 		l.begin = end
 	}
+	l.fed = 0
 }
 
 // redirect skips a redirection and has its file left out. A string that is
@@ -153,6 +158,9 @@ func (l *lexer) redirect() {
 	begin := l.pos
 	l.pos = runEnd(l.source, l.pos, func(c byte) bool { return c == '<' || c == '>' })
 	l.drop = l.pos-begin < 3
+	if !l.drop {
+		l.fed = len(l.script.words) - l.begin
+	}
 	if l.has("&") || l.has("|") {
 		l.pos++
 	}

@@ -98,8 +98,12 @@ func (s *scanner) jsonAt(from int) span {
 
 // quotedAt returns the inside of the quoted string at i, which may be quoted
 // itself (\"x\"), and where it ends. Without a closing quote that is the end of
-// the text.
+// the text. A string with a prefix, as in Python's b"x", counts as a whole.
 func (s *scanner) quotedAt(i int) (inside span, end int, ok bool) {
+	if open := runEnd(s.text, i, isStringPrefix); i < open && open <= i+2 && open < len(s.text) && isQuote(s.text[open]) {
+		_, end, ok = s.quotedAt(open)
+		return span{i, end}, end, ok
+	}
 	open := runEnd(s.text, i, isBackslash)
 	if open == len(s.text) || !isQuote(s.text[open]) {
 		return span{}, i, false
@@ -108,6 +112,8 @@ func (s *scanner) quotedAt(i int) (inside span, end int, ok bool) {
 	closing := s.closing(open+1, s.text[open], slashes)
 	return span{open + 1, closing}, min(closing+slashes+1, len(s.text)), true
 }
+
+func isStringPrefix(c byte) bool { return strings.IndexByte("bfruBFRU$", c) >= 0 }
 
 // closing returns where the string ends, before its closing quote and that
 // one's backslashes, which was opened by a quote after as many backslashes.
@@ -164,7 +170,7 @@ func (s *scanner) after(i int, c byte) int {
 }
 
 // quote notes the quote at i, and masks the string it begins when that stands
-// after a word such as PASSWORD or IDENTIFIED BY, as in SQL.
+// after a word such as PASSWORD or IDENTIFIED BY, as in SQL and PowerShell.
 func (s *scanner) quote(i int) int {
 	if s.text[i] == '"' {
 		s.seenDouble = true
@@ -181,7 +187,7 @@ func (s *scanner) quote(i int) int {
 	word := s.text[s.nameStart(end):end]
 	isBy := strings.EqualFold(word, "by") &&
 		strings.Contains(strings.ToLower(s.text[max(0, end-nameBytesMax):end]), "identified")
-	if !isBy && !strings.EqualFold(word, "password") {
+	if !isBy && !strings.EqualFold(word, "password") && !strings.EqualFold(word, "ConvertTo-SecureString") {
 		return i + 1
 	}
 	value, _, _ := s.quotedAt(i)

@@ -27,3 +27,9 @@ var looseWrappers = setOf("docker", "docker-compose", "podman", "nerdctl", "kube
 // scriptRunners hand their arguments to a shell.
 var scriptRunners = setOf("ssh", "mosh", "autossh", "eval", "watch", "parallel", "hyperfine", "xargs", "tmux",
 	"screen", "retry")
+
+// printers print their arguments.
+var printers = setOf("echo", "printf", "yes")
+
+// secretReaders read a secret from their standard input.
+var secretReaders = setOf("chpasswd", "passwd", "cryptsetup", "su", "smbpasswd")
