@@ -147,7 +147,10 @@ func (p *Pool) acquire(ctx context.Context, target Target) (*conn, error) {
 	case got := <-w.got:
 		return got.conn, got.err
 	case <-ctx.Done():
-		p.forget(w)
+		full := p.forget(w)
+		if full && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return nil, capacityError()
+		}
 		return nil, context.Cause(ctx)
 	}
 }
@@ -186,8 +189,9 @@ func (g *group) free() *conn {
 }
 
 // forget takes back a waiter whose caller has gone; a slot that it was granted
-// in the same moment goes to the next.
-func (p *Pool) forget(w *waiter) {
+// in the same moment goes to the next. It tells whether the machine had as many
+// connections as it may, all of them busy.
+func (p *Pool) forget(w *waiter) (full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := w.group
@@ -195,12 +199,13 @@ func (p *Pool) forget(w *waiter) {
 		if other == w {
 			g.waiters = append(g.waiters[:i], g.waiters[i+1:]...)
 			p.dropIfEmpty(g)
-			return
+			return len(g.conns) >= p.connectionsMax()
 		}
 	}
 	if got := <-w.got; got.conn != nil {
 		p.giveBack(got.conn)
 	}
+	return false
 }
 
 // giveBack frees a slot and grants it to who has waited longest. Pool.mu is held.
