@@ -15,77 +15,103 @@ import (
 // BenchmarkCommitActivity is the group commit: rows written, and rows completed,
 // in batches. cpu-µs/row is what a row costs when nothing waits for a disk.
 func BenchmarkCommitActivity(b *testing.B) {
-	for _, durable := range []bool{false, true} {
-		for _, rows := range []int{1, 32, 256} {
-			b.Run(fmt.Sprintf("write/durable=%t/rows=%d", durable, rows), func(b *testing.B) {
-				benchmarkWrite(b, rows, durable)
-			})
+	for _, complete := range []bool{false, true} {
+		for _, durable := range []bool{false, true} {
+			for _, rows := range []int{1, 32, 256} {
+				name := fmt.Sprintf("complete=%t/durable=%t/rows=%d", complete, durable, rows)
+				b.Run(name, func(b *testing.B) { benchmarkCommit(b, rows, durable, complete) })
+			}
 		}
-	}
-	for _, rows := range []int{1, 32, 256} {
-		b.Run(fmt.Sprintf("complete/durable=false/rows=%d", rows), func(b *testing.B) {
-			benchmarkComplete(b, rows)
-		})
 	}
 }
 
-func benchmarkWrite(b *testing.B, rows int, durable bool) {
-	db := benchmarkDB(b)
+func benchmarkCommit(b *testing.B, rows int, durable, completed bool) {
+	db := openBenchmark(b)
 	newBatch := batchMaker(rows)
-	var batches, worst = 0, time.Duration(0)
-	report := reportRows(b, rows)
+	var prepared [][]store.ActivityChange
+	prepare := func() {
+		for range 200 {
+			batch := newBatch()
+			if completed {
+				if err := db.CommitActivity(b.Context(), batch, false); err != nil {
+					b.Fatal(err)
+				}
+				complete(batch)
+			}
+			prepared = append(prepared, batch)
+		}
+	}
+	cpu, worst := -cpuTime(b), time.Duration(0)
+	commits := 0
+	b.ReportAllocs()
 	for b.Loop() {
-		batch := newBatch()
+		if len(prepared) == 0 {
+			b.StopTimer()
+			cpu += cpuTime(b)
+			prepare()
+			cpu -= cpuTime(b)
+			b.StartTimer()
+		}
+		batch := prepared[0]
+		prepared = prepared[1:]
 		began := time.Now()
 		if err := db.CommitActivity(b.Context(), batch, durable); err != nil {
 			b.Fatal(err)
 		}
 		worst = max(worst, time.Since(began))
-		batches++
+		commits++
 	}
-	report(batches, worst)
+	cpu += cpuTime(b)
+	b.ReportMetric(float64(rows*commits)/b.Elapsed().Seconds(), "rows/s")
+	b.ReportMetric(float64(cpu.Microseconds())/float64(rows*commits), "cpu-µs/row")
+	b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
 }
 
-func benchmarkComplete(b *testing.B, rows int) {
-	db := benchmarkDB(b)
-	newBatch := batchMaker(rows)
-	batches, worst := 0, time.Duration(0)
-	var pending [][]store.ActivityChange
-	report := reportRows(b, rows)
-	for b.Loop() {
-		if len(pending) == 0 {
-			b.StopTimer()
-			for range 200 {
-				batch := newBatch()
-				if err := db.CommitActivity(b.Context(), batch, false); err != nil {
-					b.Fatal(err)
-				}
-				complete(batch)
-				pending = append(pending, batch)
-			}
-			b.StartTimer()
-		}
-		batch := pending[0]
-		pending = pending[1:]
-		began := time.Now()
-		if err := db.CommitActivity(b.Context(), batch, false); err != nil {
+// BenchmarkLookups are what every request waits for.
+func BenchmarkLookups(b *testing.B) {
+	db := openBenchmark(b)
+	note := batchMaker(1)
+	org := store.Org{ID: id.New(), Name: "acme", CreatedAt: time.Now()}
+	ws := store.Workspace{ID: id.New(), OrgID: org.ID, Name: "web", Tier: 4, CreatedAt: time.Now(), UpdatedAt: time.Now()}
+	tok := store.Token{ID: id.New(), OrgID: org.ID, Scopes: sallyport.DefaultScopes(), CreatedAt: time.Now()}
+	for _, err := range []error{
+		db.CreateOrg(b.Context(), org, note()[0]),
+		db.CreateWorkspace(b.Context(), ws, note()[0]),
+		db.CreateToken(b.Context(), tok, note()[0]),
+	} {
+		if err != nil {
 			b.Fatal(err)
 		}
-		worst = max(worst, time.Since(began))
-		batches++
 	}
-	report(batches, worst)
+	lookups := map[string]func() error{
+		"token":     func() error { _, err := db.TokenByHash(b.Context(), tok.Hash); return err },
+		"workspace": func() error { _, err := db.Workspace(b.Context(), org.ID, ws.ID); return err },
+	}
+	for name, lookup := range lookups {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					if err := lookup(); err != nil {
+						b.Error(err)
+					}
+				}
+			})
+		})
+	}
 }
 
-func complete(batch []store.ActivityChange) {
-	for i := range batch {
-		row := batch[i].Row
-		row.Status, row.ExitCode, row.DurationMS = sallyport.StatusOK, new(int), new(int64)
-		row.StdoutBytes, row.StderrBytes = new(int64), new(int64)
-		now := time.Now()
-		row.CompletedAt = &now
-		batch[i].Complete = true
+func openBenchmark(b *testing.B) *DB {
+	db, err := Open(b.Context(), filepath.Join(b.TempDir(), "bench.db"), Options{Migrate: true})
+	if err != nil {
+		b.Fatal(err)
 	}
+	b.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return db
 }
 
 // batchMaker returns a function that makes batches of rows such as those of
@@ -112,28 +138,15 @@ func batchMaker(rows int) func() []store.ActivityChange {
 	}
 }
 
-func benchmarkDB(b *testing.B) *DB {
-	db, err := Open(b.Context(), filepath.Join(b.TempDir(), "bench.db"), Options{Migrate: true})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	return db
-}
-
-// reportRows measures from now until the function that it returns is called.
-func reportRows(b *testing.B, rows int) func(batches int, worst time.Duration) {
-	b.ReportAllocs()
-	before := cpuTime(b)
-	return func(batches int, worst time.Duration) {
-		n := float64(rows * batches)
-		b.ReportMetric(n/b.Elapsed().Seconds(), "rows/s")
-		b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/n, "cpu-µs/row")
-		b.ReportMetric(float64(worst.Microseconds())/1000, "worst-ms")
+// complete turns changes that write rows into those that complete them.
+func complete(batch []store.ActivityChange) {
+	for i := range batch {
+		row := batch[i].Row
+		row.Status, row.ExitCode, row.DurationMS = sallyport.StatusOK, new(int), new(int64)
+		row.StdoutBytes, row.StderrBytes = new(int64), new(int64)
+		now := time.Now()
+		row.CompletedAt = &now
+		batch[i].Complete = true
 	}
 }
 

@@ -173,6 +173,7 @@ func TestWaitingForTheWriterObeysTheContext(t *testing.T) {
 // TestLockedByAnotherProcess: the wait for its lock obeys the context too, and
 // has an end of its own.
 func TestLockedByAnotherProcess(t *testing.T) {
+	t.Parallel() // it waits for busyTime
 	path := filepath.Join(t.TempDir(), "test.db")
 	db, other := openTestFile(t, path), raw(t, path)
 	newBatch := batchMaker(1)

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"slices"
 	"testing"
 
@@ -26,7 +25,6 @@ type tenant struct {
 // each tries the other's.
 type world struct {
 	e       Engine
-	ctx     context.Context // of one run of the property
 	tenants [2]*tenant
 	wsIDs   []string
 	tokIDs  []string
@@ -39,13 +37,13 @@ type world struct {
 // border, and each one's seqs are gapless and in the order of the rows.
 func testIsolation(t *testing.T, e Engine) {
 	rapid.Check(t, func(rt *rapid.T) {
-		w := &world{e: e, ctx: rt.Context()}
+		w := &world{e: e}
 		for i := range w.tenants {
 			org := store.Org{ID: id.New(), CreatedAt: start()}
 			org.Name = org.ID[24:]
 			w.tenants[i] = &tenant{org: org}
 			row := newRow(org.ID, "", sallyport.ActivityOrgCreated)
-			must(rt, e.CreateOrg(w.ctx, org, store.ActivityChange{Row: row}))
+			must(rt, e.CreateOrg(rt.Context(), org, store.ActivityChange{Row: row}))
 			w.tenants[i].wrote(rt, row)
 		}
 		w.wsIDs, w.tokIDs, w.rowIDs = []string{id.New(), ""}, []string{id.New()}, []string{id.New()}
@@ -114,7 +112,7 @@ func (w *world) createWorkspace(rt *rapid.T) {
 		want = store.ErrConflict
 	}
 	change := w.change(o, ws.ID)
-	if settle(rt, o, change, w.e.CreateWorkspace(w.ctx, ws, change), want) {
+	if settle(rt, o, change, w.e.CreateWorkspace(rt.Context(), ws, change), want) {
 		o.workspaces = append(o.workspaces, ws)
 	}
 }
@@ -122,7 +120,7 @@ func (w *world) createWorkspace(rt *rapid.T) {
 func (w *world) updateWorkspace(rt *rapid.T) {
 	o, wsID, name := w.tenant(rt), rapid.SampledFrom(w.wsIDs).Draw(rt, "id"), names.Draw(rt, "name")
 	change, i := w.change(o, wsID), o.workspace(wsID)
-	got, err := w.e.UpdateWorkspace(w.ctx, o.org.ID, wsID, func(ws *store.Workspace) (store.ActivityChange, error) {
+	got, err := w.e.UpdateWorkspace(rt.Context(), o.org.ID, wsID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		ws.Name, ws.Tier = name, ws.Tier+1
 		return change, nil
 	})
@@ -146,7 +144,7 @@ func (w *world) deleteWorkspace(rt *rapid.T) {
 	if i < 0 {
 		want = store.ErrNotFound
 	}
-	if settle(rt, o, change, w.e.DeleteWorkspace(w.ctx, o.org.ID, wsID, change), want) {
+	if settle(rt, o, change, w.e.DeleteWorkspace(rt.Context(), o.org.ID, wsID, change), want) {
 		o.workspaces = slices.Delete(o.workspaces, i, i+1)
 		o.tokens = slices.DeleteFunc(o.tokens, func(tok store.Token) bool { return tok.WorkspaceID == wsID })
 	}
@@ -161,7 +159,7 @@ func (w *world) createToken(rt *rapid.T) {
 		want = store.ErrNotFound
 	}
 	change := w.change(o, wsID)
-	if settle(rt, o, change, w.e.CreateToken(w.ctx, tok, change), want) {
+	if settle(rt, o, change, w.e.CreateToken(rt.Context(), tok, change), want) {
 		o.tokens = append(o.tokens, tok)
 	}
 }
@@ -178,7 +176,7 @@ func (w *world) revokeToken(rt *rapid.T) {
 		want = store.ErrNotFound
 	}
 	change := w.change(o, wsID)
-	if settle(rt, o, change, w.e.RevokeToken(w.ctx, o.org.ID, wsID, tokID, start(), change), want) {
+	if settle(rt, o, change, w.e.RevokeToken(rt.Context(), o.org.ID, wsID, tokID, start(), change), want) {
 		o.tokens = slices.Delete(o.tokens, i, i+1)
 	}
 }
@@ -199,7 +197,7 @@ func (w *world) commitActivity(rt *rapid.T) {
 		}
 		changes, owners = append(changes, change), append(owners, o)
 	}
-	must(rt, w.e.CommitActivity(w.ctx, changes, rapid.Bool().Draw(rt, "durable")))
+	must(rt, w.e.CommitActivity(rt.Context(), changes, rapid.Bool().Draw(rt, "durable")))
 	for i, change := range changes {
 		o, row := owners[i], change.Row
 		if !change.Complete {
@@ -224,7 +222,7 @@ func (w *world) commitActivity(rt *rapid.T) {
 func (w *world) find(rt *rapid.T) {
 	o := w.tenant(rt)
 	ref := rapid.OneOf(rapid.SampledFrom(w.wsIDs), names).Draw(rt, "workspace")
-	ws, err := w.e.Workspace(w.ctx, o.org.ID, ref)
+	ws, err := w.e.Workspace(rt.Context(), o.org.ID, ref)
 	if i := o.workspace(ref); i < 0 {
 		wantError(rt, err, store.ErrNotFound)
 		wantEqual(rt, ws, store.Workspace{})
@@ -234,7 +232,7 @@ func (w *world) find(rt *rapid.T) {
 	}
 
 	wsID, tokID := rapid.SampledFrom(w.wsIDs).Draw(rt, "token of"), rapid.SampledFrom(w.tokIDs).Draw(rt, "token")
-	tok, err := w.e.Token(w.ctx, o.org.ID, wsID, tokID)
+	tok, err := w.e.Token(rt.Context(), o.org.ID, wsID, tokID)
 	if i := slices.IndexFunc(o.tokens, func(k store.Token) bool { return k.ID == tokID && k.WorkspaceID == wsID }); i < 0 {
 		wantError(rt, err, store.ErrNotFound)
 		wantEqual(rt, tok, store.Token{})
@@ -244,7 +242,7 @@ func (w *world) find(rt *rapid.T) {
 	}
 
 	rowID := rapid.SampledFrom(w.rowIDs).Draw(rt, "row")
-	row, err := w.e.Activity(w.ctx, o.org.ID, rowID)
+	row, err := w.e.Activity(rt.Context(), o.org.ID, rowID)
 	i := slices.IndexFunc(o.rows, func(r store.Activity) bool { return r.ID == rowID })
 	if i < 0 {
 		wantError(rt, err, store.ErrNotFound)
@@ -259,8 +257,8 @@ func (w *world) find(rt *rapid.T) {
 func (w *world) check(rt *rapid.T) {
 	for _, o := range w.tenants {
 		org := o.org.ID
-		wantEqual(rt, value(w.e.Org(w.ctx, org))(rt), o.org)
-		wantRecords(rt, records(rt, value(w.e.Workspaces(w.ctx, org, all))(rt), false), o.workspaces)
+		wantEqual(rt, value(w.e.Org(rt.Context(), org))(rt), o.org)
+		wantRecords(rt, records(rt, value(w.e.Workspaces(rt.Context(), org, all))(rt), false), o.workspaces)
 		for _, wsID := range []string{"", rapid.SampledFrom(w.wsIDs).Draw(rt, "tokens of")} {
 			var want []store.Token
 			for _, tok := range o.tokens {
@@ -268,9 +266,9 @@ func (w *world) check(rt *rapid.T) {
 					want = append(want, tok)
 				}
 			}
-			wantRecords(rt, records(rt, value(w.e.Tokens(w.ctx, org, wsID, all))(rt), false), want)
+			wantRecords(rt, records(rt, value(w.e.Tokens(rt.Context(), org, wsID, all))(rt), false), want)
 		}
-		rows := records(rt, value(w.e.Activities(w.ctx, store.ActivityFilter{OrgID: org}, all))(rt), true)
+		rows := records(rt, value(w.e.Activities(rt.Context(), store.ActivityFilter{OrgID: org}, all))(rt), true)
 		slices.Reverse(rows)
 		wantRecords(rt, rows, o.rows)
 		o.checkSeqs(rt)

@@ -21,7 +21,7 @@ import (
 // A change is one transaction, and durable when its method returns nil, but for
 // CommitActivity, which says. Errors wrap those of package store; any other
 // means that the store could not answer. Records come back with their times in
-// UTC, cut to microseconds, and with maps and slices that are empty, not nil.
+// UTC, cut to microseconds, and with labels and scopes that are empty, not nil.
 type Engine interface {
 	Ping(ctx context.Context) error
 	Close() error
