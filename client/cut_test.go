@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -98,6 +99,31 @@ func answerCut(t *testing.T, conn net.Conn, answer string) {
 	}
 	io.Copy(io.Discard, req.Body)
 	io.WriteString(conn, answer[:n])
+}
+
+func TestCutOverHTTP2(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answerFrames(w, `{"stream":"stdout","data":"x","truncated":false}`)
+		if r.ProtoMajor != 2 {
+			t.Errorf("the request came by %s", r.Proto)
+		}
+		if r.URL.Path == "/workspaces/cut/exec" {
+			panic(http.ErrAbortHandler)
+		}
+		answerFrames(w, `{"exit_code":0,"duration_ms":12}`)
+	}))
+	srv.EnableHTTP2 = true
+	srv.StartTLS()
+	defer srv.Close()
+	c := client.New(srv.URL, token)
+	c.HTTPClient = srv.Client()
+	defer c.Close()
+	if done, err := c.Exec(t.Context(), client.Exec{Workspace: "cut", Cmd: []string{"x"}}); done != nil || !errors.Is(err, client.ErrCut) {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if done, err := c.Exec(t.Context(), client.Exec{Workspace: "whole", Cmd: []string{"x"}}); err != nil || done.ExitCode != 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
 }
 
 func TestCutTellsWhere(t *testing.T) {

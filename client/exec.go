@@ -25,7 +25,7 @@ type Exec struct {
 	// unless Cmd names one. It must be UTF-8, as JSON is.
 	Cmd []string
 	// Timeout counts from the command's start, and is rounded up to seconds. 0
-	// is 30 s, and more than 120 s is 120 s: ExecDone tells what was in force.
+	// or less is 30 s, and more than 120 s is 120 s: ExecDone tells what was in force.
 	Timeout time.Duration
 	// Stdin is read to its end, of 1 MiB at most, before anything is sent. When
 	// ctx ends meanwhile, the Read that is under way is left behind.

@@ -93,12 +93,12 @@ const drainTime = time.Second
 
 // Close ends the answer, and the exec with it when its last frame has not come.
 // It may be called twice.
-func (f *Frames) Close() error {
+func (f *Frames) Close() {
 	if f.last {
 		f.drain()
 	}
 	f.cancel()
-	return f.body.Close()
+	f.body.Close()
 }
 
 // drain reads what follows the last frame, which is nothing but the end: only

@@ -67,6 +67,13 @@ func (a *app) account(asAdmin bool) (account, error) {
 	return a.profileAccount(asAdmin)
 }
 
+// warnOfEnvironment tells who has just got a profile that it may not be used.
+func (a *app) warnOfEnvironment() {
+	if a.env(envURL) != "" && a.env(envToken) != "" {
+		a.warn("where %s and %s are set, as here, they go before every profile", envURL, envToken)
+	}
+}
+
 func (a *app) profileAccount(asAdmin bool) (account, error) {
 	stored, err := a.readProfiles()
 	if err != nil {

@@ -5,46 +5,21 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/signal"
+	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) {
-	testscript.Main(leakChecked{m}, map[string]func(){"sallyport": func() {
-		signals := make(chan os.Signal, 4)
-		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-		os.Exit(Run(context.Background(), Program{
-			Version: "v1.2.3", Args: os.Args[1:], Env: os.LookupEnv, Signals: signals,
-			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		}))
-	}})
-}
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// leakChecked fails when a test has left a goroutine behind.
-type leakChecked struct{ m *testing.M }
-
-func (l leakChecked) Run() int {
-	code := l.m.Run()
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-	}
-	return code
-}
-
-// TestScripts runs what a user types. Each script has a server of its own, at
-// FAKE_URL, and an empty home.
+// TestScripts runs what a user types, in this process. Each script has a server of
+// its own, at FAKE_URL, and an empty home.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata",
-		RequireExplicitExec: true,
+		Dir: "testdata",
 		Setup: func(env *testscript.Env) error {
 			fake := newFake()
 			env.Defer(fake.Close)
@@ -55,24 +30,38 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"sallyport": func(ts *testscript.TestScript, neg bool, args []string) {
+				scriptExits(ts, neg, append([]string{"0", "sallyport"}, args...))
+			},
 			"exits": scriptExits,
 			"mode":  scriptMode,
 		},
 	})
 }
 
-// scriptExits is exits CODE COMMAND...: the command ends with that very code.
+// scriptExits is exits CODE sallyport ARGS...: it ends with that very code. A last
+// argument <FILE is stdin. File names in ARGS are absolute: the directory of
+// a process is not the script's.
 func scriptExits(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: exits CODE COMMAND...")
+	if neg || len(args) < 2 || args[1] != "sallyport" {
+		ts.Fatalf("usage: exits CODE sallyport [ARGS...] [<FILE]")
 	}
-	err := ts.Exec(args[1], args[2:]...)
-	got := "0"
-	if err != nil {
-		_, got, _ = strings.Cut(err.Error(), "exit status ")
+	want, args := args[0], args[2:]
+	stdin := ""
+	if n := len(args) - 1; n >= 0 && strings.HasPrefix(args[n], "<") {
+		stdin = ts.ReadFile(args[n][1:])
+		args = args[:n]
 	}
-	if got != args[0] {
-		ts.Fatalf("exit code %s, want %s (%v)", got, args[0], err)
+	code := Run(context.Background(), Program{
+		Version: "v1.2.3", Args: args,
+		Env: func(name string) (string, bool) {
+			value := ts.Getenv(name)
+			return value, value != ""
+		},
+		Stdin: strings.NewReader(stdin), Stdout: ts.Stdout(), Stderr: ts.Stderr(),
+	})
+	if got := strconv.Itoa(code); got != want {
+		ts.Fatalf("exit code %s, want %s", got, want)
 	}
 }
 

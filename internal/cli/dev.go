@@ -54,9 +54,7 @@ func (a *app) welcome(r server.Ready) {
 		return
 	}
 	fmt.Fprint(a.Stderr, devBanner(r.URL, path, isCurrent))
-	if a.env(envURL) != "" && a.env(envToken) != "" {
-		a.warn("where %s and %s are set, as here, they go before every profile", envURL, envToken)
-	}
+	a.warnOfEnvironment()
 }
 
 func devBanner(url, path string, isCurrent bool) string {

@@ -76,6 +76,7 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	}
 	fmt.Fprintf(a.Stderr, "logged in to %s as %s; profile %s in %s is the current one\n",
 		visible(url), visible(who.Actor), name, visible(path))
+	a.warnOfEnvironment()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -44,14 +45,20 @@ func checkProfileName(name string) error {
 	return nil
 }
 
-// profilesPath is where the profiles are, under the user's configuration.
+// profilesPath is where the profiles are: in XDG_CONFIG_HOME, or where
+// os.UserConfigDir looks.
 func (a *app) profilesPath() (string, error) {
-	if dir := a.env("XDG_CONFIG_HOME"); filepath.IsAbs(dir) {
-		return filepath.Join(dir, "sallyport", "profiles.json"), nil
-	}
-	dir, err := os.UserConfigDir()
-	if err != nil {
-		return "", fmt.Errorf("find the profiles: %w", err)
+	dir := a.env("XDG_CONFIG_HOME")
+	if !filepath.IsAbs(dir) {
+		home := a.env("HOME")
+		switch {
+		case home == "":
+			return "", errors.New("find the profiles: neither XDG_CONFIG_HOME nor HOME is set")
+		case runtime.GOOS == "darwin":
+			dir = filepath.Join(home, "Library", "Application Support")
+		default:
+			dir = filepath.Join(home, ".config")
+		}
 	}
 	return filepath.Join(dir, "sallyport", "profiles.json"), nil
 }
@@ -117,7 +124,7 @@ func replaceFile(path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // which fails once it has its new name
 	_, err = tmp.Write(text)
 	if err == nil {
 		err = tmp.Sync()
