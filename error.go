@@ -25,6 +25,8 @@ const (
 	CodeUnsupportedMediaType  Code = "unsupported_media_type"
 	CodeRequestTimeout        Code = "request_timeout"
 
+	CodeHTTPVersionNotSupported Code = "http_version_not_supported"
+
 	CodeInvalidName      Code = "invalid_name"
 	CodeInvalidTier      Code = "invalid_tier"
 	CodeInvalidLabels    Code = "invalid_labels"

@@ -24,10 +24,26 @@ const (
 	HeaderRequestID = "X-Request-Id"
 )
 
+// Trailers of an exec's answer in MediaDocker.
+const (
+	TrailerExitCode  = "Sallyport-Exit-Code"
+	TrailerErrorCode = "Sallyport-Error-Code"
+	// TrailerResult is the last frame as JSON.
+	TrailerResult = "Sallyport-Result"
+)
+
 // Media types of an exec's answer.
 const (
 	// MediaNDJSON is one JSON frame a line: the default framing.
 	MediaNDJSON = "application/x-ndjson"
+	// MediaSSE has the same frames as server-sent events: "frame", and for the
+	// last "end".
+	MediaSSE = "text/event-stream"
+	// MediaFrames is raw output behind headers of 8 bytes, the last frame as JSON
+	// in a piece of kind 4: the fastest, for our own clients, through any proxy.
+	MediaFrames = "application/vnd.sallyport.frames"
+	// MediaDocker is Docker's multiplexed stream; the result comes in trailers.
+	MediaDocker = "application/vnd.docker.multiplexed-stream"
 	// MediaJSON is every other answer.
 	MediaJSON = "application/json"
 )

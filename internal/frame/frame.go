@@ -1,5 +1,6 @@
-// Package frame is the NDJSON framing of an exec's answer, both ways: output
-// becomes frames, one JSON object a line, and frames become output again.
+// Package frame is the framing of an exec's answer, both ways: output becomes
+// frames, and frames become output again. There are four encodings of the same
+// frames; the first is the default:
 //
 //	{"stream":"stdout","data":"hello\n","truncated":false}
 //	{"stream":"stderr","data":"/w==","truncated":false,"encoding":"base64"}
@@ -10,23 +11,13 @@
 // encoding/json would halve a stream's rate; fuzzing holds them equal to it.
 package frame
 
-import (
-	"encoding/base64"
-	"encoding/json"
-	"strconv"
-	"unicode/utf8"
-
-	"sallyport"
-)
-
-// Keepalive is an empty line: it tells nothing, and keeps proxies from cutting
-// a quiet stream.
-const Keepalive = "\n"
+import "unicode/utf8"
 
 // Stream turns the bytes of one output stream into frames as they come. It
 // holds at most three bytes back: a character that a chunk's border has cut.
 // It is not safe for concurrent use.
 type Stream struct {
+	as      Encoding
 	name    string
 	max     int64
 	total   int64
@@ -38,8 +29,8 @@ type Stream struct {
 
 // NewStream returns a Stream for the output stream called name, which is cut
 // after max bytes.
-func NewStream(name string, max int64) *Stream {
-	return &Stream{name: name, max: max}
+func NewStream(as Encoding, name string, max int64) *Stream {
+	return &Stream{as: as, name: name, max: max}
 }
 
 // Total is how many bytes have come, whatever the cap let through.
@@ -61,7 +52,7 @@ func (s *Stream) Append(dst, p []byte) []byte {
 	}
 	data := s.join(p)
 	if s.cut {
-		return appendFrame(dst, s.name, border(data, s.binary), s.max, true)
+		return s.as.appendOutput(dst, s.name, border(data, s.binary), s.max, true)
 	}
 	whole := len(data) - partial(data)
 	s.held = append(s.held[:0], data[whole:]...)
@@ -71,7 +62,7 @@ func (s *Stream) Append(dst, p []byte) []byte {
 	if !utf8.Valid(data[:whole]) {
 		s.binary = true
 	}
-	return appendFrame(dst, s.name, data[:whole], s.max, false)
+	return s.as.appendOutput(dst, s.name, data[:whole], s.max, false)
 }
 
 // Finish appends the frame of what was held back, if anything was, and returns
@@ -80,7 +71,7 @@ func (s *Stream) Finish(dst []byte) []byte {
 	if s.cut || len(s.held) == 0 {
 		return dst
 	}
-	dst = appendFrame(dst, s.name, s.held, s.max, false)
+	dst = s.as.appendOutput(dst, s.name, s.held, s.max, false)
 	s.held = s.held[:0]
 	return dst
 }
@@ -98,6 +89,7 @@ func (s *Stream) join(p []byte) []byte {
 // Buffer collects one output stream whole, up to its cap, for an answer that is
 // written when the command has ended. It is not safe for concurrent use.
 type Buffer struct {
+	as    Encoding
 	name  string
 	max   int64
 	total int64
@@ -106,8 +98,8 @@ type Buffer struct {
 
 // NewBuffer returns a Buffer for the output stream called name, which is cut
 // after max bytes. It holds no more memory than what came.
-func NewBuffer(name string, max int64) *Buffer {
-	return &Buffer{name: name, max: max}
+func NewBuffer(as Encoding, name string, max int64) *Buffer {
+	return &Buffer{as: as, name: name, max: max}
 }
 
 // Write takes p. It always succeeds: bytes past the cap are counted and dropped.
@@ -131,53 +123,9 @@ func (b *Buffer) AppendFrame(dst []byte) []byte {
 	case b.total == 0:
 		return dst
 	case b.Truncated():
-		return appendFrame(dst, b.name, border(b.data, false), b.max, true)
+		return b.as.appendOutput(dst, b.name, border(b.data, false), b.max, true)
 	}
-	return appendFrame(dst, b.name, b.data, b.max, false)
-}
-
-// AppendResult appends the last frame of an exec whose command ran to its end.
-func AppendResult(dst []byte, r sallyport.ExecResult) []byte {
-	return appendLine(dst, r)
-}
-
-// AppendError appends the last frame of an exec that could not be carried through.
-func AppendError(dst []byte, e *sallyport.Error) []byte {
-	return appendLine(dst, e)
-}
-
-func appendLine(dst []byte, v any) []byte {
-	line, err := json.Marshal(v)
-	if err != nil {
-		// The two types above hold strings and numbers alone.
-		panic("frame: " + err.Error())
-	}
-	return append(append(dst, line...), '\n')
-}
-
-// appendFrame appends one frame with data, and the marker behind it when the
-// stream was cut after max bytes.
-func appendFrame(dst []byte, name string, data []byte, max int64, cut bool) []byte {
-	marker := ""
-	if cut {
-		marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
-	}
-	dst = append(dst, `{"stream":"`...)
-	dst = append(dst, name...)
-	dst = append(dst, `","data":"`...)
-	text := utf8.Valid(data)
-	if text {
-		dst = appendEscaped(dst, data)
-		dst = appendEscaped(dst, []byte(marker))
-	} else {
-		dst = base64.StdEncoding.AppendEncode(dst, append(data[:len(data):len(data)], marker...))
-	}
-	dst = append(dst, `","truncated":`...)
-	dst = strconv.AppendBool(dst, cut)
-	if !text {
-		dst = append(dst, `,"encoding":"base64"`...)
-	}
-	return append(dst, "}\n"...)
+	return b.as.appendOutput(dst, b.name, b.data, b.max, false)
 }
 
 // border cuts data, the output up to the cap, at the last border between

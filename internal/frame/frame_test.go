@@ -66,7 +66,7 @@ func TestBufferCut(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b := NewBuffer(sallyport.Stdout, tt.max)
+			b := NewBuffer(NDJSON, sallyport.Stdout, tt.max)
 			for _, c := range []byte(tt.in) {
 				if n, err := b.Write([]byte{c}); n != 1 || err != nil {
 					t.Fatalf("Write = %d, %v", n, err)
@@ -84,13 +84,13 @@ func TestBufferCut(t *testing.T) {
 }
 
 func TestBufferEmpty(t *testing.T) {
-	if got := NewBuffer(sallyport.Stderr, 5).AppendFrame(nil); len(got) != 0 {
+	if got := NewBuffer(NDJSON, sallyport.Stderr, 5).AppendFrame(nil); len(got) != 0 {
 		t.Errorf("an empty stream has the frame %q", got)
 	}
 }
 
 func TestStreamHoldsCutCharacters(t *testing.T) {
-	s := NewStream(sallyport.Stdout, 100)
+	s := NewStream(NDJSON, sallyport.Stdout, 100)
 	if got := s.Append(nil, []byte("\xe2\x82")); len(got) != 0 {
 		t.Fatalf("half a character was sent: %q", got)
 	}
@@ -104,7 +104,7 @@ func TestStreamHoldsCutCharacters(t *testing.T) {
 }
 
 func TestStreamFinishSendsWhatNeverCompleted(t *testing.T) {
-	s := NewStream(sallyport.Stdout, 100)
+	s := NewStream(NDJSON, sallyport.Stdout, 100)
 	s.Append(nil, []byte("\xe2\x82"))
 	got := decode(t, s.Finish(nil))
 	if len(got) != 1 || got[0].Data != "\xe2\x82" || got[0].Encoding != "base64" {
@@ -123,7 +123,7 @@ func TestStreamEqualsBuffer(t *testing.T) {
 		), 0, 12).Draw(t, "chunks")
 		limit := rapid.Int64Range(1, 40).Draw(t, "cap")
 
-		s, b := NewStream("stdout", limit), NewBuffer("stdout", limit)
+		s, b := NewStream(NDJSON, "stdout", limit), NewBuffer(NDJSON, "stdout", limit)
 		var frames []byte
 		for _, c := range chunks {
 			frames = s.Append(frames, c)
@@ -225,7 +225,7 @@ func TestReaderRefuses(t *testing.T) {
 
 func TestReaderTakesLongLines(t *testing.T) {
 	data := strings.Repeat("long \n", 200_000)
-	b := NewBuffer(sallyport.Stdout, 2<<20)
+	b := NewBuffer(NDJSON, sallyport.Stdout, 2<<20)
 	io.WriteString(b, data)
 	f, err := NewReader(bytes.NewReader(b.AppendFrame(nil))).Next()
 	if err != nil || string(f.Data) != data {
@@ -264,14 +264,14 @@ func FuzzStream(f *testing.F) {
 		if chunk < 1 || limit < 1 {
 			return
 		}
-		s := NewStream(sallyport.Stderr, int64(limit))
+		s := NewStream(NDJSON, sallyport.Stderr, int64(limit))
 		var frames []byte
 		for p := out; len(p) > 0; {
 			n := min(chunk, len(p))
 			frames = s.Append(frames, p[:n])
 			p = p[n:]
 		}
-		frames = AppendResult(s.Finish(frames), sallyport.ExecResult{ExitCode: 7})
+		frames = NDJSON.AppendLast(s.Finish(frames), sallyport.ExecResult{ExitCode: 7})
 		var got []byte
 		for r := NewReader(bytes.NewReader(frames)); ; {
 			f, err := r.Next()
@@ -302,13 +302,13 @@ func BenchmarkStream(b *testing.B) {
 	dst := make([]byte, 0, 1<<20)
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {
-		dst = NewStream("stdout", 1<<30).Append(dst[:0], p)
+		dst = NewStream(NDJSON, "stdout", 1<<30).Append(dst[:0], p)
 	}
 }
 
 func BenchmarkReader(b *testing.B) {
 	p := text(64 << 10)
-	frames := NewStream("stdout", 1<<30).Append(nil, p)
+	frames := NewStream(NDJSON, "stdout", 1<<30).Append(nil, p)
 	r := NewReader(nil)
 	b.SetBytes(int64(len(p)))
 	for b.Loop() {

@@ -80,21 +80,26 @@ func (c *call) answer(status int, v any) {
 		body.Reset()
 		body.WriteString(`{"error":"the answer could not be written","code":"internal"}` + "\n")
 	}
-	c.send(status, sallyport.MediaJSON, body.Bytes())
+	c.send(status, sallyport.MediaJSON, body.Bytes(), nil)
 }
 
 // send writes a whole answer. A reader that stops reading loses its connection.
-func (c *call) send(status int, mediaType string, body []byte) {
+// trailers, where it isn't nil, sets the trailers once the body is written.
+func (c *call) send(status int, mediaType string, body []byte, trailers func()) {
 	h := c.w.Header()
 	h.Set("Content-Type", mediaType)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
+	if h.Get("Trailer") == "" {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
 	control := http.NewResponseController(c.w)
 	control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
 	c.w.WriteHeader(status)
-	if _, err := c.w.Write(body); err == nil {
-		if control.Flush() == nil {
-			control.SetWriteDeadline(time.Time{})
-		}
+	_, err := c.w.Write(body)
+	if trailers != nil {
+		trailers()
+	}
+	if err == nil && control.Flush() == nil {
+		control.SetWriteDeadline(time.Time{})
 	}
 }
 

@@ -37,6 +37,8 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusServiceUnavailable
 	case sallyport.CodeExecTimeout:
 		return http.StatusGatewayTimeout
+	case sallyport.CodeHTTPVersionNotSupported:
+		return http.StatusHTTPVersionNotSupported
 	case sallyport.CodeInternal:
 		return http.StatusInternalServerError
 	}

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"io"
 	"net/http"
 	"strconv"
 
@@ -17,6 +16,10 @@ func (c *call) exec() error {
 		return err
 	}
 	defer done()
+	as := acceptedEncoding(c.r.Header["Accept"])
+	if as == frame.Docker && !c.r.ProtoAtLeast(1, 1) {
+		return sallyport.Errorf(sallyport.CodeHTTPVersionNotSupported, "this framing tells the result in trailers, which take HTTP/1.1")
+	}
 	body, err := c.body()
 	if err != nil {
 		return err
@@ -26,15 +29,15 @@ func (c *call) exec() error {
 		return err
 	}
 	if req.stream {
-		return c.execStreamed(req)
+		return c.execStreamed(req, as)
 	}
-	return c.execBuffered(req)
+	return c.execBuffered(req, as)
 }
 
 // execBuffered answers when the command has ended.
-func (c *call) execBuffered(req execRequest) error {
-	stdout := &lockedBuffer{Buffer: frame.NewBuffer(sallyport.Stdout, req.MaxOutputBytes)}
-	stderr := &lockedBuffer{Buffer: frame.NewBuffer(sallyport.Stderr, req.MaxOutputBytes)}
+func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
+	stdout := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stdout, req.MaxOutputBytes)}
+	stderr := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stderr, req.MaxOutputBytes)}
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    func() {},
@@ -43,29 +46,30 @@ func (c *call) execBuffered(req execRequest) error {
 	if err != nil {
 		return err
 	}
-	answer := frame.AppendResult(stderr.appendFrame(stdout.appendFrame(nil)), result)
-	c.send(http.StatusOK, sallyport.MediaNDJSON, answer)
+	answer := as.AppendLast(stderr.appendFrame(stdout.appendFrame(nil)), result)
+	declareTrailers(c.w.Header(), as)
+	c.send(http.StatusOK, mediaType(as), answer, func() { setTrailers(c.w.Header(), as, result) })
 	return nil
 }
 
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
-func (c *call) execStreamed(req execRequest) error {
-	s := newStream(c.w, req.MaxOutputBytes)
+func (c *call) execStreamed(req execRequest, as frame.Encoding) error {
+	s := newStream(c.w, as, req.MaxOutputBytes)
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    s.start,
-		Stdout:     io.Writer(s.stdout), Stderr: io.Writer(s.stderr),
+		Stdout:     s.stdout, Stderr: s.stderr,
 	})
-	if err != nil && !s.started() {
+	switch {
+	case err == nil:
+		s.end(result)
+	case s.started():
+		c.cause = err
+		s.end(c.wireError(err))
+	default:
 		return err
 	}
-	if err != nil {
-		c.cause = err
-		s.end(func(dst []byte) []byte { return frame.AppendError(dst, c.wireError(err)) })
-		return nil
-	}
-	s.end(func(dst []byte) []byte { return frame.AppendResult(dst, result) })
 	return nil
 }
 

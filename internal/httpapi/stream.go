@@ -34,6 +34,7 @@ func (b *lockedBuffer) appendFrame(dst []byte) []byte {
 // reading makes the writes block, and so slows the command down; nothing is
 // queued here.
 type stream struct {
+	as             frame.Encoding
 	w              http.ResponseWriter
 	control        *http.ResponseController
 	stdout, stderr *streamSide
@@ -57,10 +58,10 @@ var errEnded = errors.New("the answer has ended")
 // frameBuffers hold frames while they are written: no stream keeps one.
 var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, limits.ChunkBytesMax+limits.ChunkBytesMax/2); return &b }}
 
-func newStream(w http.ResponseWriter, maxOutput int64) *stream {
-	s := &stream{w: w, control: http.NewResponseController(w)}
-	s.stdout = &streamSide{s, frame.NewStream(sallyport.Stdout, maxOutput)}
-	s.stderr = &streamSide{s, frame.NewStream(sallyport.Stderr, maxOutput)}
+func newStream(w http.ResponseWriter, as frame.Encoding, maxOutput int64) *stream {
+	s := &stream{as: as, w: w, control: http.NewResponseController(w)}
+	s.stdout = &streamSide{s, frame.NewStream(as, sallyport.Stdout, maxOutput)}
+	s.stderr = &streamSide{s, frame.NewStream(as, sallyport.Stderr, maxOutput)}
 	return s
 }
 
@@ -69,8 +70,9 @@ func (s *stream) start() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	h := s.w.Header()
-	h.Set("Content-Type", sallyport.MediaNDJSON)
+	h.Set("Content-Type", mediaType(s.as))
 	h.Set("X-Accel-Buffering", "no") // nginx would hold frames back
+	declareTrailers(h, s.as)
 	s.w.WriteHeader(http.StatusOK)
 	s.control.Flush()
 	s.begun, s.last = true, time.Now()
@@ -126,22 +128,24 @@ func (s *stream) keepAlive() {
 	quiet := time.Since(s.last)
 	if quiet >= limits.KeepaliveFrameEvery {
 		// A reader that has gone is noticed by the request's context.
-		_ = s.flush([]byte(frame.Keepalive))
+		_ = s.flush(s.as.AppendKeepalive(nil))
 		quiet = 0
 	}
 	s.keepalive.Reset(limits.KeepaliveFrameEvery - quiet)
 }
 
-// end writes what the two streams held back, and the last frame. A reader that
-// has stopped reading gets limits.AnswerWriteTime to take it.
-func (s *stream) end(appendLast func([]byte) []byte) {
+// end writes what the two streams held back, and the last frame, which is a
+// sallyport.ExecResult or a *sallyport.Error. A reader that has stopped reading
+// gets limits.AnswerWriteTime to take it.
+func (s *stream) end(last any) {
 	s.control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
 	s.keepalive.Stop()
 	rest := s.stderr.frames.Finish(s.stdout.frames.Finish(nil))
-	if s.flush(appendLast(rest)) == nil {
+	setTrailers(s.w.Header(), s.as, last)
+	if s.flush(s.as.AppendLast(rest, last)) == nil {
 		s.control.SetWriteDeadline(time.Time{})
 	}
 }

@@ -16,7 +16,7 @@ import (
 func TestKeepalive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := httptest.NewRecorder()
-		s := newStream(rec, 1<<20)
+		s := newStream(rec, frame.NDJSON, 1<<20)
 		s.start()
 		const out = `{"stream":"stdout","data":"x","truncated":false}` + "\n"
 		want := ""
@@ -31,11 +31,11 @@ func TestKeepalive(t *testing.T) {
 		}
 		<-time.After(2*limits.KeepaliveFrameEvery + time.Second) // quiet
 		synctest.Wait()
-		want += frame.Keepalive + frame.Keepalive
+		want += "\n\n"
 		if got := rec.Body.String(); got != want {
 			t.Errorf("quiet: got %q, want %q", got, want)
 		}
-		s.end(func(dst []byte) []byte { return frame.AppendResult(dst, sallyport.ExecResult{}) })
+		s.end(sallyport.ExecResult{})
 		<-time.After(2 * limits.KeepaliveFrameEvery)
 		want += `{"exit_code":0,"duration_ms":0}` + "\n"
 		if got := rec.Body.String(); got != want {
