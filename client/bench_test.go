@@ -16,14 +16,14 @@ import (
 func BenchmarkExecStream(b *testing.B) {
 	line := "2026-11-24T08:00:00Z INFO \"GET /index.html\" 200 1534 - some words of a log line\n"
 	chunk := []byte(strings.Repeat(line, 32<<10/len(line)))
-	lines := frame.NewStream(sallyport.Stdout, 1<<30).Append(nil, chunk)
+	pieces := frame.NewStream(frame.Raw, sallyport.Stdout, 1<<30).Append(nil, chunk)
 	const chunks = 2048
 	c := serve(b, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Content-Type", sallyport.MediaNDJSON)
+		w.Header().Set("Content-Type", sallyport.MediaFrames)
 		for range chunks {
-			w.Write(lines)
+			w.Write(pieces)
 		}
-		w.Write(frame.AppendResult(nil, sallyport.ExecResult{}))
+		w.Write(frame.Raw.AppendLast(nil, sallyport.ExecResult{}))
 	})
 	b.SetBytes(int64(chunks * len(chunk)))
 	b.ReportAllocs()

@@ -23,6 +23,15 @@ const cutBody = `{"stream":"stdout","data":"hello\n","truncated":false}
 
 const cutHeader = "Content-Type: application/x-ndjson\r\nSallyport-Exec-Id: 0198-exec\r\n"
 
+const rawHeader = "Content-Type: application/vnd.sallyport.frames\r\nSallyport-Exec-Id: 0198-exec\r\n"
+
+// rawBody is the same in our own framing.
+func rawBody() string {
+	const last = `{"exit_code":0,"duration_ms":12}`
+	return "\x01\x00\x00\x00\x00\x00\x00\x06hello\n" + "\x02\x00\x00\x00\x00\x00\x00\x01\xff" +
+		"\x01\x00\x00\x00\x00\x00\x00\x00" + "\x04\x00\x00\x00\x00\x00\x00" + string(rune(len(last))) + last
+}
+
 // chunked is cutBody with a chunk for each line, as a server that flushes sends it.
 func chunked() string {
 	var b strings.Builder
@@ -40,9 +49,14 @@ func TestCutAtEveryByte(t *testing.T) {
 		"HTTP/1.1 with a length": "HTTP/1.1 200 OK\r\n" + cutHeader + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(cutBody)) + cutBody,
 		"HTTP/1.1 until close":   "HTTP/1.1 200 OK\r\n" + cutHeader + "Connection: close\r\n\r\n" + cutBody,
 		"HTTP/1.0 until close":   "HTTP/1.0 200 OK\r\n" + cutHeader + "\r\n" + cutBody,
+		"raw with a length":      "HTTP/1.1 200 OK\r\n" + rawHeader + fmt.Sprintf("Content-Length: %d\r\n\r\n", len(rawBody())) + rawBody(),
+		"raw until close":        "HTTP/1.1 200 OK\r\n" + rawHeader + "Connection: close\r\n\r\n" + rawBody(),
 	} {
 		t.Run(name, func(t *testing.T) {
-			lastFrame := `{"exit_code":0,"duration_ms":12}` + "\n"
+			lastFrame := `{"exit_code":0,"duration_ms":12}`
+			if !strings.HasPrefix(name, "raw") {
+				lastFrame += "\n"
+			}
 			whole := strings.Index(answer, lastFrame) + len(lastFrame)
 			c := client.New(serveCut(t, answer), token)
 			defer c.Close()

@@ -71,6 +71,7 @@ func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
 	}
 	defer frames.Close()
 	done := &ExecDone{ExecID: frames.ExecID, TimeoutS: frames.TimeoutS}
+	room := map[string]int64{sallyport.Stdout: e.outputMax(), sallyport.Stderr: e.outputMax()}
 	for {
 		f, err := frames.Next()
 		switch {
@@ -82,10 +83,21 @@ func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
 			done.ExecResult = *f.Result
 			return done, nil
 		}
+		// More than the cap is the cap and a marker: raw frames don't tell.
+		room[f.Stream] -= int64(len(f.Data))
+		f.Truncated = f.Truncated || room[f.Stream] < 0
 		if err := done.take(f, e); err != nil {
 			return nil, fmt.Errorf("%s: %w", frames.doing, err)
 		}
 	}
+}
+
+// outputMax is the cap in force.
+func (e Exec) outputMax() int64 {
+	if e.MaxOutputBytes > 0 {
+		return e.MaxOutputBytes
+	}
+	return outputBytesDefault
 }
 
 // take writes one piece of output to where it belongs.
@@ -123,7 +135,11 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	var sent atomic.Bool
 	inner, cancel := context.WithCancel(ctx)
 	traced := httptrace.WithClientTrace(inner, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	answer, err := c.openExec(traced, call{
+	accept := sallyport.MediaFrames + ", " + sallyport.MediaNDJSON + ";q=0.5"
+	if withLines {
+		accept = sallyport.MediaNDJSON
+	}
+	answer, err := c.openExec(traced, accept, call{
 		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body,
 	})
 	if err != nil {
@@ -140,12 +156,12 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	return frames, nil
 }
 
-func (c *Client) openExec(ctx context.Context, r call) (*http.Response, error) {
+func (c *Client) openExec(ctx context.Context, accept string, r call) (*http.Response, error) {
 	req, err := c.request(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Accept", sallyport.MediaNDJSON)
+	req.Header.Set("Accept", accept)
 	return c.send(req)
 }
 
@@ -154,7 +170,7 @@ func checkExec(answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
 		return readError(answer)
 	}
-	if !isMedia(answer, sallyport.MediaNDJSON) {
+	if !isMedia(answer, sallyport.MediaNDJSON) && !isMedia(answer, sallyport.MediaFrames) {
 		return notOurs(answer)
 	}
 	return nil
@@ -216,8 +232,11 @@ func seconds(d time.Duration) int {
 	return int(min(n, 1<<30))
 }
 
-// stdinBytesMax is what the contract allows.
-const stdinBytesMax = 1 << 20
+// What the contract allows of stdin, and caps an output at by default.
+const (
+	stdinBytesMax      = 1 << 20
+	outputBytesDefault = 1 << 20
+)
 
 // readStdin reads r to its end, or until ctx ends.
 func readStdin(ctx context.Context, r io.Reader) ([]byte, error) {

@@ -15,6 +15,7 @@ import (
 
 	"sallyport"
 	"sallyport/client"
+	"sallyport/internal/frame"
 )
 
 func TestExecRequest(t *testing.T) {
@@ -42,7 +43,7 @@ func TestExecRequest(t *testing.T) {
 		t.Errorf("body: got %+v, want %+v", got, want)
 	}
 	if method != "POST" || address != "/workspaces/build/exec?org=acme" || authorization != "Bearer "+token ||
-		accept != sallyport.MediaNDJSON || contentType != sallyport.MediaJSON {
+		!strings.HasPrefix(accept, sallyport.MediaFrames+", ") || contentType != sallyport.MediaJSON {
 		t.Error(method, address, authorization, accept, contentType)
 	}
 }
@@ -333,5 +334,20 @@ func TestExecReusesItsConnection(t *testing.T) {
 	}
 	if len(addrs) != 1 {
 		t.Errorf("%d connections for four execs", len(addrs))
+	}
+}
+
+// A raw answer doesn't say that it was cut: more than the cap does.
+func TestTruncatedRaw(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", sallyport.MediaFrames)
+		out := frame.NewStream(frame.Raw, sallyport.Stdout, 5)
+		errs := frame.NewStream(frame.Raw, sallyport.Stderr, 5)
+		w.Write(frame.Raw.AppendLast(errs.Append(out.Append(nil, []byte("123456")), []byte("12345")), sallyport.ExecResult{}))
+	})
+	var stdout strings.Builder
+	done, err := c.Exec(t.Context(), client.Exec{Workspace: "w", Cmd: []string{"x"}, MaxOutputBytes: 5, Stdout: &stdout})
+	if err != nil || !done.StdoutTruncated || done.StderrTruncated || stdout.String() != "12345\n[output truncated at 5 bytes]" {
+		t.Errorf("got %+v, %q, %v", done, stdout.String(), err)
 	}
 }

@@ -31,11 +31,14 @@ type Frames struct {
 	ctx    context.Context // the caller's
 	cancel context.CancelFunc
 	body   io.ReadCloser
-	reader *frame.Reader
+	reader frameReader
 	tap    *tap // nil when nobody asks for the lines
 	line   []byte
 	last   bool
 }
+
+// frameReader reads one of the encodings that we ask for.
+type frameReader interface{ Next() (frame.Frame, error) }
 
 // ExecFrames starts a command and returns its answer as it comes, for callers who
 // want the frames themselves; e's Stdout and Stderr are not used. The caller
@@ -57,6 +60,9 @@ func newFrames(answer *http.Response, withLines bool) *Frames {
 		r = f.tap
 	}
 	f.reader = frame.NewReader(r)
+	if isMedia(answer, sallyport.MediaFrames) {
+		f.reader = frame.NewRawReader(r)
+	}
 	return f
 }
 
