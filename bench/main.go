@@ -52,7 +52,7 @@ func run() error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }() // the system clears what is left
 	stopProfile, err := startProfile(o.profile)
 	if err != nil {
 		return err
@@ -124,7 +124,9 @@ func withStack(ctx context.Context, dir string, f func(*side) error) error {
 	}()
 	defer func() {
 		stop()
-		<-ended
+		if err := <-ended; err != nil {
+			fmt.Fprintln(os.Stderr, "server:", err)
+		}
 	}()
 	s := &side{dir: dir}
 	select {

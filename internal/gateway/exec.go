@@ -60,6 +60,9 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	}
 	ctx, untrack := g.track(ctx, ws.ID, by.TokenID)
 	defer untrack()
+	if err := g.stillMay(ctx, by, ws); err != nil {
+		return sallyport.ExecResult{}, err
+	}
 
 	row := g.Audit.Begin(audit.Exec{
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
@@ -75,7 +78,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	finished := false
 	defer func() {
 		if !finished { // a panic: the row must not stay open
-			row.Finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
+			_ = row.Finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
 		}
 	}()
 	outcome, err := g.run(ctx, ws, row.ID(), e, out, durable)

@@ -48,6 +48,9 @@ type Caller struct {
 	principal.Principal
 	// Addr is the address of the client, for the activity log.
 	Addr string
+	// Endings is what Gateway.Endings was before the caller was proven. An older
+	// value, zero for one, costs a look at the store and is as good.
+	Endings Endings
 }
 
 // Ref names a workspace as a caller does.

@@ -2,9 +2,12 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"sallyport"
+	"sallyport/internal/identity"
+	"sallyport/internal/store"
 )
 
 // running is what runs now: who may come in, and how to end what did.
@@ -14,7 +17,12 @@ type running struct {
 	admitted int
 	idle     chan struct{} // closed when draining and nothing is admitted
 	execs    map[*runningExec]struct{}
+	endings  Endings
 }
+
+// Endings counts how often running execs were told to end: when a token was
+// revoked, a workspace deleted.
+type Endings uint64
 
 // runningExec is one exec, and why it may have to end.
 type runningExec struct {
@@ -72,16 +80,50 @@ func (g *Gateway) Drain(ctx context.Context) {
 	<-r.idle
 }
 
-// endExecs ends the running execs that match, with cause.
+// Endings is the count as it stands. It is read before a caller is proven, for
+// Caller.Endings.
+func (g *Gateway) Endings() Endings {
+	g.running.mu.Lock()
+	defer g.running.mu.Unlock()
+	return g.running.endings
+}
+
+// endExecs ends the running execs that match, with cause. What it is about is on
+// disk: an exec that is tracked later finds it there.
 func (g *Gateway) endExecs(cause *sallyport.Error, match func(*runningExec) bool) {
 	r := &g.running
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.endings++
 	for e := range r.execs {
 		if match(e) {
 			e.end(cause)
 		}
 	}
+}
+
+// stillMay looks again at the token and the workspace of an exec that was just
+// tracked, if any were ended since its caller was proven: endExecs may have come
+// in between and not seen it.
+func (g *Gateway) stillMay(ctx context.Context, by Caller, ws store.Workspace) error {
+	if g.Endings() == by.Endings {
+		return nil
+	}
+	if by.TokenID != "" {
+		switch _, err := g.Tokens.Token(ctx, by.OrgID, by.WorkspaceID, by.TokenID); {
+		case errors.Is(err, store.ErrNotFound):
+			return identity.Unauthenticated()
+		case err != nil:
+			return unavailable(err)
+		}
+	}
+	switch _, err := g.Workspaces.Workspace(ctx, ws.OrgID, ws.ID); {
+	case errors.Is(err, store.ErrNotFound):
+		return workspaceNotFound()
+	case err != nil:
+		return unavailable(err)
+	}
+	return nil
 }
 
 // track makes an exec known as running until the returned function is called.

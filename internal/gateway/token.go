@@ -46,7 +46,7 @@ func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string
 		}
 		return org.ID, "", g.check(ctx, by, g.Rules.Tokens, nil, tried)
 	}
-	ws, err := g.workspace(ctx, by, Ref{Org: h.Org, Workspace: h.Workspace})
+	ws, err := g.workspace(ctx, by, Ref(h))
 	if err != nil {
 		return "", "", err
 	}

@@ -35,10 +35,7 @@ func (c *call) body() ([]byte, error) {
 	if c.r.Header.Get("Content-Encoding") != "" {
 		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
 	}
-	control := http.NewResponseController(c.w)
-	if err := control.SetReadDeadline(time.Now().Add(limits.BodyReadTime)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
-	}
+	c.limitBody(limits.BodyReadTime)
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax))
 	var tooLarge *http.MaxBytesError
 	switch {
@@ -50,10 +47,23 @@ func (c *call) body() ([]byte, error) {
 		return nil, sallyport.Errorf(sallyport.CodeInvalidJSON, "the body did not arrive whole").Because(err)
 	}
 	// From now on a read tells only whether the caller is still there.
-	if err := control.SetReadDeadline(time.Time{}); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return nil, err
+	return body, c.setReadDeadline(time.Time{})
+}
+
+// limitBody bounds how long the body may take to arrive from now on.
+func (c *call) limitBody(d time.Duration) {
+	if c.r.Body != http.NoBody {
+		// It fails on a connection that has gone, whose reads fail as well.
+		_ = c.setReadDeadline(time.Now().Add(d))
 	}
-	return body, nil
+}
+
+func (c *call) setReadDeadline(at time.Time) error {
+	err := http.NewResponseController(c.w).SetReadDeadline(at)
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
+	}
+	return err
 }
 
 // object reads the body as a JSON object that has known fields alone.
@@ -92,15 +102,21 @@ func (c *call) send(status int, mediaType string, body []byte, trailers func()) 
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	control := http.NewResponseController(c.w)
-	control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
+	setWriteDeadline(control, time.Now().Add(limits.AnswerWriteTime))
 	c.w.WriteHeader(status)
 	_, err := c.w.Write(body)
 	if trailers != nil {
 		trailers()
 	}
 	if err == nil && control.Flush() == nil {
-		control.SetWriteDeadline(time.Time{})
+		setWriteDeadline(control, time.Time{})
 	}
+}
+
+// setWriteDeadline bounds how long the writes of an answer may take. It fails on a
+// connection that has gone, whose writes fail as well.
+func setWriteDeadline(control *http.ResponseController, at time.Time) {
+	_ = control.SetWriteDeadline(at)
 }
 
 // ref is the workspace that the path names, within the organisation that the

@@ -95,6 +95,8 @@ func (c *call) run(handle func() error) {
 	began := time.Now()
 	defer func() { c.log(time.Since(began)) }()
 	defer c.recoverPanic()
+	// Before it sends an answer, net/http takes a body that was left unread.
+	c.limitBody(limits.BodyUnreadTime)
 	if err := handle(); err != nil {
 		c.fail(err)
 	}
@@ -107,11 +109,12 @@ func (c *call) serve(methods map[string]route) error {
 	}
 	route, ok := methods[method]
 	if !ok || !route.public {
+		endings := c.api.Gateway.Endings()
 		who, err := c.api.Auth.Authenticate(c.r.Context(), c.r.Header["Authorization"])
 		if err != nil {
 			return err
 		}
-		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r)}
+		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
 	}
 	switch {
 	case ok:
@@ -145,7 +148,7 @@ func (c *call) recoverPanic() {
 
 func (c *call) log(took time.Duration) {
 	args := []any{
-		"request_id", c.requestID, "method", c.r.Method, "path", loggedPath(c.r), "status", c.w.status,
+		"request_id", c.requestID, "method", redact.Text(c.r.Method), "path", loggedPath(c.r), "status", c.w.status,
 		"bytes", c.w.bytes, "ms", took.Milliseconds(), "client", c.api.clientAddr(c.r), "actor", c.by.Actor(),
 	}
 	if c.execID != "" {
@@ -162,14 +165,14 @@ func (c *call) log(took time.Duration) {
 }
 
 // loggedPath is a request's path without its query, masked: callers put tokens in
-// the strangest places.
+// the strangest places, and escaped. The log quotes what is not printable.
 func loggedPath(r *http.Request) string {
 	const charsMax = 200
-	p := r.URL.EscapedPath()
+	p := redact.Text(r.URL.Path)
 	if len(p) > charsMax {
 		p = p[:charsMax] + "…"
 	}
-	return redact.Text(p)
+	return p
 }
 
 // clientAddr is where the request came from: what a trusted proxy says, else the

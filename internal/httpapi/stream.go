@@ -62,6 +62,8 @@ func newStream(w http.ResponseWriter, as frame.Encoding, maxOutput int64) *strea
 	s := &stream{as: as, w: w, control: http.NewResponseController(w)}
 	s.stdout = &streamSide{s, frame.NewStream(as, sallyport.Stdout, maxOutput)}
 	s.stderr = &streamSide{s, frame.NewStream(as, sallyport.Stderr, maxOutput)}
+	s.keepalive = time.AfterFunc(limits.KeepaliveFrameEvery, s.keepAlive)
+	s.keepalive.Stop() // until start
 	return s
 }
 
@@ -74,9 +76,9 @@ func (s *stream) start() {
 	h.Set("X-Accel-Buffering", "no") // nginx would hold frames back
 	declareTrailers(h, s.as)
 	s.w.WriteHeader(http.StatusOK)
-	s.control.Flush()
+	_ = s.control.Flush() // a reader that has gone is noticed by the request's context
 	s.begun, s.last = true, time.Now()
-	s.keepalive = time.AfterFunc(limits.KeepaliveFrameEvery, s.keepAlive)
+	s.keepalive.Reset(limits.KeepaliveFrameEvery)
 }
 
 func (s *stream) started() bool {
@@ -138,7 +140,7 @@ func (s *stream) keepAlive() {
 // sallyport.ExecResult or a *sallyport.Error. A reader that has stopped reading
 // gets limits.AnswerWriteTime to take it.
 func (s *stream) end(last any) {
-	s.control.SetWriteDeadline(time.Now().Add(limits.AnswerWriteTime))
+	setWriteDeadline(s.control, time.Now().Add(limits.AnswerWriteTime))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
@@ -146,6 +148,6 @@ func (s *stream) end(last any) {
 	rest := s.stderr.frames.Finish(s.stdout.frames.Finish(nil))
 	setTrailers(s.w.Header(), s.as, last)
 	if s.flush(s.as.AppendLast(rest, last)) == nil {
-		s.control.SetWriteDeadline(time.Time{})
+		setWriteDeadline(s.control, time.Time{})
 	}
 }

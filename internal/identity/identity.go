@@ -36,24 +36,24 @@ type Authenticator struct {
 func (a *Authenticator) Authenticate(ctx context.Context, authorization []string) (principal.Principal, error) {
 	token, ok := bearer(authorization)
 	if !ok {
-		return principal.Principal{}, unauthenticated()
+		return principal.Principal{}, Unauthenticated()
 	}
 	hash := Hash(token)
 	if a.Admin != nil && subtle.ConstantTimeCompare(hash[:], a.Admin[:]) == 1 {
 		return principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}, nil
 	}
 	if !WellFormed(token) {
-		return principal.Principal{}, unauthenticated()
+		return principal.Principal{}, Unauthenticated()
 	}
 	record, err := a.Store.TokenByHash(ctx, hash)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		return principal.Principal{}, unauthenticated()
+		return principal.Principal{}, Unauthenticated()
 	case err != nil:
 		return principal.Principal{}, sallyport.Errorf(sallyport.CodePlatformUnavailable,
 			"the store can't be asked who you are; try again in a moment").Because(fmt.Errorf("look up token: %w", err))
 	case a.dead(record):
-		return principal.Principal{}, unauthenticated()
+		return principal.Principal{}, Unauthenticated()
 	}
 	return principalOf(record), nil
 }
@@ -105,6 +105,7 @@ func AdminHash(token string) ([32]byte, error) {
 	return Hash(token), nil
 }
 
-func unauthenticated() error {
+// Unauthenticated is the one answer to whoever is not proven, whatever was wrong.
+func Unauthenticated() error {
 	return sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed: Authorization: Bearer TOKEN")
 }

@@ -17,6 +17,8 @@ const (
 	HeaderReadTime = 10 * time.Second
 	// BodyReadTime ends requests that trickle their body.
 	BodyReadTime = 30 * time.Second
+	// BodyUnreadTime is how long an answer waits for a body that nobody wants.
+	BodyUnreadTime = time.Second
 	// IdleTime ends connections that ask for nothing more.
 	IdleTime = 2 * time.Minute
 	// AnswerWriteTime is how long a reader may stop reading an answer that is

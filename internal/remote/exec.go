@@ -23,7 +23,7 @@ import (
 // error of cmd.Gate, or the cause of ctx. What happened to a command that
 // started is in the Outcome, with a nil error.
 func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error) {
-	defer s.Close()
+	defer func() { _ = s.Close() }() // the command is over, or the connection is
 	r := &run{s: s, cmd: cmd, wrapper: newWrapper(), exit: make(chan exit, 1), closed: make(chan struct{})}
 	defer r.detach()
 	if err := r.start(); err != nil {
@@ -75,9 +75,9 @@ func (r *run) feed() {
 	// One packet when it is small.
 	if len(r.cmd.Stdin) < 16<<10 {
 		header = append(header, r.cmd.Stdin...)
-		r.s.Write(header)
+		_, _ = r.s.Write(header)
 	} else if _, err := r.s.Write(header); err == nil {
-		r.s.Write(r.cmd.Stdin)
+		_, _ = r.s.Write(r.cmd.Stdin)
 	}
 	r.s.CloseWrite()
 }

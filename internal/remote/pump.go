@@ -64,7 +64,7 @@ func (p *pump) run() {
 	}
 	<-p.flow
 	if !p.write(rest) {
-		io.Copy(io.Discard, p.r)
+		_, _ = io.Copy(io.Discard, p.r)
 		return
 	}
 	p.copy()
@@ -105,7 +105,7 @@ func (p *pump) copy() {
 		n, err := p.r.Read(buf)
 		p.last.Store(time.Now().UnixNano())
 		if n > 0 && !p.write(buf[:n]) {
-			io.Copy(io.Discard, p.r)
+			_, _ = io.Copy(io.Discard, p.r)
 			break
 		}
 		if err != nil {

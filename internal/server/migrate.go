@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"sallyport/internal/store/sqlite"
 )
@@ -13,6 +14,6 @@ func Migrate(ctx context.Context, cfg Config) (from, to int64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	defer dir.Close()
+	defer func() { err = errors.Join(err, dir.Close()) }()
 	return sqlite.Migrate(ctx, dir.database())
 }

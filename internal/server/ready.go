@@ -41,7 +41,7 @@ func writeReadyFile(name string, r Ready) error {
 	if err != nil {
 		return fmt.Errorf("ready file %s can't be written: %w", name, cause(err))
 	}
-	defer os.Remove(tmp.Name())
+	defer func() { _ = os.Remove(tmp.Name()) }() // it is gone when it was renamed
 	_, err = tmp.Write(append(body, '\n'))
 	if closeErr := tmp.Close(); err == nil {
 		err = closeErr

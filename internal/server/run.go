@@ -166,20 +166,28 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 	go func() { failed <- web.Serve(s.listener) }()
 	ready.URL = s.url()
 	if err := s.announce(ready); err != nil {
-		web.Close()
-		<-failed
-		return err
+		return errors.Join(err, web.Close(), served(<-failed))
 	}
 	s.log.Info("serving", "url", ready.URL, "version", s.options.Version)
 	select {
 	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
+		return served(err)
 	case <-ctx.Done():
 	}
 	s.drain(web)
-	<-failed
+	if err := served(<-failed); err != nil {
+		return err
+	}
 	s.log.Info("ended")
 	return nil
+}
+
+// served is what Serve came back with: nil when it was told to end.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve: %w", err)
 }
 
 // drain refuses new execs while the listener stays open, waits for the running
@@ -204,7 +212,7 @@ func (s *server) drain(web *http.Server) {
 	ctx, cancel = context.WithTimeout(context.Background(), limits.ShutdownTime)
 	defer cancel()
 	if err := web.Shutdown(ctx); err != nil {
-		web.Close()
+		_ = web.Close() // the listener is closed; the connections are given up
 	}
 }
 

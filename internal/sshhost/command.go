@@ -93,7 +93,7 @@ func (c *command) drain(dst io.Writer, src *os.File, notice string) {
 	defer src.Close()
 	chunk := c.chunks.Get().(*[chunkBytes]byte)
 	defer c.chunks.Put(chunk)
-	io.WriteString(dst, notice) // an error comes again below
+	_, _ = io.WriteString(dst, notice) // an error comes again below
 	for {
 		n, err := src.Read(chunk[:])
 		if n > 0 {

@@ -119,7 +119,8 @@ func (c *conn) monitor() {
 			return
 		case <-tick.C:
 			watchdog := time.AfterFunc(limits.KeepaliveTimeout, func() { c.kill(errors.New("keepalive unanswered")) })
-			c.client.SendRequest("keepalive@openssh.com", true, nil)
+			// What is wrong is told by the connection's end, or by the watchdog.
+			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil)
 			watchdog.Stop()
 		}
 	}
@@ -171,7 +172,7 @@ func (c *conn) open(ctx context.Context) (*Session, error) {
 			if o := <-answer; o.err != nil {
 				c.refused(o.err)
 			} else {
-				newSession(c, o.ch, o.reqs).Close()
+				_ = newSession(c, o.ch, o.reqs).Close()
 			}
 		})
 		return nil, fmt.Errorf("open session: %w", context.Cause(ctx))

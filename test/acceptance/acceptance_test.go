@@ -57,9 +57,6 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// serverKey keeps a script's server in its script's values.
-type serverKey struct{}
-
 type devServer struct {
 	cmd   *exec.Cmd
 	log   string

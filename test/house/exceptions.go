@@ -17,7 +17,7 @@ var exceptions = []exception{
 	{"background", "internal/audit/audit.go", "a commit holds the rows of many requests, and none of them may end it"},
 	{"background", "internal/sshpool/pool.go", "a pool lives from its first lease to Close, longer than any caller"},
 	{"background", "internal/store/sqlite/writer.go", "the checkpoint at Close belongs to no request"},
-	{"panic", "internal/frame/frame.go", "json.Marshal of strings and numbers can't fail"},
+	{"panic", "internal/frame/encoding.go", "json.Marshal of strings and numbers can't fail"},
 	{"panic", "internal/gateway/exec.go", "json.Marshal of strings and numbers can't fail"},
 	{"panic", "internal/httpapi/httpapi.go", "http.ErrAbortHandler is how net/http is told to cut an answer"},
 }

@@ -34,6 +34,8 @@ type Options struct {
 	DataDir string
 	// Flags are configuration keys to set.
 	Flags map[string]string
+	// Env is the environment, for keys that have no flag.
+	Env map[string]string
 }
 
 // Start starts a stack and waits until it can serve.
@@ -47,7 +49,7 @@ func Start(t testing.TB, o Options) *Stack {
 		flags[key] = value
 	}
 	loaded, err := server.Load(server.LoadOptions{
-		Mode: server.ModeDev, Flags: flags, Env: func(string) (string, bool) { return "", false },
+		Mode: server.ModeDev, Flags: flags, Env: func(name string) (string, bool) { v, ok := o.Env[name]; return v, ok },
 	})
 	if err != nil {
 		t.Fatal(err)

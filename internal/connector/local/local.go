@@ -109,9 +109,9 @@ func (c *Connector) Close() error {
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.host.Close()
+	err := c.host.Close()
 	c.served.Wait()
-	return nil
+	return err
 }
 
 // socketPair returns two connected sockets. Unlike a net.Pipe they hold some

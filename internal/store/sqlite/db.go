@@ -22,6 +22,8 @@ const (
 	busyTime = 2 * time.Second
 	// pingTime bounds Ping, so that a store too busy to write is told as such.
 	pingTime = time.Second
+	// probeEvery is how often a Ping writes at the most.
+	probeEvery = time.Second
 	// checkBytesMax is the size up to which a file is checked when it is
 	// opened: that reads all of it, about a second for this much.
 	checkBytesMax = 256 << 20
@@ -64,7 +66,7 @@ type DB struct {
 func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	db, err := open(ctx, absolute(path), opts)
 	if err != nil {
-		return nil, fmt.Errorf("open database %s: %w", path, explain(err))
+		return nil, fmt.Errorf("open database %s: %w", path, explain(err, filepath.Dir(absolute(path))))
 	}
 	return db, nil
 }
@@ -115,7 +117,8 @@ func (db *DB) Close() error {
 }
 
 // Ping tells whether the store can answer and write. It waits for neither
-// longer than a second.
+// longer than a second, and may tell of the last second where nothing could be
+// wrong.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()

@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"syscall"
 
 	driver "modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -57,9 +59,9 @@ func nameInUse(err error) error {
 	return err
 }
 
-// explain puts before SQLite's words what an operator can do about a file that
-// can't be opened.
-func explain(err error) error {
+// explain puts before SQLite's words what an operator can do about a file in dir
+// that can't be opened.
+func explain(err error, dir string) error {
 	switch primary(codeOf(err)) {
 	case codes.SQLITE_NOTADB:
 		return fmt.Errorf("it is not a SQLite database: %w", err)
@@ -69,9 +71,27 @@ func explain(err error) error {
 		return fmt.Errorf("the file or its directory can't be written: %w", err)
 	case codes.SQLITE_FULL:
 		return fmt.Errorf("its disk is full: %w", err)
+	case codes.SQLITE_IOERR:
+		// SQLite keeps the system's reason to itself.
+		if errors.Is(tryWriting(dir), syscall.ENOSPC) {
+			return fmt.Errorf("its disk is full: %w", err)
+		}
+		return err
 	case codes.SQLITE_BUSY:
 		return fmt.Errorf("another process holds it locked: %w", err)
 	default:
 		return err
 	}
+}
+
+// tryWriting makes a file in dir, as large as what SQLite asks for at a time, and
+// removes it.
+func tryWriting(dir string) error {
+	const size = 32 << 10
+	f, err := os.CreateTemp(dir, ".probe-*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, size))
+	return errors.Join(err, f.Close(), os.Remove(f.Name()))
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/pressly/goose/v3"
 )
@@ -21,7 +22,7 @@ var migrations embed.FS
 func Migrate(ctx context.Context, path string) (from, to int64, err error) {
 	v, err := migrate(ctx, absolute(path))
 	if err != nil {
-		return 0, 0, fmt.Errorf("migrate database %s: %w", path, explain(err))
+		return 0, 0, fmt.Errorf("migrate database %s: %w", path, explain(err, filepath.Dir(absolute(path))))
 	}
 	return v.current, v.wanted, nil
 }
@@ -41,7 +42,7 @@ func migrate(ctx context.Context, path string) (_ versions, err error) {
 func Versions(ctx context.Context, path string) (current, wanted int64, err error) {
 	v, err := readVersions(ctx, absolute(path))
 	if err != nil {
-		return 0, 0, fmt.Errorf("read schema version of database %s: %w", path, explain(err))
+		return 0, 0, fmt.Errorf("read schema version of database %s: %w", path, explain(err, filepath.Dir(absolute(path))))
 	}
 	return v.current, v.wanted, nil
 }
