@@ -1,0 +1,271 @@
+package contract
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"sallyport"
+	"sallyport/test/stack"
+)
+
+// access says who may use a route. For each sort of caller a status; 0 is the one
+// of success.
+type access struct {
+	method, path, body string
+	// ok is the status of success.
+	ok int
+	// admin, all (an organisation's token with every scope), ws (a token of this
+	// workspace with every scope), sibling (one of another workspace of the
+	// organisation), other (a token of another organisation).
+	admin, all, ws, sibling, other int
+	// scope is what an organisation's token needs: * is any, none is none that does.
+	scope string
+}
+
+// accesses is the whole table. In paths and bodies {org} is an organisation, {ws} a
+// workspace of it, {free-…} one that nobody needs afterwards, {name} a new name, and
+// {as-admin} what the admin alone gives.
+var accesses = []access{
+	{"GET", "/session", "", 200, 0, 0, 0, 0, 0, "*"},
+
+	{"POST", "/orgs", `{"name":"{name}"}`, 201, 0, 403, 403, 403, 403, "none"},
+	{"GET", "/orgs", "", 200, 0, 403, 403, 403, 403, "none"},
+	{"GET", "/orgs/{org}", "", 200, 0, 403, 403, 403, 403, "none"},
+	{"PATCH", "/orgs/{org}", "{}", 200, 0, 403, 403, 403, 403, "none"},
+	{"DELETE", "/orgs/{free-org}", "", 204, 0, 403, 403, 403, 403, "none"},
+	{"POST", "/orgs/{org}/tokens", `{"name":"t","scopes":["tokens"]}`, 201, 0, 0, 403, 403, 404, "tokens"},
+	{"GET", "/orgs/{org}/tokens", "", 200, 0, 0, 403, 403, 404, "tokens"},
+	{"DELETE", "/orgs/{org}/tokens/{free-org-token}", "", 204, 0, 0, 403, 403, 404, "tokens"},
+	{"GET", "/orgs/{org}/activity", "", 200, 0, 0, 403, 403, 404, "audit:read"},
+
+	{"POST", "/workspaces", `{{as-admin}"name":"{name}"}`, 201, 0, 0, 403, 403, 0, "workspaces"},
+	{"GET", "/workspaces", "", 200, 0, 0, 0, 0, 0, "*"},
+	{"GET", "/workspaces/{workspace}", "", 200, 0, 0, 0, 404, 404, "*"},
+	{"PATCH", "/workspaces/{workspace}", "{}", 200, 0, 0, 403, 404, 404, "workspaces"},
+	{"DELETE", "/workspaces/{free-workspace}", "", 204, 0, 0, 403, 404, 404, "workspaces"},
+	{"POST", "/workspaces/{workspace}/tokens", `{"name":"t","scopes":["tokens"]}`, 201, 0, 0, 403, 404, 404, "tokens"},
+	{"GET", "/workspaces/{workspace}/tokens", "", 200, 0, 0, 403, 404, 404, "tokens"},
+	{"DELETE", "/workspaces/{workspace}/tokens/{free-workspace-token}", "", 204, 0, 0, 403, 404, 404, "tokens"},
+	{"GET", "/workspaces/{workspace}/activity", "", 200, 0, 0, 0, 404, 404, "audit:read"},
+	{"POST", "/workspaces/{workspace}/exec", `{"cmd":["true"]}`, 200, 0, 0, 0, 404, 404, "exec"},
+
+	{"GET", "/activity", "", 200, 0, 403, 403, 403, 403, "none"},
+}
+
+// public routes ask for no token.
+var public = []string{"GET /healthz", "GET /readyz"}
+
+// guest is a caller of the table.
+type guest struct {
+	name, token string
+	orgID       string
+	// want is what a route answers; 0 is its success.
+	want func(access) int
+}
+
+// gathering is everyone who asks, and what they ask for.
+type gathering struct {
+	*stack.Stack
+	home   home
+	guests []guest
+	made   int
+}
+
+func gather(t *testing.T) *gathering {
+	t.Helper()
+	s := stack.Start(t, stack.Options{})
+	a, b := newHome(t, s, "a"), newHome(t, s, "b")
+	sibling := newWorkspace(t, s, a.ID, "sibling", 4, true)
+	org, ws := "/orgs/"+a.ID, "/workspaces/"+a.ws.ID
+	every := sallyport.AllScopes()
+	nobody := func(access) int { return http.StatusUnauthorized }
+	g := &gathering{Stack: s, home: a, guests: []guest{
+		{"none", "", "", nobody},
+		{"garbage", "garbage", "", nobody},
+		{"revoked", revoked(t, s, org), "", nobody},
+		{"revoked, of the workspace", revoked(t, s, ws), "", nobody},
+		{"expired", expired(t, s, org), "", nobody},
+		{"expired, of the workspace", expired(t, s, ws), "", nobody},
+		{"admin", s.AdminToken, "", func(r access) int { return r.admin }},
+		{"every scope", a.token, a.ID, func(r access) int { return r.all }},
+		{"this workspace", newToken(t, s, ws, every...).Secret, a.ID, func(r access) int { return r.ws }},
+		{"sibling workspace", newToken(t, s, "/workspaces/"+sibling.ID, every...).Secret, a.ID, func(r access) int { return r.sibling }},
+		{"other organisation", b.token, b.ID, func(r access) int { return r.other }},
+	}}
+	for _, scope := range every {
+		g.guests = append(g.guests, guest{"scope " + string(scope), newToken(t, s, org, scope).Secret, a.ID, func(r access) int {
+			if r.scope == "*" || r.scope == string(scope) {
+				return 0
+			}
+			return http.StatusForbidden
+		}})
+	}
+	return g
+}
+
+// fill puts names of what there is into a path or a body.
+func (g *gathering) fill(t *testing.T, text string, as guest) string {
+	t.Helper()
+	for placeholder, value := range map[string]func() string{
+		"{org}":       func() string { return g.home.ID },
+		"{workspace}": func() string { return g.home.ws.ID },
+		"{name}":      g.name,
+		"{as-admin}": func() string {
+			if as.token == g.AdminToken {
+				return `"org_id":"` + g.home.ID + `",`
+			}
+			return ""
+		},
+		"{free-org}": func() string { return newOrg(t, g.Stack, g.name()).ID },
+		"{free-workspace}": func() string {
+			if as.name == "this workspace" {
+				return g.home.ws.ID // its own, which it may not delete either
+			}
+			return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID
+		},
+		"{free-org-token}":       func() string { return newToken(t, g.Stack, "/orgs/"+g.home.ID).ID },
+		"{free-workspace-token}": func() string { return newToken(t, g.Stack, "/workspaces/"+g.home.ws.ID).ID },
+	} {
+		if strings.Contains(text, placeholder) {
+			text = strings.ReplaceAll(text, placeholder, value())
+		}
+	}
+	return text
+}
+
+func (g *gathering) name() string {
+	g.made++
+	return fmt.Sprintf("made-%d", g.made)
+}
+
+// denials are the newest two refusals on record.
+func (g *gathering) denials(t *testing.T) []sallyport.Activity {
+	t.Helper()
+	return append(rowsAt(t, g.Stack, g.AdminToken, "/activity?type=access_denied&limit=2"), sallyport.Activity{}, sallyport.Activity{})
+}
+
+// codeOf is the code that goes with a refusal's status.
+func (r access) codeOf(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "unauthenticated"
+	case status == http.StatusForbidden:
+		return "scope_forbidden"
+	case strings.HasPrefix(r.path, "/workspaces/"):
+		return "workspace_not_found"
+	}
+	return "not_found"
+}
+
+// TestAccess goes through every route with every sort of caller. A refusal of who
+// is known leaves one row, where it belongs; all else leaves none.
+func TestAccess(t *testing.T) {
+	g := gather(t)
+	for _, r := range accesses {
+		for _, as := range g.guests {
+			what := r.method + " " + r.path + " by " + as.name
+			path, body := g.fill(t, r.path, as), g.fill(t, r.body, as)
+			before := g.denials(t)[0].ID
+			a := g.Do(t, r.method, path, as.token, body)
+			status, code := as.want(r), ""
+			if status == 0 {
+				status = r.ok
+			} else {
+				code = r.codeOf(status)
+			}
+			wantAnswer(t, what, a, status, code)
+			rows := g.denials(t)
+			switch {
+			case status != http.StatusForbidden && rows[0].ID != before:
+				t.Errorf("%s: it left %s", what, quote(rows[0]))
+			case status == http.StatusForbidden && (rows[0].ID == before || rows[1].ID != before):
+				t.Errorf("%s: it did not leave one row: %s", what, quote(rows))
+			case status == http.StatusForbidden:
+				g.checkDenial(t, what, r, as, rows[0])
+			}
+		}
+	}
+}
+
+func (g *gathering) checkDenial(t *testing.T, what string, r access, as guest, row sallyport.Activity) {
+	t.Helper()
+	var me sallyport.Session
+	get(t, g.Stack, as.token, "/session", &me)
+	workspace, home := "", "/orgs/"+as.orgID
+	if strings.HasPrefix(r.path, "/workspaces/") {
+		workspace = row.WorkspaceID // a free one's id is not known here
+		home = "/workspaces/" + row.WorkspaceID
+		if strings.Contains(r.path, "{workspace}") {
+			workspace = g.home.ws.ID
+		}
+		if workspace == "" {
+			t.Errorf("%s: no workspace in %s", what, quote(row))
+		}
+	}
+	if row.Status != "denied" || row.Code != "scope_forbidden" || row.OrgID != as.orgID || row.WorkspaceID != workspace ||
+		row.Actor != me.Actor || row.CompletedAt == nil || row.ClientAddr != "127.0.0.1" {
+		t.Errorf("%s: row %s", what, quote(row))
+	}
+	if shown := rowsAt(t, g.Stack, g.AdminToken, home+"/activity?type=access_denied&limit=1"); len(shown) != 1 || shown[0].ID != row.ID {
+		t.Errorf("%s: %s shows %s", what, home, quote(shown))
+	}
+}
+
+// TestPublicRoutes: health is anyone's, whatever they bring.
+func TestPublicRoutes(t *testing.T) {
+	g := gather(t)
+	for _, route := range public {
+		method, path, _ := strings.Cut(route, " ")
+		for _, as := range g.guests {
+			wantAnswer(t, route+" by "+as.name, g.Do(t, method, path, as.token, ""), 200, "")
+		}
+	}
+}
+
+// TestAccessIsWhole: no route is missing in the table.
+func TestAccessIsWhole(t *testing.T) {
+	source, err := os.ReadFile("../../internal/httpapi/routes.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, route := range public {
+		known[route] = true
+	}
+	for _, r := range accesses {
+		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
+			"{free-org-token}", "{token}", "{free-workspace-token}", "{token}").Replace(r.path)] = true
+	}
+	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
+	for _, m := range routes {
+		if route := strings.ToUpper(m[1]) + " " + m[2]; !known[route] {
+			t.Errorf("%s has no row in the table of who may", route)
+		}
+	}
+	if len(routes) != len(known) {
+		t.Errorf("%d routes, %d rows", len(routes), len(known))
+	}
+}
+
+// A scope that nobody has doesn't widen what a workspace's token reaches: each
+// names its own workspace by id and by name, and no other.
+func TestWorkspaceTokenSeesItsOwn(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	h := newHome(t, s, "a")
+	newWorkspace(t, s, h.ID, "sibling", 4, true)
+	token := newToken(t, s, "/workspaces/"+h.ws.ID).Secret
+	page := list[sallyport.Workspace](t, s, token, "/workspaces")
+	if len(page.Items) != 1 || page.Items[0].ID != h.ws.ID || page.NextCursor != "" {
+		t.Errorf("list %s", quote(page))
+	}
+	for _, ref := range []string{h.ws.ID, "build", "build?org=a", "build?org=" + h.ID} {
+		wantAnswer(t, ref, s.Do(t, "GET", "/workspaces/"+ref, token, ""), 200, "")
+	}
+	for _, ref := range []string{"sibling", "sibling?org=a"} {
+		wantAnswer(t, ref, s.Do(t, "GET", "/workspaces/"+ref, token, ""), 404, "workspace_not_found")
+	}
+}
