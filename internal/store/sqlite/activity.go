@@ -39,7 +39,22 @@ func (db *DB) CommitActivity(ctx context.Context, changes []store.ActivityChange
 		return wrap(err, "commit activity")
 	}
 	b.number()
+	db.changed(b)
 	return nil
+}
+
+// changed tells whoever wants to know of which organisations the log has changed.
+func (db *DB) changed(b *batch) {
+	if db.onChange == nil {
+		return
+	}
+	told := make(map[string]bool, 1)
+	for i, change := range b.changes {
+		if org := change.Row.OrgID; b.columns[i].seq != 0 && !told[org] {
+			told[org] = true
+			db.onChange(org)
+		}
+	}
 }
 
 // change makes a durable change and adds its row to the activity log, in one
@@ -71,8 +86,11 @@ func (db *DB) update(
 		return err
 	}
 	b.number()
+	db.changed(b)
 	return nil
 }
+
+const selectLastSeq = `SELECT last_seq FROM activity_counters WHERE org_id = ?`
 
 // activityStatements are the writer's, for changes of the log.
 type activityStatements struct {
@@ -80,7 +98,7 @@ type activityStatements struct {
 }
 
 func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
-	s.lastSeq = p.prepare(ctx, `SELECT last_seq FROM activity_counters WHERE org_id = ?`)
+	s.lastSeq = p.prepare(ctx, selectLastSeq)
 	s.saveSeq = p.prepare(ctx, `
 		INSERT INTO activity_counters (org_id, last_seq) VALUES (?, ?)
 		ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq`)

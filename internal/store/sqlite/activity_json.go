@@ -87,6 +87,12 @@ func decodeOutcome(s sql.NullString, row *store.Activity) error {
 	if err := decode(s.String, &o); err != nil {
 		return err
 	}
+	o.applyTo(row)
+	return nil
+}
+
+// applyTo makes o all that the row says of its end.
+func (o outcome) applyTo(row *store.Activity) {
 	row.Code = o.Code
 	row.Reason = o.Reason
 	row.ExitCode = o.ExitCode
@@ -98,5 +104,4 @@ func decodeOutcome(s sql.NullString, row *store.Activity) error {
 	row.StderrTruncated = o.StderrTruncated
 	row.Survivors = o.Survivors
 	row.SurvivorsUnknown = o.SurvivorsUnknown
-	return nil
 }

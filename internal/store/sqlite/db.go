@@ -44,6 +44,9 @@ type Options struct {
 	// Migrate makes a missing database, and brings the schema of an older one
 	// up to date. Without it, both are refused.
 	Migrate bool
+	// OnChange is called after each commit that changed the activity log, for each
+	// organisation whose log it was. It must not block. It may be nil.
+	OnChange func(orgID string)
 }
 
 // DB is an open database. Its methods may be called from any goroutine.
@@ -56,6 +59,8 @@ type DB struct {
 	writer  *writer
 	readers *sql.DB
 	lookups lookups
+
+	onChange func(orgID string)
 }
 
 // Open opens the database in the file path, checks it, and makes or migrates it
@@ -92,7 +97,7 @@ func open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, errors.Join(err, w.close())
 	}
-	db := &DB{writer: w, readers: readers}
+	db := &DB{writer: w, readers: readers, onChange: opts.OnChange}
 	if err := db.lookups.prepare(ctx, readers); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}

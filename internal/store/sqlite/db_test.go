@@ -230,6 +230,7 @@ func TestFileIsGone(t *testing.T) {
 // request waits for, go by an index.
 func TestPlans(t *testing.T) {
 	db := openTest(t)
+	arguments := strings.NewReplacer("?1", "'x'", "?2", "9", "?3", "9", "?", "'x'")
 	page := `= 'x' AND written_seq < 9 ORDER BY written_seq DESC LIMIT 9`
 	for query, want := range map[string]string{
 		selectTokens + `WHERE hash = x'00'`:                                                       `USING INDEX sqlite_autoindex_tokens_2 (hash=?)`,
@@ -241,9 +242,11 @@ func TestPlans(t *testing.T) {
 		`SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`: `INTEGER PRIMARY KEY (rowid<?)`,
 		`SELECT position` + activityColumns + `WHERE id = 'x' AND org_id = 'x'`:                   `(id=?)`,
 		selectRunningExecs: `USING INDEX activity_running`,
+		selectEvents:       `activity_of_org (org_id=? AND written_seq>?)`,
+		selectLastSeq:      `(org_id=?)`,
 		`UPDATE activity SET status = 'ok' WHERE id = 'x' AND org_id = 'x' AND status = 'running'`: `(id=?)`,
 	} {
-		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+query)
+		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+arguments.Replace(query))
 		must(t, err)
 		var plan []string
 		for rows.Next() {

@@ -12,6 +12,7 @@ type lookups struct {
 	orgByID, orgByName                             *sql.Stmt
 	workspaceByID, workspaceByName, workspaceOfAny *sql.Stmt
 	tokenByHash                                    *sql.Stmt
+	lastSeq                                        *sql.Stmt
 }
 
 func (l *lookups) prepare(ctx context.Context, readers *sql.DB) error {
@@ -23,5 +24,6 @@ func (l *lookups) prepare(ctx context.Context, readers *sql.DB) error {
 	l.workspaceByName = p.prepare(ctx, selectWorkspaces+`WHERE org_id = ? AND name = ?`)
 	l.workspaceOfAny = p.prepare(ctx, selectWorkspaces+`WHERE id = ?`)
 	l.tokenByHash = p.prepare(ctx, selectTokens+`WHERE hash = ?`)
+	l.lastSeq = p.prepare(ctx, selectLastSeq)
 	return p.err
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -36,6 +37,9 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 	}
 }
 
+// schema is the version that this program wants: the last of its migrations.
+const schema = 2
+
 func TestOpenWithoutMigrating(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
 	_, err := Open(t.Context(), path, Options{})
@@ -45,7 +49,7 @@ func TestOpenWithoutMigrating(t *testing.T) {
 	}
 	must(t, os.WriteFile(path, nil, 0o600))
 	_, err = Open(t.Context(), path, Options{})
-	wantRefusal(t, err, path, "its schema has version 0 and this program wants 1, `sallyport migrate`")
+	wantRefusal(t, err, path, fmt.Sprintf("its schema has version 0 and this program wants %d, `sallyport migrate`", schema))
 }
 
 func TestMigrate(t *testing.T) {
@@ -58,21 +62,21 @@ func TestMigrate(t *testing.T) {
 			t.Errorf("versions are %d and %d, want %d and %d", c, w, current, wanted)
 		}
 	}
-	wantVersions(0, 1)
+	wantVersions(0, schema)
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("asking for the version has made the file (%v)", err)
 	}
-	for from := range int64(2) {
+	for _, from := range []int64{0, schema} {
 		f, to, err := Migrate(t.Context(), path)
 		must(t, err)
-		if f != from || to != 1 {
-			t.Errorf("migrated from %d to %d, want %d to 1", f, to, from)
+		if f != from || to != schema {
+			t.Errorf("migrated from %d to %d, want %d to %d", f, to, from, schema)
 		}
 	}
-	wantVersions(1, 1)
+	wantVersions(schema, schema)
 	db, err := Open(t.Context(), path, Options{})
 	must(t, err)
-	wantVersions(1, 1)
+	wantVersions(schema, schema)
 	must(t, db.CommitActivity(t.Context(), batchMaker(1)(), true))
 	must(t, db.Close())
 }
@@ -84,14 +88,14 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 	exec(t, raw(t, path), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (7, 1)`)
 	for _, opts := range []Options{{}, {Migrate: true}} {
 		_, err = Open(t.Context(), path, opts)
-		wantRefusal(t, err, path, "its schema has version 7 and this program knows none above 1")
+		wantRefusal(t, err, path, fmt.Sprintf("its schema has version 7 and this program knows none above %d", schema))
 	}
 	_, _, err = Migrate(t.Context(), path)
 	wantRefusal(t, err, path, "its schema has version 7")
 	current, wanted, err := Versions(t.Context(), path)
 	must(t, err)
-	if current != 7 || wanted != 1 {
-		t.Errorf("versions are %d and %d, want 7 and 1", current, wanted)
+	if current != 7 || wanted != schema {
+		t.Errorf("versions are %d and %d, want 7 and %d", current, wanted, schema)
 	}
 
 	path = filepath.Join(t.TempDir(), "other.db")

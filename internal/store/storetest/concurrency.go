@@ -126,6 +126,8 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"Activity":     func(c ctx, e Engine) error { return only(e.Activity(c, org.ID, id.New())) },
 		"Activities":   func(c ctx, e Engine) error { return only(e.Activities(c, store.ActivityFilter{}, all)) },
 		"RunningExecs": func(c ctx, e Engine) error { return only(e.RunningExecs(c)) },
+		"Events":       func(c ctx, e Engine) error { return only(e.Events(c, org.ID, 0, 1)) },
+		"LastSeq":      func(c ctx, e Engine) error { return only(e.LastSeq(c, org.ID)) },
 	}
 }
 

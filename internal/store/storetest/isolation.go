@@ -18,6 +18,7 @@ type tenant struct {
 	workspaces []store.Workspace // oldest first
 	tokens     []store.Token     // live ones, oldest first
 	rows       []store.Activity  // oldest first
+	events     []store.Activity  // oldest first
 	seq        int64
 }
 
@@ -75,6 +76,7 @@ func (o *tenant) wrote(rt *rapid.T, row *store.Activity) {
 		rt.Fatalf("row has seq %d, written %d, want %d", row.Seq, row.WrittenSeq, o.seq)
 	}
 	o.rows = append(o.rows, *row)
+	o.events = append(o.events, *row)
 }
 
 // change is an activity change of the tenant's; settle judges it afterwards.
@@ -215,6 +217,7 @@ func (w *world) commitActivity(rt *rapid.T) {
 		wantEqual(rt, row.Seq, o.seq)
 		kept := &o.rows[at]
 		kept.Seq, kept.Status, kept.CompletedAt, kept.ExitCode = row.Seq, row.Status, row.CompletedAt, row.ExitCode
+		o.events = append(o.events, *kept)
 	}
 }
 
@@ -272,7 +275,19 @@ func (w *world) check(rt *rapid.T) {
 		slices.Reverse(rows)
 		wantRecords(rt, rows, o.rows)
 		o.checkSeqs(rt)
+		w.checkEvents(rt, o)
 	}
+}
+
+// checkEvents demands that each change shows the row as it left it, from wherever
+// one asks.
+func (w *world) checkEvents(rt *rapid.T, o *tenant) {
+	wantEqual(rt, value(w.e.LastSeq(rt.Context(), o.org.ID))(rt), o.seq)
+	after := rapid.Int64Range(-1, o.seq+1).Draw(rt, "after")
+	limit := rapid.IntRange(1, 9).Draw(rt, "limit")
+	from := min(max(after, 0), o.seq)
+	want := o.events[from:min(from+int64(limit), o.seq)]
+	wantRecords(rt, value(w.e.Events(rt.Context(), o.org.ID, after, limit))(rt), want)
 }
 
 // checkSeqs demands that each seq from 1 to the last was taken once, rows being

@@ -52,6 +52,8 @@ type Engine interface {
 	Activities(ctx context.Context, filter store.ActivityFilter,
 		page store.Page) ([]store.Positioned[store.Activity], error)
 	RunningExecs(ctx context.Context) ([]store.Activity, error)
+	Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error)
+	LastSeq(ctx context.Context, orgID string) (int64, error)
 }
 
 // Run runs the suite. For each test open returns an engine without records,
@@ -88,6 +90,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"ActivityPagesAreStable", testActivityPagesAreStable},
 		{"ActivityOfAllOrgs", testActivityOfAllOrgs},
 		{"RunningExecs", testRunningExecs},
+		{"Events", testEvents},
 		{"ActivityConcurrently", testActivityConcurrently},
 		{"Isolation", testIsolation},
 		{"CanceledContext", testCanceledContext},

@@ -1,0 +1,43 @@
+package storetest
+
+import (
+	"reflect"
+	"testing"
+
+	"sallyport"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+// testEvents demands that a row's events are the row as it was written and as it
+// was completed, field for field, and one alone if both were at once.
+func testEvents(t *testing.T, e Engine) {
+	ctx := t.Context()
+	org := id.New()
+	wantEqual(t, value(e.LastSeq(ctx, org))(t), int64(0))
+	wantEqual(t, len(value(e.Events(ctx, org, 0, 9))(t)), 0)
+
+	full := new(store.Activity)
+	fill(reflect.ValueOf(full).Elem())
+	full.ID, full.OrgID = id.New(), org
+	full.Status, full.CompletedAt, full.Code, full.Reason = sallyport.StatusRunning, nil, "", ""
+	full.ActivityExecDetail = sallyport.ActivityExecDetail{
+		Argv: full.Argv, Cwd: full.Cwd, EnvNames: full.EnvNames, StdinBytes: full.StdinBytes, TimeoutS: full.TimeoutS,
+	}
+	denied := newRow(org, "", sallyport.ActivityAccessDenied)
+	must(t, e.CommitActivity(ctx, write(full, denied), true))
+	written := *full
+	wantEqual(t, value(e.Events(ctx, org, 0, 9))(t), []store.Activity{written, *denied})
+
+	must(t, e.CommitActivity(ctx, []store.ActivityChange{completion(full, 3)}, true))
+	completed := value(e.Activity(ctx, org, full.ID))(t)
+	want := []store.Activity{written, *denied, completed}
+	for after := range int64(4) {
+		for limit := range 4 {
+			got := value(e.Events(ctx, org, after, limit))(t)
+			wantEqual(t, append([]store.Activity{}, got...), append([]store.Activity{}, want[after:min(int(after)+limit, 3)]...))
+		}
+	}
+	wantEqual(t, value(e.LastSeq(ctx, org))(t), int64(3))
+	wantEqual(t, len(value(e.Events(ctx, id.New(), 0, 9))(t)), 0)
+}
