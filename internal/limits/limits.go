@@ -77,6 +77,10 @@ const (
 
 // The stream of an answer.
 const (
+	// SlowReaderTime is how long after its deadline a command that has ended in
+	// time may wait for its reader to take what it wrote: a window of SSH's and
+	// some buffers, 20 kB/s.
+	SlowReaderTime = 2 * time.Minute
 	// KeepaliveFrameEvery keeps proxies from cutting a quiet stream.
 	KeepaliveFrameEvery = 15 * time.Second
 	// ChunkBytesMax bounds the output of one frame.
@@ -103,6 +107,8 @@ const (
 const (
 	PageDefault = 100
 	PageMax     = 500
+	// PageBytesMax ends a page of activity whose rows are large before its limit.
+	PageBytesMax = 2 << 20
 )
 
 // Names and labels.
@@ -117,10 +123,35 @@ const (
 const (
 	// DrainTime is how long running execs may go on after SIGTERM.
 	DrainTime = 30 * time.Second
+	// DrainEndTime is how long the end of what was canceled may take: ending the
+	// command, and completing its row.
+	DrainEndTime = EndTimeMax + FinishTimeMax
 	// ShutdownTime is how long answers that are complete may take to leave.
 	ShutdownTime = 5 * time.Second
 	// ReadyTime bounds the question whether the store answers.
 	ReadyTime = 2 * time.Second
 	// RecoverTime is how long a start waits for what a crash left running.
 	RecoverTime = 5 * time.Second
+)
+
+// Live events.
+const (
+	// EventBytesKept is what is kept of an organisation's newest events, for all
+	// of its readers together. A reader that falls behind it reads from the store.
+	EventBytesKept = 1 << 20
+	// EventLagMax is how many events a reader that was up to date may fall behind
+	// before it is told that it is too slow, and cut.
+	EventLagMax = 10_000
+	// EventBatchBytesMax bounds what a reader is given at a time: so much a
+	// reader that has stopped reading holds, or one event.
+	EventBatchBytesMax = 64 << 10
+	// EventPageMax bounds what is read from the store at a time.
+	EventPageMax = 256
+	// EventLookEvery is how often the store is asked for events of which no
+	// notice came.
+	EventLookEvery = time.Second
+	// EventReadTime bounds one question to the store.
+	EventReadTime = 5 * time.Second
+	// EventWriteTime is how long a reader may hold an event up before it is cut.
+	EventWriteTime = 30 * time.Second
 )

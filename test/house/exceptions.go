@@ -15,10 +15,12 @@ type exception struct {
 // The ladder and the bans have none; there a new case is a new row with its reason.
 var exceptions = []exception{
 	{"background", "internal/audit/audit.go", "a commit holds the rows of many requests, and none of them may end it"},
+	{"background", "internal/feed/tail.go", "a tail lives as long as its readers, longer than any one of them"},
 	{"background", "internal/sshpool/pool.go", "a pool lives from its first lease to Close, longer than any caller"},
 	{"background", "internal/store/sqlite/writer.go", "the checkpoint at Close belongs to no request"},
 	{"panic", "internal/frame/encoding.go", "json.Marshal of strings and numbers can't fail"},
 	{"panic", "internal/gateway/exec.go", "json.Marshal of strings and numbers can't fail"},
+	{"panic", "internal/remote/exec.go", "a panic of its caller's goes on once the command is ended"},
 	{"panic", "internal/httpapi/httpapi.go", "http.ErrAbortHandler is how net/http is told to cut an answer"},
 }
 

@@ -49,13 +49,14 @@ var rungs = []rung{
 	{"internal/store/sqlite", 2, "an engine"},
 	{"internal/store/postgres", 2, "an engine"},
 	{"internal/store/storetest", 2, "test support: the suite that each engine passes, in terms of store's records"},
-	{"internal/bus", 2, "events between replicas"},
+	{"internal/bus", 2, "notices between replicas"},
 
 	{"internal/identity", 3, "tokens become principals"},
 	{"internal/policy", 3, "decisions, pure"},
 	{"internal/quota", 3, "limits in force"},
 	{"internal/remote", 3, "the acts on one leased connection"},
 
+	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/audit", 4, "the activity log and its integrity"},
 
 	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},

@@ -1,0 +1,157 @@
+// Package feed is the activity log as it happens. For each organisation that
+// somebody follows it reads the log behind the bus's notices, once for all
+// readers; what a reader has not seen yet it gets from there, or from the store.
+// Nothing is queued for a reader, so that one which stops costs nothing.
+package feed
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+
+	"sallyport/internal/bus"
+	"sallyport/internal/limits"
+	"sallyport/internal/store"
+)
+
+// Store is what a feed needs of the store.
+type Store interface {
+	// Events returns events with a seq above after, lowest first, none left out.
+	Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error)
+	// LastSeq returns the seq of the last event, 0 for none.
+	LastSeq(ctx context.Context, orgID string) (int64, error)
+}
+
+// Event is one change of the log. It is shared by all readers: nobody changes it.
+type Event struct {
+	Seq         int64
+	WorkspaceID string
+	// Row is the row as the change left it: a sallyport.Activity in JSON, on one
+	// line, without its end.
+	Row []byte
+}
+
+// Live is the position of a reader that wants what happens from now on.
+const Live int64 = -1
+
+// ErrSlow is what a reader gets that was up to date and fell limits.EventLagMax
+// behind. Who comes again with the seq of its last event misses nothing.
+var ErrSlow = errors.New("too slow for what happens")
+
+// Feed is the way to every organisation's events. Make it with New. It is safe
+// for concurrent use.
+type Feed struct {
+	store Store
+	bus   *bus.Bus
+	log   *slog.Logger
+
+	tails sync.WaitGroup
+
+	mu   sync.Mutex // guards what follows
+	orgs map[string]*tail
+}
+
+// New returns a feed that reads st and listens on b. Close it, before b.
+func New(st Store, b *bus.Bus, log *slog.Logger) *Feed {
+	return &Feed{store: st, bus: b, log: log, orgs: map[string]*tail{}}
+}
+
+// Close waits for what works for readers. All of them must be closed.
+func (f *Feed) Close() error {
+	f.tails.Wait()
+	return nil
+}
+
+// Open returns a reader of the organisation's events behind the one with seq after.
+// Live, and a seq that there is not yet, begin with the next event. Close it.
+func (f *Feed) Open(ctx context.Context, orgID string, after int64) (*Reader, error) {
+	last, err := f.store.LastSeq(ctx, orgID)
+	if err != nil {
+		return nil, fmt.Errorf("open events: %w", err)
+	}
+	if after < 0 || after > last {
+		after = last
+	}
+	return &Reader{feed: f, tail: f.hold(orgID), at: after}, nil
+}
+
+// hold returns the tail of an organisation, which it starts for its first holder.
+func (f *Feed) hold(orgID string) *tail {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t := f.orgs[orgID]
+	if t == nil {
+		var ctx context.Context
+		ctx, t = newTail(f, orgID)
+		f.orgs[orgID] = t
+		f.tails.Go(func() { t.run(ctx) })
+	}
+	t.holders++
+	return t
+}
+
+// release stops the tail behind its last holder.
+func (f *Feed) release(t *tail) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	t.holders--
+	if t.holders == 0 {
+		delete(f.orgs, t.orgID)
+		t.stop()
+	}
+}
+
+// read reads a page of events from the store.
+func (f *Feed) read(ctx context.Context, orgID string, after int64, page *pageSize) ([]Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, limits.EventReadTime)
+	defer cancel()
+	rows, err := f.store.Events(ctx, orgID, after, page.rows())
+	if err != nil {
+		return nil, err
+	}
+	events := make([]Event, len(rows))
+	bytes := 0
+	for i, row := range rows {
+		if events[i], err = newEvent(row); err != nil {
+			return nil, err
+		}
+		bytes += len(events[i].Row)
+	}
+	page.learn(len(rows), bytes)
+	return events, nil
+}
+
+func newEvent(row store.Activity) (Event, error) {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(row.Activity); err != nil {
+		return Event{}, fmt.Errorf("encode row %s: %w", row.ID, err)
+	}
+	return Event{Seq: row.Seq, WorkspaceID: row.WorkspaceID, Row: bytes.TrimSuffix(line.Bytes(), []byte("\n"))}, nil
+}
+
+// pageSize is how many rows to read at a time: rows differ by a factor of a
+// thousand, and what is read is held in memory.
+type pageSize struct{ next int }
+
+const pageStart = 16
+
+func (p *pageSize) rows() int {
+	if p.next == 0 {
+		return pageStart
+	}
+	return p.next
+}
+
+// learn takes what the last page was.
+func (p *pageSize) learn(rows, bytes int) {
+	if rows > 0 {
+		fitting := limits.EventBytesKept / 4 * rows / max(bytes, 1)
+		p.next = min(max(fitting, 1), limits.EventPageMax, 4*p.rows())
+	}
+}
