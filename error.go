@@ -67,6 +67,7 @@ const (
 	CodeDraining            Code = "draining"
 	CodeRevoked             Code = "revoked"
 	CodeWorkspaceDeleted    Code = "workspace_deleted"
+	CodeSlowReader          Code = "slow_reader"
 	CodePlatformUnavailable Code = "platform_unavailable"
 	CodeInternal            Code = "internal"
 )

@@ -88,8 +88,9 @@ func (l *Log) Begin(e Exec) *Pending {
 }
 
 // Durable waits until the row is on disk. It returns platform_unavailable when
-// the store can't take it, and the cause of ctx when that ends first; the row, if
-// it came to be all the same, is then completed, as error or canceled.
+// the store can't take it; the row, if it came to be all the same, is completed as
+// an error then. It returns the cause of ctx when that ends first, and Finish must
+// be called.
 func (p *Pending) Durable(ctx context.Context) error {
 	limit := time.NewTimer(limits.BeginTimeMax)
 	defer limit.Stop()
@@ -100,19 +101,21 @@ func (p *Pending) Durable(ctx context.Context) error {
 			return nil
 		}
 	case <-limit.C:
-		err = errors.New("the commit takes too long")
+		err = errTooLong
 	case <-ctx.Done():
-		p.giveUp(sallyport.StatusCanceled, sallyport.CodeCanceled)
 		return context.Cause(ctx)
 	}
-	p.giveUp(sallyport.StatusError, sallyport.CodePlatformUnavailable)
+	if !errors.Is(err, errNotTaken) {
+		p.giveUp()
+	}
 	return unavailable("the activity log can't take the row, so nothing was run; try again in a moment", err)
 }
 
 // giveUp completes a row of which it isn't known whether it came to be.
-func (p *Pending) giveUp(status string, code sallyport.Code) {
+func (p *Pending) giveUp() {
 	row := p.row
-	row.Status, row.Code, row.CompletedAt = status, code, p.log.time()
+	row.Argv, row.EnvNames = nil, nil // what stands in the row already isn't kept while the store is away
+	row.Status, row.Code, row.CompletedAt = sallyport.StatusError, sallyport.CodePlatformUnavailable, p.log.time()
 	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row}, false)
 }
 
@@ -132,26 +135,37 @@ func (l *Log) complete(row store.Activity) error {
 	defer limit.Stop()
 	select {
 	case err := <-w.answer:
-		return err
+		if err == nil {
+			return nil
+		}
+		return notCompleted(err)
 	case <-limit.C:
-		return unavailable("the command has ended, but the activity log can't take its end now; it will be completed later",
-			errors.New("completion not committed in time")).WithStarted(true)
+		return notCompleted(errTooLong)
 	}
+}
+
+func notCompleted(cause error) error {
+	return unavailable("the command has ended, but the activity log can't take its end now; it will be completed later", cause).WithStarted(true)
 }
 
 // Deny records the refusal of an authenticated caller, durably.
 func (l *Log) Deny(ctx context.Context, d Denial) error {
 	row := l.denialRow(d)
 	w := l.enqueue(store.ActivityChange{Row: &row}, true)
+	limit := time.NewTimer(limits.BeginTimeMax)
+	defer limit.Stop()
+	var err error
 	select {
-	case err := <-w.answer:
-		if err != nil {
-			return unavailable("the refusal can't be recorded now", err)
-		}
-		return nil
+	case err = <-w.answer:
+	case <-limit.C:
+		err = errTooLong
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	if err != nil {
+		return unavailable("the refusal can't be recorded now", err)
+	}
+	return nil
 }
 
 // Interrupt completes a row that a crash left running.
@@ -173,8 +187,13 @@ func (l *Log) time() *time.Time {
 	return &t
 }
 
-// errQueueFull: more rows wait than one may; the store is far behind.
-var errQueueFull = errors.New("too many rows wait for the store")
+var (
+	errTooLong = errors.New("the commit takes too long")
+	// errNotTaken is of a row that never was on its way.
+	errNotTaken  = errors.New("not taken")
+	errClosed    = fmt.Errorf("%w: the log is closed", errNotTaken)
+	errQueueFull = fmt.Errorf("%w: too many rows wait for the store", errNotTaken)
+)
 
 // enqueue hands a change to the writer. Completions are never refused: there are
 // no more of them than rows that were begun.
@@ -183,7 +202,7 @@ func (l *Log) enqueue(change store.ActivityChange, durable bool) *write {
 	l.mu.Lock()
 	switch {
 	case l.closed && !change.Complete:
-		w.answer <- errors.New("the log is closed")
+		w.answer <- errClosed
 	case len(l.queue) >= limits.BatchQueueMax && !change.Complete:
 		w.answer <- errQueueFull
 	default:
@@ -224,6 +243,7 @@ func (l *Log) write() {
 			if kept := l.commit(batch); kept > 0 {
 				if closed {
 					l.log.Error("rows left running for the next start to complete", "rows", kept)
+					l.refuseQueued()
 					return
 				}
 				// Callers bring the next try; without any the timer does.
@@ -232,6 +252,16 @@ func (l *Log) write() {
 			}
 		}
 	}
+}
+
+// refuseQueued answers those for whom nobody will work any more.
+func (l *Log) refuseQueued() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, w := range l.queue {
+		w.answer <- errClosed
+	}
+	l.queue = nil
 }
 
 // take takes the next batch off the queue.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,12 @@ func (a *app) loadConfig(cmd *cobra.Command, mode server.Mode) (*server.Loaded, 
 	if f := cmd.Flags().Lookup("config"); f != nil {
 		file = f.Value.String()
 	}
-	return server.Load(server.LoadOptions{Mode: mode, File: file, Env: a.Env, Flags: given})
+	loaded, err := server.Load(server.LoadOptions{Mode: mode, File: file, Env: a.Env, Flags: given})
+	var flag *server.FlagError
+	if errors.As(err, &flag) {
+		return nil, usagef("see "+cmd.CommandPath()+" --help", "%s", err)
+	}
+	return loaded, err
 }
 
 // addReadyFile gives a command its --ready-file.

@@ -79,46 +79,82 @@ func Last(v any) []byte {
 // appendOutput appends one frame with data, and the marker behind it when the
 // stream was cut after max bytes.
 func (e Encoding) appendOutput(dst []byte, name string, data []byte, max int64, cut bool) []byte {
-	marker := ""
+	f := e.frameOf(name, data, max, cut)
+	dst = f.appendHead(dst)
+	dst = f.appendData(dst, data, true)
+	return f.appendTail(dst)
+}
+
+// piece is one frame of output.
+type piece struct {
+	as     Encoding
+	name   string
+	length int // of the data, without the marker
+	marker string
+	text   bool // the data is UTF-8
+}
+
+func (e Encoding) frameOf(name string, data []byte, max int64, cut bool) piece {
+	f := piece{as: e, name: name, length: len(data)}
 	if cut {
-		marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
+		f.marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
 	}
-	switch e {
-	case SSE:
-		dst = append(dst, "event: frame\ndata: "...)
-		dst = appendObject(dst, name, data, marker)
-		return append(dst, "\n\n"...)
-	case Raw, Docker:
+	f.text = f.raw() || utf8.Valid(data)
+	return f
+}
+
+// raw tells whether output travels as it is.
+func (f piece) raw() bool { return f.as == Raw || f.as == Docker }
+
+func (f piece) appendHead(dst []byte) []byte {
+	if f.raw() {
 		kind := byte(kindStdout)
-		if name == sallyport.Stderr {
+		if f.name == sallyport.Stderr {
 			kind = kindStderr
 		}
-		dst = appendHeader(dst, kind, len(data)+len(marker))
-		return append(append(dst, data...), marker...)
+		return appendHeader(dst, kind, f.length+len(f.marker))
 	}
-	return append(appendObject(dst, name, data, marker), '\n')
+	if f.as == SSE {
+		dst = append(dst, "event: frame\ndata: "...)
+	}
+	dst = append(dst, `{"stream":"`...)
+	dst = append(dst, f.name...)
+	return append(dst, `","data":"`...)
+}
+
+// appendData appends a part of the data: the last one with the marker behind it,
+// the others of a length that three divides.
+func (f piece) appendData(dst, part []byte, last bool) []byte {
+	marker := ""
+	if last {
+		marker = f.marker
+	}
+	switch {
+	case f.raw():
+		return append(append(dst, part...), marker...)
+	case f.text:
+		return appendEscaped(appendEscaped(dst, part), []byte(marker))
+	case marker != "":
+		part = append(part[:len(part):len(part)], marker...)
+	}
+	return base64.StdEncoding.AppendEncode(dst, part)
+}
+
+func (f piece) appendTail(dst []byte) []byte {
+	if f.raw() {
+		return dst
+	}
+	dst = append(dst, `","truncated":`...)
+	dst = strconv.AppendBool(dst, f.marker != "")
+	if !f.text {
+		dst = append(dst, `,"encoding":"base64"`...)
+	}
+	if f.as == SSE {
+		return append(dst, "}\n\n"...)
+	}
+	return append(dst, "}\n"...)
 }
 
 func appendHeader(dst []byte, kind byte, length int) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, kind, 0, 0, 0), uint32(length))
-}
-
-// appendObject appends a piece of output as a JSON object.
-func appendObject(dst []byte, name string, data []byte, marker string) []byte {
-	dst = append(dst, `{"stream":"`...)
-	dst = append(dst, name...)
-	dst = append(dst, `","data":"`...)
-	text := utf8.Valid(data)
-	if text {
-		dst = appendEscaped(dst, data)
-		dst = appendEscaped(dst, []byte(marker))
-	} else {
-		dst = base64.StdEncoding.AppendEncode(dst, append(data[:len(data):len(data)], marker...))
-	}
-	dst = append(dst, `","truncated":`...)
-	dst = strconv.AppendBool(dst, marker != "")
-	if !text {
-		dst = append(dst, `,"encoding":"base64"`...)
-	}
-	return append(dst, '}')
 }

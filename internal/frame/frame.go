@@ -11,7 +11,10 @@
 // encoding/json would halve a stream's rate; fuzzing holds them equal to it.
 package frame
 
-import "unicode/utf8"
+import (
+	"io"
+	"unicode/utf8"
+)
 
 // Stream turns the bytes of one output stream into frames as they come. It
 // holds at most three bytes back: a character that a chunk's border has cut.
@@ -116,17 +119,35 @@ func (b *Buffer) Total() int64 { return b.total }
 // Truncated tells whether the stream was cut.
 func (b *Buffer) Truncated() bool { return b.total > b.max }
 
-// AppendFrame appends the one frame of the stream to dst, or nothing when the
-// stream was empty, and returns dst.
-func (b *Buffer) AppendFrame(dst []byte) []byte {
-	switch {
-	case b.total == 0:
-		return dst
-	case b.Truncated():
-		return b.as.appendOutput(dst, b.name, border(b.data, false), b.max, true)
+// Len is how many bytes are kept. A frame takes up to six times as many.
+func (b *Buffer) Len() int { return len(b.data) }
+
+// WriteFrame writes the one frame of the stream, or nothing when the stream was
+// empty, in parts, so that it never stands in memory whole.
+func (b *Buffer) WriteFrame(w io.Writer) error {
+	if b.total == 0 {
+		return nil
 	}
-	return b.as.appendOutput(dst, b.name, b.data, b.max, false)
+	data := b.data
+	if b.Truncated() {
+		data = border(data, false)
+	}
+	f := b.as.frameOf(b.name, data, b.max, b.Truncated())
+	out := f.appendHead(make([]byte, 0, min(partBytes, len(data))+128))
+	for len(data) > partBytes {
+		out = f.appendData(out, data[:partBytes], false)
+		data = data[partBytes:]
+		if _, err := w.Write(out); err != nil {
+			return err
+		}
+		out = out[:0]
+	}
+	_, err := w.Write(f.appendTail(f.appendData(out, data, true)))
+	return err
 }
+
+// partBytes is how much output is written down at a time; three divides it.
+const partBytes = 48 << 10
 
 // border cuts data, the output up to the cap, at the last border between
 // characters when it is UTF-8 up to there, and leaves it whole otherwise.

@@ -72,7 +72,7 @@ func TestBufferCut(t *testing.T) {
 					t.Fatalf("Write = %d, %v", n, err)
 				}
 			}
-			got := decode(t, b.AppendFrame(nil))
+			got := decode(t, written(b))
 			if len(got) != 1 || got[0] != tt.want {
 				t.Errorf("got %+v, want %+v", got, tt.want)
 			}
@@ -84,7 +84,7 @@ func TestBufferCut(t *testing.T) {
 }
 
 func TestBufferEmpty(t *testing.T) {
-	if got := NewBuffer(NDJSON, sallyport.Stderr, 5).AppendFrame(nil); len(got) != 0 {
+	if got := written(NewBuffer(NDJSON, sallyport.Stderr, 5)); len(got) != 0 {
 		t.Errorf("an empty stream has the frame %q", got)
 	}
 }
@@ -143,7 +143,7 @@ func TestStreamEqualsBuffer(t *testing.T) {
 			streamed.Truncated = l.Truncated
 		}
 		var buffered line
-		for _, l := range decodeRapid(t, b.AppendFrame(nil)) {
+		for _, l := range decodeRapid(t, written(b)) {
 			buffered = l
 		}
 		if streamed.Data != buffered.Data || streamed.Truncated != buffered.Truncated {
@@ -227,7 +227,7 @@ func TestReaderTakesLongLines(t *testing.T) {
 	data := strings.Repeat("long \n", 200_000)
 	b := NewBuffer(NDJSON, sallyport.Stdout, 2<<20)
 	io.WriteString(b, data)
-	f, err := NewReader(bytes.NewReader(b.AppendFrame(nil))).Next()
+	f, err := NewReader(bytes.NewReader(written(b))).Next()
 	if err != nil || string(f.Data) != data {
 		t.Errorf("%d bytes, %v", len(f.Data), err)
 	}
@@ -314,6 +314,58 @@ func BenchmarkReader(b *testing.B) {
 	for b.Loop() {
 		if _, ok := r.parseOutput(frames[:len(frames)-1]); !ok {
 			b.Fatal("not parsed by hand")
+		}
+	}
+}
+
+// written is the frame of a Buffer.
+func written(b *Buffer) []byte {
+	var out bytes.Buffer
+	_ = b.WriteFrame(&out) // a bytes.Buffer takes all
+	return out.Bytes()
+}
+
+// parts keeps how large the largest Write was.
+type parts struct {
+	bytes.Buffer
+	largest int
+}
+
+func (p *parts) Write(b []byte) (int, error) {
+	p.largest = max(p.largest, len(b))
+	return p.Buffer.Write(b)
+}
+
+// A frame of any size is written in parts, and reads as if it had been one.
+func TestFrameInParts(t *testing.T) {
+	inputs := map[string][]byte{
+		"text":     []byte(strings.Repeat("Grüße \x01\n", 40_000)),
+		"zeros":    make([]byte, 300_001),
+		"binary":   bytes.Repeat([]byte{0xff, 0x00, 0x41}, 70_001),
+		"one part": bytes.Repeat([]byte("x"), partBytes),
+		"a byte":   {0xff},
+	}
+	for name, input := range inputs {
+		for _, as := range []Encoding{NDJSON, SSE, Raw, Docker} {
+			for _, max := range []int64{1 << 30, int64(len(input)), int64(len(input)) - 1} {
+				b := NewBuffer(as, sallyport.Stdout, max)
+				_, _ = b.Write(input)
+				var got parts
+				if err := b.WriteFrame(&got); err != nil {
+					t.Fatal(err)
+				}
+				kept := input[:min(max, int64(len(input)))]
+				if b.Truncated() {
+					kept = border(kept, false)
+				}
+				want := as.appendOutput(nil, sallyport.Stdout, kept, max, b.Truncated())
+				if !bytes.Equal(got.Bytes(), want) {
+					t.Errorf("%s, encoding %d, cap %d: %d bytes, want %d", name, as, max, got.Len(), len(want))
+				}
+				if got.largest > 6*partBytes+512 {
+					t.Errorf("%s: a part of %d bytes", name, got.largest)
+				}
+			}
 		}
 	}
 }

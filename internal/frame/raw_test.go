@@ -70,7 +70,7 @@ func TestRawTakesLongPieces(t *testing.T) {
 	data := strings.Repeat("long\xff", 200_000)
 	b := NewBuffer(Raw, sallyport.Stdout, 2<<20)
 	io.WriteString(b, data)
-	f, err := NewRawReader(bytes.NewReader(b.AppendFrame(nil))).Next()
+	f, err := NewRawReader(bytes.NewReader(written(b))).Next()
 	if err != nil || string(f.Data) != data {
 		t.Errorf("%d bytes, %v", len(f.Data), err)
 	}

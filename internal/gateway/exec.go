@@ -58,9 +58,13 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
-	ctx, untrack := g.track(ctx, ws.ID, by.TokenID)
+	ctx, untrack := g.track(ctx, runningCall{orgID: ws.OrgID, workspaceID: ws.ID, tokenID: by.TokenID})
 	defer untrack()
-	if err := g.stillMay(ctx, by, ws); err != nil {
+	err = g.stillMay(ctx, by, &ws)
+	if ctx.Err() != nil { // ended before anything was dispatched: no row
+		return sallyport.ExecResult{}, canceledBy(context.Cause(ctx))
+	}
+	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
 
@@ -83,8 +87,10 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	}()
 	outcome, err := g.run(ctx, ws, row.ID(), e, out, durable)
 	finished = true
-	if notOnDisk := durable(); notOnDisk != nil {
-		return sallyport.ExecResult{}, concludeRefused(notOnDisk)
+	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
+		return sallyport.ExecResult{}, notOnDisk // the log sees to what may have come of it
+	} else if notOnDisk != nil {
+		err = notOnDisk
 	}
 	end, result, err := conclude(e, outcome, err)
 	if notKept := row.Finish(end); notKept != nil {
@@ -164,21 +170,23 @@ func conclude(e Exec, o remote.Outcome, err error) (audit.ExecEnd, sallyport.Exe
 	case o.End == remote.Exited:
 		return concludeExited(end, o)
 	case o.End == remote.TimedOut:
-		end.Status, end.Code = sallyport.StatusTimeout, sallyport.CodeExecTimeout
+		end.Status = sallyport.StatusTimeout
 		passed := sallyport.Errorf(sallyport.CodeExecTimeout, "the command was ended: it took longer than its time-out of %d s", e.TimeoutS)
 		passed.TimeoutS = e.TimeoutS
-		return end, sallyport.ExecResult{}, passed
+		return concludeError(end, passed)
 	case o.End == remote.Lost:
-		end.Status, end.Code = sallyport.StatusError, sallyport.CodeExecTransport
-		return end, sallyport.ExecResult{}, sallyport.Errorf(sallyport.CodeExecTransport,
-			"the connection to the machine broke while the command ran").WithStarted(true).Because(o.Cause)
+		end.Status = sallyport.StatusError
+		return concludeError(end, sallyport.Errorf(sallyport.CodeExecTransport,
+			"the connection to the machine broke while the command ran").WithStarted(true).Because(o.Cause))
+	case o.End == remote.Canceled && !isInternal(o.Cause):
+		return concludeCanceled(end, canceledBy(o.Cause).WithStarted(true))
 	}
-	end.Status = sallyport.StatusCanceled
-	canceled := canceledBy(o.Cause).WithStarted(true)
-	if canceled.Code != sallyport.CodeCanceled {
-		end.Reason = string(canceled.Code)
+	end.Status = sallyport.StatusError
+	var known *sallyport.Error
+	if !errors.As(o.Cause, &known) {
+		return end, sallyport.ExecResult{}, fmt.Errorf("exec ended for no reason: %w", o.Cause)
 	}
-	return end, sallyport.ExecResult{}, canceled
+	return concludeError(end, known.WithStarted(true))
 }
 
 func concludeExited(end audit.ExecEnd, o remote.Outcome) (audit.ExecEnd, sallyport.ExecResult, error) {
@@ -191,48 +199,58 @@ func concludeExited(end audit.ExecEnd, o remote.Outcome) (audit.ExecEnd, sallypo
 	}, nil
 }
 
-// concludeFailed is the end of a command that did not start.
+// concludeFailed is the end of a command that did not start, or of which nobody
+// knows.
 func concludeFailed(end audit.ExecEnd, err error) (audit.ExecEnd, sallyport.ExecResult, error) {
 	var known *sallyport.Error
-	if errors.Is(err, context.Canceled) || (errors.As(err, &known) && endsExecs(known.Code)) {
-		canceled := canceledBy(err).WithStarted(false)
-		end.Status = sallyport.StatusCanceled
-		if canceled.Code != sallyport.CodeCanceled {
-			end.Reason = string(canceled.Code)
-		}
-		return end, sallyport.ExecResult{}, canceled
+	isKnown := errors.As(err, &known)
+	if errors.Is(err, context.Canceled) || (isKnown && endsCalls(known.Code)) {
+		return concludeCanceled(end, canceledBy(err).WithStarted(false))
 	}
-	end.Status, end.Code = sallyport.StatusError, sallyport.CodeOf(err)
-	if known != nil {
-		end.Reason = known.Reason
-		if known.Started == nil && known.Code != sallyport.CodeTooManyExecs {
-			return end, sallyport.ExecResult{}, known.WithStarted(false)
-		}
-		return end, sallyport.ExecResult{}, known
+	end.Status = sallyport.StatusError
+	if !isKnown {
+		end.Code = sallyport.CodeInternal
+		return end, sallyport.ExecResult{}, err
+	}
+	if known.Started == nil && known.Code != sallyport.CodeTooManyExecs {
+		known = known.WithStarted(false)
+	}
+	return concludeError(end, known)
+}
+
+// concludeError tells the row what the caller is told.
+func concludeError(end audit.ExecEnd, err *sallyport.Error) (audit.ExecEnd, sallyport.ExecResult, error) {
+	end.Code, end.Reason = err.Code, err.Reason
+	return end, sallyport.ExecResult{}, err
+}
+
+// concludeCanceled is the end of an exec that its caller canceled, or we for a
+// reason that the row tells.
+func concludeCanceled(end audit.ExecEnd, err *sallyport.Error) (audit.ExecEnd, sallyport.ExecResult, error) {
+	end.Status = sallyport.StatusCanceled
+	if err.Code != sallyport.CodeCanceled {
+		end.Reason = string(err.Code)
 	}
 	return end, sallyport.ExecResult{}, err
 }
 
-// concludeRefused is the end of an exec whose row is not on disk: nothing ran.
-func concludeRefused(err error) error {
-	if errors.Is(err, context.Canceled) {
-		return canceledBy(err)
-	}
-	return err
+func isInternal(err error) bool {
+	var known *sallyport.Error
+	return errors.As(err, &known) && known.Code == sallyport.CodeInternal
 }
 
 // canceledBy says who ended an exec: the server, whose reason is in the chain, or
 // the caller.
 func canceledBy(cause error) *sallyport.Error {
 	var known *sallyport.Error
-	if errors.As(cause, &known) && endsExecs(known.Code) {
+	if errors.As(cause, &known) && endsCalls(known.Code) {
 		return known
 	}
 	return sallyport.Errorf(sallyport.CodeCanceled, "the exec was canceled by its caller").Because(cause)
 }
 
-// endsExecs tells whether code is a reason of ours for ending a running exec.
-func endsExecs(code sallyport.Code) bool {
+// endsCalls tells whether code is a reason of ours for ending a running call.
+func endsCalls(code sallyport.Code) bool {
 	return slices.Contains([]sallyport.Code{sallyport.CodeDraining, sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted}, code)
 }
 

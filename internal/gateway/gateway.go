@@ -12,6 +12,7 @@ import (
 	"sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
+	"sallyport/internal/feed"
 	"sallyport/internal/id"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
@@ -28,6 +29,7 @@ type Gateway struct {
 	Activities ActivityStore
 
 	Audit *audit.Log
+	Feed  *feed.Feed
 	Pool  *sshpool.Pool
 	// Connectors are the ways to a machine that are enabled, by type.
 	Connectors map[string]connector.Connector

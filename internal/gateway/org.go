@@ -91,7 +91,12 @@ func (g *Gateway) DeleteOrg(ctx context.Context, by Caller, ref string) error {
 		return err
 	}
 	change := g.event(by, sallyport.ActivityOrgDeleted, org.ID, "", "organisation %s deleted", org.Name)
-	return storeError(g.Orgs.DeleteOrg(ctx, org.ID, change), noOrg)
+	if err := g.Orgs.DeleteOrg(ctx, org.ID, change); err != nil {
+		return storeError(err, noOrg)
+	}
+	g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted"),
+		func(c *runningCall) bool { return c.orgID == org.ID })
+	return nil
 }
 
 func wireOrg(o store.Org) sallyport.Org {

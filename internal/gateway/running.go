@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"sallyport"
 	"sallyport/internal/identity"
+	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
@@ -16,18 +18,25 @@ type running struct {
 	draining bool
 	admitted int
 	idle     chan struct{} // closed when draining and nothing is admitted
-	execs    map[*runningExec]struct{}
-	endings  Endings
+	calls    map[*runningCall]struct{}
+	// over is why nothing may run any more, once the time of a drain is up.
+	over    *sallyport.Error
+	endings Endings
 }
 
-// Endings counts how often running execs were told to end: when a token was
+// Endings counts how often running calls were told to end: when a token was
 // revoked, a workspace deleted.
 type Endings uint64
 
-// runningExec is one exec, and why it may have to end.
-type runningExec struct {
-	workspaceID, tokenID string
-	end                  context.CancelCauseFunc
+// runningCall is an exec, or a stream of events, and what may end it.
+type runningCall struct {
+	// workspaceID is empty for what is about all of an organisation.
+	orgID, workspaceID string
+	// tokenID is empty for the admin's.
+	tokenID string
+	// follows is for streams, for which a drain doesn't wait.
+	follows bool
+	end     context.CancelCauseFunc
 }
 
 // Admit lets a call in that acts on a workspace, or returns draining. The caller
@@ -60,8 +69,9 @@ func (g *Gateway) Draining() bool {
 }
 
 // Drain refuses new calls from now on, lets the running ones end until ctx does,
-// then ends the rest, which is recorded. It returns when nothing runs any more.
-// It must be called once.
+// then ends the rest, which is recorded. It returns when nothing runs any more, or
+// when what is left waits for nothing but a caller that takes no answer: closing
+// its connection ends it, and AwaitIdle waits for that. It must be called once.
 func (g *Gateway) Drain(ctx context.Context) {
 	r := &g.running
 	r.mu.Lock()
@@ -71,14 +81,24 @@ func (g *Gateway) Drain(ctx context.Context) {
 		close(r.idle)
 	}
 	r.mu.Unlock()
+	g.endCalls(drainingError(), func(c *runningCall) bool { return c.follows })
 	select {
 	case <-r.idle:
 		return
 	case <-ctx.Done():
 	}
-	g.endExecs(drainingError(), func(*runningExec) bool { return true })
-	<-r.idle
+	r.mu.Lock()
+	r.over = drainingError()
+	r.mu.Unlock()
+	g.endCalls(drainingError(), func(*runningCall) bool { return true })
+	select {
+	case <-r.idle:
+	case <-time.After(limits.DrainEndTime):
+	}
 }
+
+// AwaitIdle waits, after Drain, until nothing runs any more.
+func (g *Gateway) AwaitIdle() { <-g.running.idle }
 
 // Endings is the count as it stands. It is read before a caller is proven, for
 // Caller.Endings.
@@ -88,24 +108,24 @@ func (g *Gateway) Endings() Endings {
 	return g.running.endings
 }
 
-// endExecs ends the running execs that match, with cause. What it is about is on
-// disk: an exec that is tracked later finds it there.
-func (g *Gateway) endExecs(cause *sallyport.Error, match func(*runningExec) bool) {
+// endCalls ends the running calls that match, with cause. What it is about is on
+// disk: a call that is tracked later finds it there.
+func (g *Gateway) endCalls(cause *sallyport.Error, match func(*runningCall) bool) {
 	r := &g.running
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.endings++
-	for e := range r.execs {
-		if match(e) {
-			e.end(cause)
+	for c := range r.calls {
+		if match(c) {
+			c.end(cause)
 		}
 	}
 }
 
-// stillMay looks again at the token and the workspace of an exec that was just
-// tracked, if any were ended since its caller was proven: endExecs may have come
-// in between and not seen it.
-func (g *Gateway) stillMay(ctx context.Context, by Caller, ws store.Workspace) error {
+// stillMay looks again at the token and the workspace, if there is one, of a call
+// that was just tracked, if any were ended since its caller was proven: endCalls
+// may have come in between and not seen it.
+func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) error {
 	if g.Endings() == by.Endings {
 		return nil
 	}
@@ -117,6 +137,9 @@ func (g *Gateway) stillMay(ctx context.Context, by Caller, ws store.Workspace) e
 			return unavailable(err)
 		}
 	}
+	if ws == nil {
+		return nil
+	}
 	switch _, err := g.Workspaces.Workspace(ctx, ws.OrgID, ws.ID); {
 	case errors.Is(err, store.ErrNotFound):
 		return workspaceNotFound()
@@ -126,23 +149,25 @@ func (g *Gateway) stillMay(ctx context.Context, by Caller, ws store.Workspace) e
 	return nil
 }
 
-// track makes an exec known as running until the returned function is called.
-// The returned context ends when endExecs ends it.
-func (g *Gateway) track(ctx context.Context, workspaceID, tokenID string) (context.Context, func()) {
-	ctx, end := context.WithCancelCause(ctx)
-	e := &runningExec{workspaceID: workspaceID, tokenID: tokenID, end: end}
+// track makes a call known as running until the returned function is called.
+// The returned context ends when endCalls ends it.
+func (g *Gateway) track(ctx context.Context, c runningCall) (context.Context, func()) {
+	ctx, c.end = context.WithCancelCause(ctx)
 	r := &g.running
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.execs == nil {
-		r.execs = map[*runningExec]struct{}{}
+	if r.calls == nil {
+		r.calls = map[*runningCall]struct{}{}
 	}
-	r.execs[e] = struct{}{}
+	r.calls[&c] = struct{}{}
+	if r.over != nil {
+		c.end(r.over)
+	}
 	return ctx, func() {
-		end(nil)
+		c.end(nil)
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		delete(r.execs, e)
+		delete(r.calls, &c)
 	}
 }
 

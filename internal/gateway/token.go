@@ -68,7 +68,7 @@ func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req s
 	if len(req.Scopes) == 0 {
 		req.Scopes = sallyport.DefaultScopes()
 	}
-	if err := g.refuse(ctx, by, policy.Grant(by.Principal, req.Scopes), nil, tried); err != nil {
+	if err := g.refuse(ctx, by, policy.Grant(by.Principal, req.Scopes), &store.Workspace{OrgID: orgID, ID: workspaceID}, tried); err != nil {
 		return sallyport.Token{}, err
 	}
 	kind := principal.Org
@@ -147,8 +147,8 @@ func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, token
 	if err := g.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, g.Now().UTC(), change); err != nil {
 		return storeError(err, noToken)
 	}
-	g.endExecs(sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked"),
-		func(e *runningExec) bool { return e.tokenID == tokenID })
+	g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked"),
+		func(c *runningCall) bool { return c.tokenID == tokenID })
 	return nil
 }
 

@@ -142,6 +142,9 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, &ws, "update the workspace"); err != nil {
 		return sallyport.Workspace{}, err
 	}
+	if c.isEmpty() {
+		return wireWorkspace(ws), nil
+	}
 	if c.Tier != nil {
 		if err := checkTier(*c.Tier); err != nil {
 			return sallyport.Workspace{}, err
@@ -155,6 +158,10 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 		return change, err
 	})
 	return wireWorkspace(ws), storeError(err, noWorkspace)
+}
+
+func (c WorkspaceChange) isEmpty() bool {
+	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && !c.SetConnector
 }
 
 // apply changes ws, and says in words what was changed.
@@ -207,8 +214,8 @@ func (g *Gateway) DeleteWorkspace(ctx context.Context, by Caller, ref Ref) error
 	if err := g.Workspaces.DeleteWorkspace(ctx, ws.OrgID, ws.ID, change); err != nil {
 		return storeError(err, noWorkspace)
 	}
-	g.endExecs(sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted"),
-		func(e *runningExec) bool { return e.workspaceID == ws.ID })
+	g.endCalls(sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted"),
+		func(c *runningCall) bool { return c.workspaceID == ws.ID })
 	return nil
 }
 

@@ -23,6 +23,7 @@ type call struct {
 	r         *http.Request
 	by        gateway.Caller
 	requestID string
+	bodyTaken bool // somebody has read the body, or tried
 
 	// For the log.
 	execID string
@@ -35,6 +36,7 @@ func (c *call) body() ([]byte, error) {
 	if c.r.Header.Get("Content-Encoding") != "" {
 		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
 	}
+	c.bodyTaken = true
 	c.limitBody(limits.BodyReadTime)
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax))
 	var tooLarge *http.MaxBytesError
@@ -55,6 +57,14 @@ func (c *call) limitBody(d time.Duration) {
 	if c.r.Body != http.NoBody {
 		// It fails on a connection that has gone, whose reads fail as well.
 		_ = c.setReadDeadline(time.Now().Add(d))
+	}
+}
+
+// limitUnread keeps a body that nobody wants from holding its answer up: before it
+// sends one, net/http takes what is left of the body.
+func (c *call) limitUnread() {
+	if !c.bodyTaken {
+		c.limitBody(limits.BodyUnreadTime)
 	}
 }
 
@@ -90,27 +100,45 @@ func (c *call) answer(status int, v any) {
 		body.Reset()
 		body.WriteString(`{"error":"the answer could not be written","code":"internal"}` + "\n")
 	}
-	c.send(status, sallyport.MediaJSON, body.Bytes(), nil)
+	c.send(status, sallyport.MediaJSON, body.Bytes())
 }
 
-// send writes a whole answer. A reader that stops reading loses its connection.
-// trailers, where it isn't nil, sets the trailers once the body is written.
-func (c *call) send(status int, mediaType string, body []byte, trailers func()) {
-	h := c.w.Header()
-	h.Set("Content-Type", mediaType)
-	if h.Get("Trailer") == "" {
+// send writes a whole answer.
+func (c *call) send(status int, mediaType string, body []byte) {
+	if h := c.w.Header(); h.Get("Trailer") == "" {
 		h.Set("Content-Length", strconv.Itoa(len(body)))
 	}
+	c.sendParts(status, mediaType, func(w io.Writer) error {
+		_, err := w.Write(body)
+		return err
+	})
+}
+
+// sendParts writes an answer as write brings it. A reader that stops reading loses
+// its connection.
+func (c *call) sendParts(status int, mediaType string, write func(io.Writer) error) {
+	c.w.Header().Set("Content-Type", mediaType)
 	control := http.NewResponseController(c.w)
-	setWriteDeadline(control, time.Now().Add(limits.AnswerWriteTime))
+	patient := &patientWriter{w: c.w, control: control}
+	patient.wait()
+	c.limitUnread()
 	c.w.WriteHeader(status)
-	_, err := c.w.Write(body)
-	if trailers != nil {
-		trailers()
-	}
-	if err == nil && control.Flush() == nil {
+	if write(patient) == nil && control.Flush() == nil {
 		setWriteDeadline(control, time.Time{})
 	}
+}
+
+// patientWriter gives the reader limits.AnswerWriteTime for each part.
+type patientWriter struct {
+	w       io.Writer
+	control *http.ResponseController
+}
+
+func (p *patientWriter) wait() { setWriteDeadline(p.control, time.Now().Add(limits.AnswerWriteTime)) }
+
+func (p *patientWriter) Write(b []byte) (int, error) {
+	p.wait()
+	return p.w.Write(b)
 }
 
 // setWriteDeadline bounds how long the writes of an answer may take. It fails on a
@@ -134,7 +162,7 @@ func (c *call) page() (gateway.PageRequest, error) {
 		return page, nil
 	}
 	limit, err := strconv.Atoi(text)
-	if errors.Is(err, strconv.ErrRange) && !strings.HasPrefix(text, "-") {
+	if strings.Trim(text, "0123456789") == "" && errors.Is(err, strconv.ErrRange) {
 		limit, err = limits.PageMax, nil
 	}
 	if err != nil || limit < 1 {

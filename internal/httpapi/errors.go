@@ -69,7 +69,9 @@ func (c *call) fail(err error) {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+		if e.Started == nil || !*e.Started { // what ran is not to run again
+			h.Set("Retry-After", "1")
+		}
 	}
 	c.cause = err
 	c.answer(status, e)

@@ -1,12 +1,16 @@
 package httpapi
 
 import (
+	"bytes"
+	"errors"
+	"io"
 	"net/http"
 	"strconv"
 
 	"sallyport"
 	"sallyport/internal/frame"
 	"sallyport/internal/gateway"
+	"sallyport/internal/limits"
 )
 
 // exec is POST /workspaces/{workspace}/exec.
@@ -46,25 +50,51 @@ func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
 	if err != nil {
 		return err
 	}
-	answer := as.AppendLast(stderr.appendFrame(stdout.appendFrame(nil)), result)
-	declareTrailers(c.w.Header(), as)
-	c.send(http.StatusOK, mediaType(as), answer, func() { setTrailers(c.w.Header(), as, result) })
+	c.sendBuffered(as, stdout.taken(), stderr.taken(), result)
 	return nil
+}
+
+// sendBuffered sends a whole exec: in one piece when it is small, in parts when it
+// is large.
+func (c *call) sendBuffered(as frame.Encoding, stdout, stderr *frame.Buffer, result sallyport.ExecResult) {
+	declareTrailers(c.w.Header(), as)
+	answer := func(w io.Writer) error {
+		if err := errors.Join(stdout.WriteFrame(w), stderr.WriteFrame(w)); err != nil {
+			return err
+		}
+		_, err := w.Write(as.AppendLast(nil, result))
+		return err
+	}
+	defer func() { setTrailers(c.w.Header(), as, result) }()
+	if stdout.Len()+stderr.Len() > limits.ChunkBytesMax {
+		c.sendParts(http.StatusOK, mediaType(as), answer)
+		return
+	}
+	var whole bytes.Buffer
+	_ = answer(&whole) // a bytes.Buffer takes all
+	c.send(http.StatusOK, mediaType(as), whole.Bytes())
 }
 
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
 func (c *call) execStreamed(req execRequest, as frame.Encoding) error {
 	s := newStream(c.w, as, req.MaxOutputBytes)
+	whole := false
+	defer func() {
+		if !whole { // a panic cuts the answer
+			s.stop()
+		}
+	}()
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    s.start,
 		Stdout:     s.stdout, Stderr: s.stderr,
 	})
+	whole = true
 	switch {
 	case err == nil:
 		s.end(result)
-	case s.started():
+	case s.begun.Load():
 		c.cause = err
 		s.end(c.wireError(err))
 	default:

@@ -4,11 +4,13 @@ package httpapi
 
 import (
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
 	"path"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -56,6 +58,11 @@ func (a *API) Handler() http.Handler {
 func (a *API) front(mux http.Handler) http.Handler {
 	sameSite := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+			// It may have come with a length too, which net/http drops: what stands
+			// behind such a request is not to be taken for another (RFC 9112, section 6.1).
+			w.Header().Set("Connection", "close")
+		}
 		var err error
 		switch {
 		case !isClean(r.URL.Path):
@@ -95,8 +102,7 @@ func (c *call) run(handle func() error) {
 	began := time.Now()
 	defer func() { c.log(time.Since(began)) }()
 	defer c.recoverPanic()
-	// Before it sends an answer, net/http takes a body that was left unread.
-	c.limitBody(limits.BodyUnreadTime)
+	defer c.limitUnread()
 	if err := handle(); err != nil {
 		c.fail(err)
 	}
@@ -122,9 +128,11 @@ func (c *call) serve(methods map[string]route) error {
 	case methods == nil:
 		return noRoute()
 	}
-	for m := range methods {
-		c.w.Header().Add("Allow", m)
+	allowed := slices.Sorted(maps.Keys(methods))
+	if methods[http.MethodGet].handle != nil {
+		allowed = append(allowed, http.MethodHead)
 	}
+	c.w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return sallyport.Errorf(sallyport.CodeMethodNotAllowed, "this path doesn't take %.20q", c.r.Method)
 }
 
@@ -209,10 +217,10 @@ func (a *API) trusts(host string) bool {
 // isClean tells whether a path is as the mux has it: it would redirect others.
 func isClean(p string) bool {
 	if p == "" || p[0] != '/' {
-		return p == "*"
+		return false // also * and what CONNECT asks for
 	}
 	clean := path.Clean(p)
-	return p == clean || p == clean+"/"
+	return p == clean || clean != "/" && p == clean+"/"
 }
 
 func isLoopbackHost(hostport string) bool {
@@ -236,7 +244,10 @@ func noRoute() error {
 // one connection from holding others up. The caller serves and closes it.
 func Server(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler: h,
+		// OPTIONS * is a request like any other.
+		DisableGeneralOptionsHandler: true,
+
 		ReadHeaderTimeout: limits.HeaderReadTime,
 		IdleTimeout:       limits.IdleTime,
 		MaxHeaderBytes:    limits.HeaderBytesMax,

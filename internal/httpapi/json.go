@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +70,7 @@ func invalidJSON(err error) error {
 func (o object) only(within string, known ...string) error {
 	var first string
 	for name := range o {
-		if !contains(known, name) && (first == "" || name < first) {
+		if !slices.Contains(known, name) && (first == "" || name < first) {
 			first = name
 		}
 	}
@@ -77,15 +78,6 @@ func (o object) only(within string, known ...string) error {
 		return nil
 	}
 	return sallyport.Errorf(sallyport.CodeUnknownField, "unknown field %.100q; there are %s", within+first, strings.Join(known, ", "))
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // get returns a member that is there and not null.

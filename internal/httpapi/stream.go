@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport"
@@ -24,10 +25,12 @@ func (b *lockedBuffer) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
-func (b *lockedBuffer) appendFrame(dst []byte) []byte {
+// taken is what has come until now. A later Write doesn't change it.
+func (b *lockedBuffer) taken() *frame.Buffer {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.AppendFrame(dst)
+	taken := *b.Buffer
+	return &taken
 }
 
 // stream writes an exec's frames as they come, each flushed. A reader that stops
@@ -39,9 +42,9 @@ type stream struct {
 	control        *http.ResponseController
 	stdout, stderr *streamSide
 	keepalive      *time.Timer
+	begun          atomic.Bool // the header was sent
 
-	mu    sync.Mutex // guards the writer and what follows
-	begun bool
+	mu    sync.Mutex // guards the writer and what follows; a stuck Write holds it
 	ended bool
 	last  time.Time // when something was last written
 }
@@ -77,14 +80,9 @@ func (s *stream) start() {
 	declareTrailers(h, s.as)
 	s.w.WriteHeader(http.StatusOK)
 	_ = s.control.Flush() // a reader that has gone is noticed by the request's context
-	s.begun, s.last = true, time.Now()
+	s.last = time.Now()
+	s.begun.Store(true)
 	s.keepalive.Reset(limits.KeepaliveFrameEvery)
-}
-
-func (s *stream) started() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.begun
 }
 
 // Write sends p as a frame and returns when it has left.
@@ -134,6 +132,15 @@ func (s *stream) keepAlive() {
 		quiet = 0
 	}
 	s.keepalive.Reset(limits.KeepaliveFrameEvery - quiet)
+}
+
+// stop lets nothing be written any more.
+func (s *stream) stop() {
+	setWriteDeadline(s.control, time.Now())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended = true
+	s.keepalive.Stop()
 }
 
 // end writes what the two streams held back, and the last frame, which is a

@@ -17,6 +17,11 @@ func TestKeepalive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := httptest.NewRecorder()
 		s := newStream(rec, frame.NDJSON, 1<<20)
+		body := func() string { // what the keep-alive's timer writes it writes under the lock
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return rec.Body.String()
+		}
 		s.start()
 		const out = `{"stream":"stdout","data":"x","truncated":false}` + "\n"
 		want := ""
@@ -26,19 +31,19 @@ func TestKeepalive(t *testing.T) {
 			want += out
 		}
 		synctest.Wait()
-		if got := rec.Body.String(); got != want {
+		if got := body(); got != want {
 			t.Errorf("busy: got %q, want %q", got, want)
 		}
 		<-time.After(2*limits.KeepaliveFrameEvery + time.Second) // quiet
 		synctest.Wait()
 		want += "\n\n"
-		if got := rec.Body.String(); got != want {
+		if got := body(); got != want {
 			t.Errorf("quiet: got %q, want %q", got, want)
 		}
 		s.end(sallyport.ExecResult{})
 		<-time.After(2 * limits.KeepaliveFrameEvery)
 		want += `{"exit_code":0,"duration_ms":0}` + "\n"
-		if got := rec.Body.String(); got != want {
+		if got := body(); got != want {
 			t.Errorf("ended: got %q, want %q", got, want)
 		}
 		if _, err := s.stdout.Write([]byte("late")); err == nil {

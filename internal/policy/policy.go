@@ -29,9 +29,8 @@ var anyToken = []principal.Kind{principal.Org, principal.Workspace}
 func Rules() RuleSet {
 	org := []principal.Kind{principal.Org}
 	return RuleSet{
-		Orgs:            Rule{Name: "only the admin manages organisations"},
-		AllActivity:     Rule{Name: "only the admin reads the activity of all organisations"},
-		WhoAmI:          Rule{Name: "any token", Kinds: anyToken},
+		Orgs:            Rule{Name: "the admin"},
+		AllActivity:     Rule{Name: "the admin"},
 		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
 		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
 		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
@@ -43,7 +42,7 @@ func Rules() RuleSet {
 
 // RuleSet is every rule there is.
 type RuleSet struct {
-	Orgs, AllActivity, WhoAmI               Rule
+	Orgs, AllActivity                       Rule
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
 }

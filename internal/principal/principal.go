@@ -3,6 +3,7 @@ package principal
 
 import (
 	"slices"
+	"time"
 
 	"sallyport"
 )
@@ -32,6 +33,8 @@ type Principal struct {
 	TokenID string
 	Prefix  string
 	Scopes  []sallyport.Scope
+	// ExpiresAt is zero for who may act for ever.
+	ExpiresAt time.Time
 }
 
 // Actor is the name by which the activity log knows p. It is no secret.

@@ -18,22 +18,37 @@ import (
 // output has come, or when it has been ended, because cmd.Timeout passed or ctx
 // was canceled.
 //
-// The error is for a command of which nothing ran, or of which it is not known
-// whether it ran; it holds a *sallyport.Error that says which (Started), or the
-// error of cmd.Gate, or the cause of ctx. What happened to a command that
-// started is in the Outcome, with a nil error.
+// The error is for a command of which nothing ran, or whose connection broke while
+// it was being started, so that nobody knows; it holds a *sallyport.Error that says
+// which (Started), or the error of cmd.Gate, or the cause of ctx. What happened to
+// a command that started, or may have, is in the Outcome, with a nil error.
 func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error) {
 	defer func() { _ = s.Close() }() // the command is over, or the connection is
 	r := &run{s: s, cmd: cmd, wrapper: newWrapper(), exit: make(chan exit, 1), closed: make(chan struct{})}
 	defer r.detach()
-	if err := r.start(); err != nil {
+	defer r.endAtPanic(ctx)
+	if err := r.start(ctx); err != nil {
 		return Outcome{}, err
 	}
-	if err := r.awaitMark(ctx); err != nil {
-		return Outcome{Survivors: r.survivors}, err
+	budget := time.NewTimer(time.Until(r.cmd.ConnectBy))
+	defer budget.Stop()
+	select {
+	case <-r.stdout.marked:
+		if err := r.readMark(); err != nil {
+			return Outcome{}, err
+		}
+		return r.await(ctx), nil
+	case <-r.stdout.ended:
+		return Outcome{}, r.neverStarted()
+	case <-ctx.Done():
+		return r.abandon(ctx, Canceled, context.Cause(ctx))
+	case <-budget.C:
+		return r.abandon(ctx, Late, errLate)
 	}
-	return r.await(ctx), nil
 }
+
+// errLate is why a Late command ended.
+var errLate = sallyport.Errorf(sallyport.CodeConnectTimeout, "the machine did not start the command in time")
 
 // run is one command on its way.
 type run struct {
@@ -45,13 +60,12 @@ type run struct {
 	exit           chan exit     // the exit status, once
 	closed         chan struct{} // closed when the session's channel is
 
-	began     time.Time
-	group     string // the process group, from the mark
-	survivors Survivors
+	began time.Time
+	group string // the process group, from the mark
 }
 
 // start asks for the shell, waits for the gate, and sends the header.
-func (r *run) start() error {
+func (r *run) start(ctx context.Context) error {
 	r.stdout = newPump(r.s, r.cmd.Stdout, r.wrapper.mark)
 	r.stderr = newPump(r.s.Stderr(), r.cmd.Stderr, r.wrapper.mark)
 	r.s.Go(r.readRequests)
@@ -63,6 +77,9 @@ func (r *run) start() error {
 	}
 	if err := r.cmd.Gate(); err != nil {
 		return err
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	r.s.Go(r.feed)
 	return nil
@@ -95,24 +112,6 @@ func (r *run) readRequests() {
 		if req.WantReply {
 			req.Reply(false, nil)
 		}
-	}
-}
-
-// awaitMark waits for the proof that the command has started.
-func (r *run) awaitMark(ctx context.Context) error {
-	budget := time.NewTimer(time.Until(r.cmd.ConnectBy))
-	defer budget.Stop()
-	select {
-	case <-r.stdout.marked:
-		return r.readMark()
-	case <-r.stdout.ended:
-		return r.neverStarted()
-	case <-ctx.Done():
-		r.abandon(ctx)
-		return context.Cause(ctx)
-	case <-budget.C:
-		started := r.abandon(ctx)
-		return sallyport.Errorf(sallyport.CodeConnectTimeout, "the machine did not start the command in time").WithStarted(started)
 	}
 }
 
@@ -160,128 +159,48 @@ func (r *run) neverStarted() error {
 	return transportError("the connection broke while the command was being started", true, errors.New("no mark, no exit status"))
 }
 
-// abandon ends a command whose mark has not come: it may be starting just now.
-// It tells whether it had.
-func (r *run) abandon(ctx context.Context) (started bool) {
+// abandon ends a command whose mark was not waited for any longer: it may be
+// starting just now. It returns an error if it is known that nothing ran.
+func (r *run) abandon(ctx context.Context, end End, cause error) (Outcome, error) {
 	r.detach()
+	r.began = time.Now()
 	wait := time.NewTimer(limits.TermGrace)
 	defer wait.Stop()
 	select {
 	case <-r.stdout.marked:
+	case <-r.stdout.ended:
+	case <-wait.C:
+	}
+	select {
+	case <-r.stdout.marked: // before all else, where more than one is true
 		word, group, _ := strings.Cut(r.stdout.said, " ")
 		if word == markStarted && isGroup(group) {
 			r.group = group
-			r.survivors = r.endGroup(ctx, false)
-			return true
+			return r.force(ctx, Outcome{End: end, Cause: cause}, false), nil
 		}
+		return Outcome{}, cause
 	case <-r.stdout.ended:
-	case <-wait.C:
-		r.survivors = r.endByID(ctx)
-	}
-	return false
-}
-
-// await waits for the command's end and that of its output.
-func (r *run) await(ctx context.Context) Outcome {
-	deadline := time.NewTimer(r.cmd.Timeout)
-	defer deadline.Stop()
-	quietCtx, stop := context.WithCancel(ctx)
-	defer stop()
-	var (
-		out            Outcome
-		over           bool // the command has ended, or its connection has
-		stdout, stderr = r.stdout.ended, r.stderr.ended
-		closed         = r.closed
-		quiet          chan struct{}
-	)
-	out.End = Lost
-	for !over || stdout != nil || stderr != nil {
-		select {
-		case e := <-r.exit:
-			over = true
-			out = Outcome{End: Exited, ExitCode: e.code, Signal: e.signal, Duration: time.Since(r.began)}
-			quiet = make(chan struct{})
-			r.s.Go(func() { r.awaitQuiet(quietCtx, quiet) })
-		case <-stdout:
-			stdout = nil
-		case <-stderr:
-			stderr = nil
-		case <-closed:
-			closed = nil
-			over = over || len(r.exit) == 0 // what was said before comes first
-		case <-quiet:
-			out.OutputOpen = true
-			return r.count(out)
-		case <-deadline.C:
-			return r.force(ctx, Outcome{End: TimedOut}, over)
-		case <-ctx.Done():
-			return r.force(ctx, Outcome{End: Canceled, Cause: context.Cause(ctx)}, over)
-		case err := <-r.stdout.failed:
-			return r.force(ctx, Outcome{End: Canceled, Cause: err}, over)
-		case err := <-r.stderr.failed:
-			return r.force(ctx, Outcome{End: Canceled, Cause: err}, over)
+		if !startedOf(r.neverStarted()) {
+			return Outcome{}, cause
 		}
+	default:
 	}
-	if out.End == Lost {
-		return r.force(ctx, Outcome{End: Lost, Cause: errors.New("no exit status")}, false)
-	}
-	return r.count(out)
+	return r.count(Outcome{End: end, Cause: cause, Survivors: r.endByID(ctx), Duration: time.Since(r.began)}), nil
 }
 
-// awaitQuiet closes quiet when the output has been silent for the grace, counted
-// from the answer to a round trip that began after the exit status: what the
-// command wrote has then arrived. Time in which the caller holds the output back
-// doesn't count, and asks for another round trip, since the window may have been
-// shut.
-func (r *run) awaitQuiet(ctx context.Context, quiet chan<- struct{}) {
-	// Nearly every command's output ends with it: no round trip for those.
-	if !wait(ctx, 10*time.Millisecond) {
-		return
-	}
-	for {
-		holds := r.holds()
-		if err := r.s.Ping(ctx); err != nil {
-			return // the channel has closed, or nobody waits any more
+// startedOf tells whether a command may have started, of which err says it.
+func startedOf(err error) bool {
+	var known *sallyport.Error
+	return errors.As(err, &known) && known.Started != nil && *known.Started
+}
+
+// endAtPanic lets no command go on whose caller's function panicked.
+func (r *run) endAtPanic(ctx context.Context) {
+	if p := recover(); p != nil {
+		if r.group != "" {
+			r.force(ctx, Outcome{}, false)
 		}
-		since := time.Now()
-		for holds == r.holds() {
-			if last := r.lastByte(); last.After(since) {
-				since = last
-			}
-			left := r.cmd.OutputGrace - time.Since(since)
-			if r.stdout.held() || r.stderr.held() {
-				left = r.cmd.OutputGrace
-			}
-			if left <= 0 {
-				close(quiet)
-				return
-			}
-			if !wait(ctx, left) {
-				return
-			}
-		}
-	}
-}
-
-func (r *run) holds() int32 { return r.stdout.holds.Load() + r.stderr.holds.Load() }
-
-func (r *run) lastByte() time.Time {
-	if a, b := r.stdout.lastByte(), r.stderr.lastByte(); a.After(b) {
-		return a
-	} else {
-		return b
-	}
-}
-
-// wait waits for d and tells whether ctx let it.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
+		panic(p)
 	}
 }
 

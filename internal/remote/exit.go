@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/ssh"
@@ -48,7 +49,8 @@ func signalName(s string) string {
 }
 
 // signalNumber is the number that Linux gives a signal (signal(7), x86 and ARM);
-// 0 for a name that it doesn't know.
+// 0 for a name that it doesn't know. RTMIN+N is what our own host calls a real-time
+// signal, for which SSH has no names.
 func signalNumber(name string) int {
 	const names = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT " +
 		"CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS"
@@ -56,6 +58,10 @@ func signalNumber(name string) int {
 		if n == name {
 			return i + 1
 		}
+	}
+	const rtMin = 34
+	if n, err := strconv.Atoi(strings.TrimPrefix(name, "RTMIN+")); err == nil && n >= 0 && n <= 30 {
+		return rtMin + n
 	}
 	return 0
 }

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"sallyport"
 	"sallyport/internal/limits"
 )
 
@@ -26,9 +28,8 @@ type pump struct {
 	failed chan error    // the error of a Write, once
 
 	// Set by run before marked or ended is closed.
-	said   string // what stands behind the mark on its line
-	before []byte // what came without a mark
-	err    error
+	said string // what stands behind the mark on its line
+	err  error
 
 	bytes atomic.Int64 // read behind the mark
 	last  atomic.Int64 // when something was last read or written, Unix nanoseconds
@@ -90,7 +91,6 @@ func (p *pump) preambleUntilMark() (rest []byte, ok bool) {
 			p.err = err
 		}
 		if err != nil {
-			p.before = seen
 			return nil, false
 		}
 	}
@@ -134,7 +134,7 @@ func (p *pump) write(b []byte) bool {
 	}
 
 	began := time.Now()
-	_, err := p.w.Write(b)
+	err := p.hand(b)
 	now := time.Now()
 	p.last.Store(now.UnixNano())
 	if now.Sub(began) > 10*time.Millisecond {
@@ -148,6 +148,17 @@ func (p *pump) write(b []byte) bool {
 		return false
 	}
 	return true
+}
+
+// hand hands b over. A panic of the writer ends the command, and not the server.
+func (p *pump) hand(b []byte) (err error) {
+	defer func() {
+		if recover() != nil { // its text may hold what the command wrote
+			err = sallyport.Errorf(sallyport.CodeInternal, "the output could not be written").Because(errors.New(string(debug.Stack())))
+		}
+	}()
+	_, err = p.w.Write(b)
+	return err
 }
 
 // release lets the output flow.

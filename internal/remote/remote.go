@@ -69,7 +69,7 @@ type Command struct {
 // End is why a command is over.
 type End int
 
-// Ends of a command that has started.
+// Ends of a command that has started, or of which nobody knows whether it has.
 const (
 	// Exited: it ended by itself, by exit or by a signal.
 	Exited End = iota
@@ -79,6 +79,8 @@ const (
 	Canceled
 	// Lost: the connection broke, or the machine told no exit status.
 	Lost
+	// Late: it started, or may have, when Command.ConnectBy had passed.
+	Late
 )
 
 // Outcome is what is known of a command that has started.
@@ -96,7 +98,7 @@ type Outcome struct {
 	StdoutBytes, StderrBytes int64
 	// Survivors is what a forced end left.
 	Survivors Survivors
-	// Cause says, for the operator, why a Canceled or Lost command ended.
+	// Cause says, for the operator, why a command ended that did not by itself.
 	Cause error
 }
 

@@ -106,7 +106,9 @@ func (m *machine) run(ctx context.Context, cmd remote.Command) result {
 		}
 	}
 	cmd.ConnectBy = time.Now().Add(limits.ConnectTime)
-	cmd.OutputGrace = limits.OutputGrace
+	if cmd.OutputGrace == 0 {
+		cmd.OutputGrace = limits.OutputGrace
+	}
 	r.Outcome, r.err = remote.Exec(ctx, session, cmd)
 	r.stdout, r.stderr = stdout.String(), stderr.String()
 	return r
@@ -498,8 +500,14 @@ func TestEndAllFindsByExecID(t *testing.T) {
 	if err != nil || !left.Known || left.Count != 0 {
 		t.Errorf("got %+v, %v", left, err)
 	}
-	if alive(t, r.stdout) {
-		t.Error("it lives")
+	// One that was killed has lost its environment a moment before it is gone.
+	gone := time.After(10 * time.Second)
+	for alive(t, r.stdout) {
+		select {
+		case <-gone:
+			t.Fatal("it lives")
+		case <-time.After(5 * time.Millisecond):
+		}
 	}
 }
 

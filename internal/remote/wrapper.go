@@ -46,8 +46,9 @@ func (w wrapper) header(cmd Command) []byte {
 	}
 	if needsNewline(cmd) {
 		// The fresh shell's IFS is space, tab, newline: a newline without a fork,
-		// in a line that can't hold one. zsh has a fourth character.
-		b.WriteString(`SALLYPORT_N=${IFS#??}; SALLYPORT_N=${SALLYPORT_N%"${SALLYPORT_N#?}"}; `)
+		// in a line that can't hold one. zsh has a fourth character. It becomes $1,
+		// which is short: shells read a header byte by byte.
+		b.WriteString(`SALLYPORT_N=${IFS#??}; set -- "${SALLYPORT_N%"${SALLYPORT_N#?}"}"; `)
 	}
 	if cmd.Dir != "" {
 		b.WriteString(`cd -- `)
@@ -112,7 +113,7 @@ func needsNewline(cmd Command) bool {
 	return false
 }
 
-// quote writes s as one word of POSIX shell that holds no newline.
+// quote writes s as one word of POSIX shell that holds no newline, where $1 is one.
 func quote(b *strings.Builder, s string) {
 	b.WriteByte('\'')
 	for {
@@ -124,7 +125,7 @@ func quote(b *strings.Builder, s string) {
 		}
 		b.WriteString(s[:i])
 		if s[i] == '\n' {
-			b.WriteString(`'"$SALLYPORT_N"'`)
+			b.WriteString(`'"$1"'`)
 		} else {
 			b.WriteString(`'\''`)
 		}

@@ -11,7 +11,10 @@ import (
 // devDataDir is dev's default data directory, as the reference names it.
 const devDataDir = "$XDG_DATA_HOME/sallyport/dev"
 
-const sourceDefault = "default"
+const (
+	sourceDefault = "default"
+	sourceFlag    = "flag --" // and its name
+)
 
 // value is what one source says of one key.
 type value struct {
@@ -130,7 +133,7 @@ func (l *loading) readFlags() (layer, error) {
 		if i < 0 || !l.keys[i].hasFlag(l.options.Mode) {
 			return nil, fmt.Errorf("%s is no flag of %s", name, l.options.Mode)
 		}
-		values[name] = l.keys[i].value(l.options.Flags[name], "flag --"+l.keys[i].flag)
+		values[name] = l.keys[i].value(l.options.Flags[name], sourceFlag+l.keys[i].flag)
 	}
 	return values, nil
 }

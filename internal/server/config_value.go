@@ -20,8 +20,24 @@ const shownCharsMax = 100
 // errUnsupported is what set returns for a key that a later version will have.
 var errUnsupported = errors.New("not supported by this version yet")
 
-// fault returns the sentence that says what is wrong with a value.
+// FlagError is about a value that was given as a flag: the program was used
+// wrongly, where a file or the environment would be at fault.
+type FlagError struct{ error }
+
+// Unwrap returns what is wrong.
+func (e *FlagError) Unwrap() error { return e.error }
+
+// fault returns the sentence that says what is wrong with a value: a *FlagError if
+// it came as a flag.
 func (k key) fault(v value, err error) error {
+	sentence := k.sentence(v, err)
+	if strings.HasPrefix(v.source, sourceFlag) {
+		return &FlagError{sentence}
+	}
+	return sentence
+}
+
+func (k key) sentence(v value, err error) error {
 	switch {
 	case errors.Is(err, errUnsupported):
 		return fmt.Errorf("%s is %w (%s)", k.name, err, v.where())

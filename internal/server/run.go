@@ -83,11 +83,11 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(dir.Close)
-	if err := removeReadyFile(s.options.ReadyFile); err != nil {
-		return err // one of a server that was killed would tell of a dead one
-	}
 	if err := s.listen(); err != nil {
 		return err
+	}
+	if err := removeReadyFile(s.options.ReadyFile); err != nil {
+		return err // one of a server that was killed would tell of a dead one
 	}
 	s.store, err = sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate})
 	if err != nil {
@@ -214,6 +214,7 @@ func (s *server) drain(web *http.Server) {
 	if err := web.Shutdown(ctx); err != nil {
 		_ = web.Close() // the listener is closed; the connections are given up
 	}
+	s.gateway.AwaitIdle()
 }
 
 // ready tells why the server can't serve now.

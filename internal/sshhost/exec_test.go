@@ -44,7 +44,7 @@ func TestExitRequest(t *testing.T) {
 		{0xff00, "exit-status", ssh.Marshal(exitStatus{255})},
 		{9, "exit-signal", ssh.Marshal(exitSignal{Name: "KILL"})},
 		{11 | dumped, "exit-signal", ssh.Marshal(exitSignal{Name: "SEGV", CoreDumped: true})},
-		{40, "exit-signal", ssh.Marshal(exitSignal{Name: "SIG@openssh.com"})},
+		{40, "exit-signal", ssh.Marshal(exitSignal{Name: "RTMIN+6@sallyport"})},
 	}
 	for _, tt := range tests {
 		name, payload := exitRequest(tt.status)

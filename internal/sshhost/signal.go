@@ -3,6 +3,7 @@ package sshhost
 import (
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -27,8 +28,17 @@ func signalName(sig syscall.Signal) string {
 	if name, ok := strings.CutPrefix(unix.SignalName(sig), "SIG"); ok {
 		return name
 	}
+	if n := int(sig) - sigRTMin; n >= 0 && n <= sigRTMax-sigRTMin {
+		return "RTMIN+" + strconv.Itoa(n) + "@sallyport"
+	}
 	return "SIG@openssh.com"
 }
+
+// Real-time signals as the C library numbers them (signal(7)): it keeps two.
+const (
+	sigRTMin = 34
+	sigRTMax = 64
+)
 
 // catchIgnored catches, for good, the signals that this process was started to
 // ignore, as by nohup or in the background of a script, and drops them. The

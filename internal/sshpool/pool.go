@@ -47,7 +47,7 @@ type Pool struct {
 	start sync.Once       // makes life and end with the first use
 	life  context.Context // ends with the pool: dials and the sweeper run under it
 	end   context.CancelCauseFunc
-	wg    sync.WaitGroup
+	wg    crew
 }
 
 // group is what the pool holds of one key.
@@ -107,7 +107,8 @@ func (p *Pool) Open(ctx context.Context, target Target) (*Session, error) {
 }
 
 // Close closes every connection, waits for all that they run here, and refuses
-// callers from then on. It may be called twice.
+// callers from then on. It may be called twice. A session that is closed later
+// than that has nobody who waits for its end.
 func (p *Pool) Close() error {
 	p.start.Do(p.begin)
 	p.end(errClosed)

@@ -1,0 +1,94 @@
+package gateway_test
+
+import (
+	"errors"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/gateway"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+func wantNoFile(t testing.TB, path string) {
+	t.Helper()
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is there (%v)", path, err)
+	}
+}
+
+// Who was let in is waited for, who comes later is refused; done counts once.
+func TestDrain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateway.Gateway{}
+		first, err := g.Admit()
+		must(t, err)
+		second, err := g.Admit()
+		must(t, err)
+		if g.Draining() {
+			t.Error("it drains before it is told to")
+		}
+		drained := make(chan struct{})
+		go func() {
+			defer close(drained)
+			g.Drain(t.Context())
+		}()
+		synctest.Wait()
+		if !g.Draining() {
+			t.Error("it doesn't say that it drains")
+		}
+		_, err = g.Admit()
+		wantCode(t, "while it drains", err, sallyport.CodeDraining)
+		first()
+		first()
+		synctest.Wait()
+		select {
+		case <-drained:
+			t.Error("one of two is still there")
+		default:
+		}
+		second()
+		<-drained
+		_, err = g.Admit()
+		wantCode(t, "after it has drained", err, sallyport.CodeDraining)
+	})
+}
+
+func TestDrainOfNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gateway.Gateway{}
+		done, err := g.Admit()
+		must(t, err)
+		done()
+		began := time.Now()
+		g.Drain(t.Context())
+		if time.Since(began) != 0 {
+			t.Error("it waited for nobody")
+		}
+	})
+}
+
+// Rows that a crash left are completed also where nobody can look at the machine:
+// the workspace is gone, or has no host.
+func TestRecoverWithoutAMachine(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	bare := w.workspace(t, org, "bare")
+	var left []string
+	for _, ws := range []string{bare.ID, id.New()} {
+		row := &store.Activity{Activity: sallyport.Activity{
+			ID: id.New(), OrgID: org.ID, WorkspaceID: ws, Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, CreatedAt: time.Now(),
+		}}
+		must(t, w.db.CommitActivity(t.Context(), []store.ActivityChange{{Row: row}}, true))
+		left = append(left, row.ID)
+	}
+	must(t, w.Recover(t.Context()))
+	for _, row := range w.rows(t, org.ID)[:2] {
+		if row.Status != sallyport.StatusInterrupted || row.CompletedAt == nil || !row.SurvivorsUnknown || row.Survivors != nil {
+			t.Errorf("row %+v of %v", row, left)
+		}
+	}
+}

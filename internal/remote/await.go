@@ -1,0 +1,166 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"sallyport/internal/limits"
+)
+
+// await waits for the command's end and that of its output.
+//
+// A command that has ended in time keeps its result while its output is waited for:
+// for the grace in which it may fall silent, and for a slow reader. A child that
+// goes on printing after that is ended by the deadline, as the command would be.
+func (r *run) await(ctx context.Context) Outcome {
+	w := &waiting{run: r, deadline: time.NewTimer(r.cmd.Timeout), by: time.Now().Add(r.cmd.Timeout)}
+	defer w.deadline.Stop()
+	quietCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	stdout, stderr, closed := r.stdout.ended, r.stderr.ended, r.closed
+	for !w.over || stdout != nil || stderr != nil {
+		select {
+		case e := <-r.exit:
+			w.exit(quietCtx, e)
+		case <-stdout:
+			stdout = nil
+		case <-stderr:
+			stderr = nil
+		case <-closed:
+			closed = nil
+			w.over = w.over || len(r.exit) == 0 // what was said before comes first
+		case <-w.quiet:
+			w.exited.OutputOpen = true
+			return r.count(*w.exited)
+		case <-w.deadline.C:
+			if out, done := w.late(ctx, quietCtx); done {
+				return out
+			}
+		case <-ctx.Done():
+			return w.cancel(ctx, context.Cause(ctx))
+		case err := <-r.stdout.failed:
+			return w.cancel(ctx, err)
+		case err := <-r.stderr.failed:
+			return w.cancel(ctx, err)
+		}
+	}
+	if w.exited == nil {
+		return r.force(ctx, Outcome{End: Lost, Cause: errors.New("no exit status")}, false)
+	}
+	return r.count(*w.exited)
+}
+
+// waiting is a command that runs, or whose output still comes.
+type waiting struct {
+	run      *run
+	deadline *time.Timer
+	by       time.Time // the deadline that the command has
+	over     bool      // the command has ended, or its connection has
+	exited   *Outcome  // set when the machine has said how it ended
+	quiet    chan struct{}
+}
+
+// exit takes the exit status, and begins to wait for the output's end.
+func (w *waiting) exit(quietCtx context.Context, e exit) {
+	r := w.run
+	w.over = true
+	w.exited = &Outcome{End: Exited, ExitCode: e.code, Signal: e.signal, Duration: time.Since(r.began)}
+	w.quiet = make(chan struct{})
+	r.s.Go(func() { r.awaitQuiet(quietCtx, w.quiet) })
+	if grace := 2 * r.cmd.OutputGrace; time.Until(w.by) < grace {
+		w.deadline.Reset(grace)
+	}
+}
+
+// exitSaid takes an exit status that has come in the same moment as something else.
+func (w *waiting) exitSaid(quietCtx context.Context) bool {
+	select {
+	case e := <-w.run.exit:
+		w.exit(quietCtx, e)
+		return true
+	default:
+		return false
+	}
+}
+
+// late judges what there is when the deadline has passed.
+func (w *waiting) late(ctx, quietCtx context.Context) (out Outcome, done bool) {
+	r := w.run
+	switch {
+	case w.exitSaid(quietCtx):
+		return out, false
+	case w.exited == nil || !r.stdout.held() && !r.stderr.held():
+		return r.force(ctx, Outcome{End: TimedOut}, w.over), true
+	case time.Since(r.lastByte()) > limits.AnswerWriteTime || time.Since(w.by) > limits.SlowReaderTime:
+		return w.cancel(ctx, errSlowReader), true
+	}
+	w.deadline.Reset(r.cmd.OutputGrace)
+	return out, false
+}
+
+// errSlowReader is why a command is Canceled that has ended while nobody takes
+// what it wrote.
+var errSlowReader = errors.New("the output's reader has stopped")
+
+func (w *waiting) cancel(ctx context.Context, cause error) Outcome {
+	exited := w.exited != nil || len(w.run.exit) > 0
+	return w.run.force(ctx, Outcome{End: Canceled, Cause: cause}, exited)
+}
+
+// awaitQuiet closes quiet when the output has been silent for the grace, counted
+// from the answer to a round trip that began after the exit status: what the
+// command wrote has then arrived. Time in which the caller holds the output back
+// doesn't count, and asks for another round trip, since the window may have been
+// shut.
+func (r *run) awaitQuiet(ctx context.Context, quiet chan<- struct{}) {
+	// Nearly every command's output ends with it: no round trip for those.
+	if !wait(ctx, 10*time.Millisecond) {
+		return
+	}
+	for {
+		holds := r.holds()
+		if err := r.s.Ping(ctx); err != nil {
+			return // the channel has closed, or nobody waits any more
+		}
+		since := time.Now()
+		for holds == r.holds() {
+			if last := r.lastByte(); last.After(since) {
+				since = last
+			}
+			left := r.cmd.OutputGrace - time.Since(since)
+			if r.stdout.held() || r.stderr.held() {
+				left = r.cmd.OutputGrace
+			}
+			if left <= 0 {
+				close(quiet)
+				return
+			}
+			if !wait(ctx, left) {
+				return
+			}
+		}
+	}
+}
+
+func (r *run) holds() int32 { return r.stdout.holds.Load() + r.stderr.holds.Load() }
+
+func (r *run) lastByte() time.Time {
+	if a, b := r.stdout.lastByte(), r.stderr.lastByte(); a.After(b) {
+		return a
+	} else {
+		return b
+	}
+}
+
+// wait waits for d and tells whether ctx let it.
+func wait(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
