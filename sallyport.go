@@ -20,6 +20,8 @@ const (
 	HeaderExecID = "Sallyport-Exec-Id"
 	// HeaderTimeoutS is the time-out in force, in seconds, so that a clamp is told.
 	HeaderTimeoutS = "Sallyport-Timeout-S"
+	// HeaderEventID is the seq behind which a stream of events begins.
+	HeaderEventID = "Sallyport-Event-Id"
 	// HeaderRequestID is on every answer, and in the server's log beside it.
 	HeaderRequestID = "X-Request-Id"
 )

@@ -18,6 +18,7 @@ type activityFlags struct {
 	filter       client.ActivityFilter
 	since, until string
 	limit        int
+	follow       bool
 }
 
 func (a *app) newActivity() *cobra.Command {
@@ -29,9 +30,16 @@ func (a *app) newActivity() *cobra.Command {
 --workspace of one workspace, or with --all of every organisation (for the admin).
 
 A row of an exec is written before its command starts, and completed when it has
-ended. It never holds output, stdin, or the value of a variable.`,
+ended. It never holds output, stdin, or the value of a variable.
+
+With --follow the newest rows come first, oldest on top, and then what happens, as
+it happens: a line when a row is written and one when it is completed. A connection
+that breaks is made again, and nothing is missed. With --output json each is a line
+of JSON. Ctrl-C ends it.`,
 		Example: `  sallyport activity --workspace build --since 1h
   sallyport activity --status error --type workspace_exec
+  sallyport activity --follow --workspace build
+  sallyport activity --follow --output json | jq 'select(.exit_code != 0)'
   sallyport activity --since 2026-11-24T08:00:00Z --until 2026-11-24T09:00:00Z --output json
   sallyport activity --all --actor admin-token`,
 		Args: takes(),
@@ -46,6 +54,7 @@ ended. It never holds output, stdin, or the value of a variable.`,
 	flags.StringVar(&f.since, "since", "", "rows from this `TIME` on: RFC 3339, or how long ago, such as 1h")
 	flags.StringVar(&f.until, "until", "", "rows before this `TIME`: RFC 3339, or how long ago")
 	flags.StringVar(&f.filter.Query, "query", "", "rows with this `TEXT` in their summary")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what happens, until Ctrl-C")
 	addLimit(cmd, &f.limit, activityLimit)
 	complete(cmd, "type", cobra.FixedCompletions(activityTypes(), cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "status", cobra.FixedCompletions(activityStatuses(), cobra.ShellCompDirectiveNoFileComp))
@@ -59,6 +68,10 @@ func (a *app) activity(cmd *cobra.Command, f activityFlags) error {
 	if f.filter.Everyone && (f.filter.Owner.Workspace != "" || a.flags.org != "") {
 		return usagef("choose one of them", "--all is every organisation, and --workspace and --org are less")
 	}
+	if f.follow && (f.filter.Everyone || f.until != "") {
+		return usagef("follow one organisation with --org, or one workspace with --workspace",
+			"--follow goes neither with --all nor with --until")
+	}
 	now := time.Now()
 	var err error
 	if f.filter.Since, err = readTime("since", f.since, now); err != nil {
@@ -70,6 +83,9 @@ func (a *app) activity(cmd *cobra.Command, f activityFlags) error {
 	api, err := a.newAPI(f.filter.Everyone)
 	if err != nil {
 		return err
+	}
+	if f.follow {
+		return a.followActivity(cmd.Context(), api, f)
 	}
 	return printList(a, api, cmd, f.limit, activityColumns(), func(p client.Page) (sallyport.List[sallyport.Activity], error) {
 		return api.ListActivity(cmd.Context(), f.filter, p)

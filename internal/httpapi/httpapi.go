@@ -28,7 +28,9 @@ type API struct {
 	Auth    *identity.Authenticator
 	// Ready tells why the server can't serve now; nil when it can.
 	Ready func(*http.Request) error
-	Log   *slog.Logger
+	// Degraded tells that it serves, but slower or later than it should; nil never.
+	Degraded func() bool
+	Log      *slog.Logger
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
 	// loopback: a page that has rebound its name to this machine.
 	LoopbackOnly bool

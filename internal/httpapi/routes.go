@@ -27,6 +27,7 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/orgs/{org}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/orgs/{org}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
+		{method: http.MethodGet, pattern: "/orgs/{org}/events", handle: (*call).orgEvents},
 
 		{method: http.MethodPost, pattern: "/workspaces", handle: (*call).createWorkspace},
 		{method: http.MethodGet, pattern: "/workspaces", handle: (*call).listWorkspaces},
@@ -37,6 +38,7 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", handle: (*call).workspaceEvents},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", handle: (*call).exec},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},

@@ -25,6 +25,10 @@ func (c *call) readyz() error {
 	if err := c.api.Ready(c.r); err != nil {
 		return err
 	}
-	c.answer(http.StatusOK, map[string]string{"status": "ready"})
+	status := "ready"
+	if c.api.Degraded != nil && c.api.Degraded() {
+		status = "degraded"
+	}
+	c.answer(http.StatusOK, map[string]string{"status": status})
 	return nil
 }

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/bus"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
+	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/identity"
@@ -71,6 +73,7 @@ type server struct {
 
 	closers  []func() error
 	listener net.Listener
+	bus      *bus.Bus
 	store    *sqlite.DB
 	gateway  *gateway.Gateway
 	auth     *identity.Authenticator
@@ -89,11 +92,17 @@ func (s *server) open(ctx context.Context) error {
 	if err := removeReadyFile(s.options.ReadyFile); err != nil {
 		return err // one of a server that was killed would tell of a dead one
 	}
-	s.store, err = sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate})
+	if s.bus, err = bus.Open(s.log); err != nil {
+		return err
+	}
+	s.onClose(s.bus.Close)
+	s.store, err = sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
 	if err != nil {
 		return err
 	}
 	s.onClose(s.store.Close)
+	live := feed.New(s.store, s.bus, s.log)
+	s.onClose(live.Close)
 	log := audit.New(s.store, s.log, now)
 	s.onClose(log.Close)
 	pool := &sshpool.Pool{Log: s.log}
@@ -105,7 +114,7 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store,
-		Audit: log, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
 	}
 	return nil
@@ -158,7 +167,7 @@ func (s *server) connectors() (map[string]connector.Connector, error) {
 // serve answers requests until ctx is canceled and everything has drained.
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
-		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Log: s.log,
+		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 	}
 	web := httpapi.Server(api.Handler(), s.log)
