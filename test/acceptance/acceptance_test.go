@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -53,6 +54,7 @@ func TestScripts(t *testing.T) {
 			"request": request,
 			"exits":   exits,
 			"field":   field,
+			"awaits":  awaits,
 		},
 	})
 }
@@ -192,4 +194,24 @@ func field(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no field %s in %s", args[0], args[1])
 	}
 	ts.Setenv(args[2], fmt.Sprint(value))
+}
+
+// awaits is `awaits FILE PATTERN`: it waits until the file has a match.
+func awaits(ts *testscript.TestScript, _ bool, args []string) {
+	pattern, err := regexp.Compile(args[1])
+	ts.Check(err)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for {
+		text, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err == nil && pattern.Match(text) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			ts.Fatalf("no %s in %s, which is %q", args[1], args[0], text)
+		}
+	}
 }
