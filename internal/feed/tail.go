@@ -52,8 +52,19 @@ func (t *tail) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-wake:
+			gather(ctx)
 		case <-look.C:
 		}
+	}
+}
+
+// gather waits for more notices.
+func gather(ctx context.Context) {
+	timer := time.NewTimer(limits.EventGatherTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

@@ -147,6 +147,9 @@ const (
 	EventBatchBytesMax = 64 << 10
 	// EventPageMax bounds what is read from the store at a time.
 	EventPageMax = 256
+	// EventGatherTime is how long a notice waits for others, so that an exec's two
+	// events, or those of many at once, take one look at the store.
+	EventGatherTime = 5 * time.Millisecond
 	// EventLookEvery is how often the store is asked for events of which no
 	// notice came.
 	EventLookEvery = time.Second
