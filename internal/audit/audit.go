@@ -34,6 +34,7 @@ type Log struct {
 
 	mu     sync.Mutex // guards what follows
 	queue  []*write
+	kept   int // how many completions the last commit failed on
 	closed bool
 
 	wake chan struct{} // holds one: there is something in the queue
@@ -288,6 +289,7 @@ func (l *Log) commit(batch []*write) (kept int) {
 	defer cancel()
 	err := l.store.CommitActivity(ctx, changes, durable)
 	if err == nil {
+		l.keep(nil)
 		for _, w := range batch {
 			w.answer <- nil
 		}
@@ -302,10 +304,19 @@ func (l *Log) commit(batch []*write) (kept int) {
 		}
 		w.answer <- fmt.Errorf("commit activity: %w", err)
 	}
-	l.mu.Lock()
-	l.queue = append(again, l.queue...)
-	l.mu.Unlock()
+	l.keep(again)
 	return len(again)
+}
+
+// keep puts completions back to the head of the queue, where the next commit finds
+// all of them.
+func (l *Log) keep(again []*write) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = len(again)
+	if len(again) > 0 {
+		l.queue = append(again, l.queue...)
+	}
 }
 
 func unavailable(message string, cause error) *sallyport.Error {

@@ -29,6 +29,25 @@ func addCompletion(root *cobra.Command) {
 	}
 }
 
+// completeNoFiles keeps the shell from offering files for the arguments of commands
+// that take none: cmd and all below it that don't say what completes them.
+func completeNoFiles(cmd *cobra.Command) {
+	if cmd.ValidArgsFunction == nil {
+		cmd.ValidArgsFunction = cobra.NoFileCompletions
+	}
+	for _, below := range cmd.Commands() {
+		completeNoFiles(below)
+	}
+}
+
+// completeFile has the shell complete the first argument with its files.
+func completeFile(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return nil, cobra.ShellCompDirectiveDefault
+}
+
 // completeTime is how long someone who pressed Tab waits for the server.
 const completeTime = 2 * time.Second
 
@@ -58,6 +77,29 @@ func (a *app) completeWorkspaces(cmd *cobra.Command, _ []string, _ string) ([]st
 		// ours has others.
 		if visible(ws.Name) == ws.Name {
 			names = append(names, cobra.CompletionWithDesc(ws.Name, "tier "+strconv.Itoa(ws.Tier)))
+		}
+	}
+	return names, directive
+}
+
+// completeOrgs offers the names of the organisations to the admin, and nothing to
+// others.
+func (a *app) completeOrgs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	const directive = cobra.ShellCompDirectiveNoFileComp
+	a.Stderr = io.Discard
+	c, err := a.newClient(true)
+	if err != nil {
+		return nil, directive
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
+	defer cancel()
+	var names []string
+	for org, err := range c.AllOrgs(ctx) {
+		if err != nil {
+			break
+		}
+		if visible(org.Name) == org.Name {
+			names = append(names, org.Name)
 		}
 	}
 	return names, directive

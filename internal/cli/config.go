@@ -25,7 +25,7 @@ run by: every key, its value, and where the value comes from. Secrets are hidden
   sallyport config --output json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.loadConfig(cmd, server.ModeServer)
+			loaded, err := a.loadConfig(cmd, modeOf(cmd))
 			if err != nil {
 				return err
 			}
@@ -33,6 +33,7 @@ run by: every key, its value, and where the value comes from. Secrets are hidden
 		},
 	}
 	addServerFlags(cmd, server.ModeServer)
+	addDev(cmd)
 	return cmd
 }
 

@@ -36,6 +36,9 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /workspaces/{id}/activity", fakeActivity)
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path = strings.TrimPrefix(r.URL.Path, "/prefix")
+		if fakeHealth(w, r) {
+			return
+		}
 		switch bearer(r) {
 		case fakeOrgToken, fakeAdminToken:
 			mux.ServeHTTP(w, r)

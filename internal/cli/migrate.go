@@ -18,7 +18,7 @@ open. A server does so by itself at its start, unless store.migrate is false.`,
   sallyport migrate --data-dir /var/lib/sallyport`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			loaded, err := a.loadConfig(cmd, server.ModeServer)
+			loaded, err := a.loadConfig(cmd, modeOf(cmd))
 			if err != nil {
 				return err
 			}
@@ -38,5 +38,6 @@ open. A server does so by itself at its start, unless store.migrate is false.`,
 		},
 	}
 	addServerFlags(cmd, server.ModeServer)
+	addDev(cmd)
 	return cmd
 }

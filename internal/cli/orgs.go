@@ -60,7 +60,7 @@ func (a *app) newOrgsGet() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.oneOrg(func(api *api) (sallyport.Org, error) { return api.GetOrg(cmd.Context(), args[0]) })
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFirst(a.completeOrgs),
 	}
 }
 
@@ -107,7 +107,7 @@ func (a *app) newOrgsUpdate() *cobra.Command {
 				return api.UpdateOrg(cmd.Context(), args[0], sallyport.OrgPatch{Name: &name})
 			})
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFirst(a.completeOrgs),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the new `NAME`")
 	complete(cmd, "name", cobra.NoFileCompletions)
@@ -131,6 +131,6 @@ func (a *app) newOrgsDelete() *cobra.Command {
 			}
 			return a.done("organisation %s deleted", args[0])
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFirst(a.completeOrgs),
 	}
 }

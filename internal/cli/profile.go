@@ -13,7 +13,10 @@ import (
 	"strings"
 )
 
-var errNoServer = errors.New("no server is known")
+var (
+	errNoServer = errors.New("no server is known")
+	errNoHome   = errors.New("find the profiles: neither XDG_CONFIG_HOME nor HOME is set")
+)
 
 // profile is a server and what its user may present there.
 type profile struct {
@@ -53,7 +56,7 @@ func (a *app) profilesPath() (string, error) {
 		home := a.env("HOME")
 		switch {
 		case home == "":
-			return "", errors.New("find the profiles: neither XDG_CONFIG_HOME nor HOME is set")
+			return "", errNoHome
 		case runtime.GOOS == "darwin":
 			dir = filepath.Join(home, "Library", "Application Support")
 		default:

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,6 +24,9 @@ const (
 	groupServe  = "serve"
 )
 
+// helpColumns is how wide a help text may be.
+const helpColumns = 100
+
 func (a *app) newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sallyport",
@@ -30,7 +35,10 @@ func (a *app) newRoot() *cobra.Command {
 each: written to disk before the command starts, completed when it has ended.
 
 The commands of a client speak to the server that SALLYPORT_URL and
-SALLYPORT_TOKEN name, or else to that of the profile which login, or dev, wrote.`,
+SALLYPORT_TOKEN name, or else to that of the profile which login, or dev, wrote.
+
+Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec has the
+command's own; see exec --help, and doctor --help.`,
 		Example: `  sallyport dev                        # a server on this machine, with a workspace "local"
   sallyport exec local -- uname -a     # run a command there
   sallyport activity                   # what was done, by whom, and how it ended`,
@@ -41,6 +49,7 @@ SALLYPORT_TOKEN name, or else to that of the profile which login, or dev, wrote.
 		RunE:          showHelp,
 	}
 	a.addGlobalFlags(root)
+	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", helpColumns)))
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
@@ -50,9 +59,11 @@ SALLYPORT_TOKEN name, or else to that of the profile which login, or dev, wrote.
 	)
 	addTo(root, groupWork, a.newExec(), a.newActivity(), a.newLogin())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs())
-	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate())
+	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),
+		a.newDoctor(), a.newBackup(), a.newRestore())
 	root.AddCommand(a.newVersion())
 	root.SetHelpCommand(newHelp())
+	completeNoFiles(root)
 	return root
 }
 
@@ -72,7 +83,7 @@ func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags.BoolVar(&a.flags.json, "json", false, "the same as --output json")
 	root.Flags().Bool("version", false, "print the version")
 	complete(root, "profile", a.completeProfiles)
-	complete(root, "org", cobra.NoFileCompletions)
+	complete(root, "org", a.completeOrgs)
 	complete(root, "output", cobra.FixedCompletions([]string{formatTable, formatJSON}, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -97,6 +108,19 @@ func newHelp() *cobra.Command {
 		Use:     "help [COMMAND]",
 		Short:   "Tell more of a command",
 		Example: "  sallyport help exec",
+		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+			about, _, err := cmd.Root().Find(args)
+			if err != nil {
+				return nil, cobra.ShellCompDirectiveNoFileComp
+			}
+			var names []string
+			for _, below := range about.Commands() {
+				if below.IsAvailableCommand() {
+					names = append(names, cobra.CompletionWithDesc(below.Name(), below.Short))
+				}
+			}
+			return names, cobra.ShellCompDirectiveNoFileComp
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about := cmd.Root()
 			for _, name := range args {

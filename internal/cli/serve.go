@@ -2,6 +2,7 @@ package cli
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,22 +14,80 @@ import (
 // as the server's own table has them.
 func addServerFlags(cmd *cobra.Command, mode server.Mode) {
 	for _, f := range server.Flags(mode) {
-		// A word in backquotes would become the name of the value.
-		meaning := strings.ReplaceAll(f.Meaning, "`", "")
+		meaning := plainly(f.Meaning)
 		if f.IsBool {
 			cmd.Flags().Bool(f.Name, false, meaning)
 			continue
 		}
-		cmd.Flags().String(f.Name, "", meaning)
+		if f.Default != "" {
+			meaning += " (default " + f.Default + ")"
+		}
+		cmd.Flags().Var(&given{placeholder: f.Placeholder}, f.Name, meaning)
+		completeValue(cmd, f)
 	}
 	if mode == server.ModeServer {
-		cmd.Flags().String("config", "", "The configuration's `FILE`, in YAML.")
+		cmd.Flags().String("config", "", "the configuration's `FILE`, in YAML")
 	}
+}
+
+// given is the value of a flag as it was given. What it must be, and what it is
+// where it is not given, is for the server to say.
+type given struct{ text, placeholder string }
+
+// Set takes a value of the flag.
+func (g *given) Set(text string) error {
+	g.text = text
+	return nil
+}
+
+func (g *given) String() string { return g.text }
+
+// Type is what the help text calls the value.
+func (g *given) Type() string { return g.placeholder }
+
+// completeValue completes what a flag of the server takes.
+func completeValue(cmd *cobra.Command, f server.Flag) {
+	switch {
+	case f.Placeholder == "FILE":
+	case f.Placeholder == "DIR":
+		_ = cmd.MarkFlagDirname(f.Name) // the flag is there
+	case strings.Contains(f.Placeholder, "|"):
+		complete(cmd, f.Name, cobra.FixedCompletions(strings.Split(f.Placeholder, "|"), cobra.ShellCompDirectiveNoFileComp))
+	default:
+		complete(cmd, f.Name, cobra.NoFileCompletions)
+	}
+}
+
+// addDev gives a command that has a server's flags the defaults of dev.
+func addDev(cmd *cobra.Command) {
+	cmd.Flags().Bool("dev", false, "use the defaults of sallyport dev, in place of server's")
+}
+
+// modeOf is the command whose defaults hold.
+func modeOf(cmd *cobra.Command) server.Mode {
+	if dev, err := cmd.Flags().GetBool("dev"); err == nil && dev {
+		return server.ModeDev
+	}
+	return server.ModeServer
+}
+
+// forServerAlone names a flag that was given and that dev doesn't have, or "".
+func forServerAlone(cmd *cobra.Command) string {
+	for _, f := range append(server.Flags(server.ModeServer), server.Flag{Name: "config"}) {
+		isDevs := slices.ContainsFunc(server.Flags(server.ModeDev), func(d server.Flag) bool { return d.Name == f.Name })
+		if !isDevs && cmd.Flags().Changed(f.Name) {
+			return "--" + f.Name
+		}
+	}
+	return ""
 }
 
 // loadConfig puts the configuration together from the file, the environment and
 // the flags that were given.
 func (a *app) loadConfig(cmd *cobra.Command, mode server.Mode) (*server.Loaded, error) {
+	if name := forServerAlone(cmd); mode == server.ModeDev && name != "" {
+		return nil, usagef("leave one of them out", "%s is for server, and --dev has the defaults of dev", name)
+	}
 	given := map[string]string{}
 	for _, f := range server.Flags(mode) {
 		if cmd.Flags().Changed(f.Name) {
@@ -49,7 +108,7 @@ func (a *app) loadConfig(cmd *cobra.Command, mode server.Mode) (*server.Loaded, 
 
 // addReadyFile gives a command its --ready-file.
 func addReadyFile(cmd *cobra.Command, name *string) {
-	cmd.Flags().StringVar(name, "ready-file", "", "The `FILE` that appears, as JSON, when the server can serve.")
+	cmd.Flags().StringVar(name, "ready-file", "", "the `FILE` that appears, as JSON, when the server can serve")
 }
 
 // serve runs a server until a signal, and then as long as it drains.

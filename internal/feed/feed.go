@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"sallyport/internal/bus"
 	"sallyport/internal/limits"
@@ -50,6 +51,8 @@ type Feed struct {
 	log   *slog.Logger
 
 	tails sync.WaitGroup
+
+	delivered, slow atomic.Uint64 // see Stats
 
 	mu   sync.Mutex // guards what follows
 	orgs map[string]*tail

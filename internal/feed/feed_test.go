@@ -238,23 +238,31 @@ func (w *world) follow(last int64) {
 func TestSlowReader(t *testing.T) {
 	w := newWorld(t)
 	r, idle := w.open(feed.Live), w.open(feed.Live)
-	w.write(1)
-	w.seqs(r, 1)
-	w.seqs(idle, 1)
+	for seq := range int64(2) { // with the second they wait, and so are up to date
+		w.write(1)
+		w.seqs(r, seq+1)
+		w.seqs(idle, seq+1)
+	}
 	large := strings.Repeat("x", limits.ArgvBytesMax)
 	for range 3 * limits.EventBytesKept / len(large) {
 		w.write(1, large)
 	}
 	const fat = 3 * limits.EventBytesKept / limits.ArgvBytesMax
-	w.want("what was let go", w.seqs(r, 1+fat), upTo(2, 1+fat))
+	w.want("what was let go", w.seqs(r, 2+fat), upTo(3, 2+fat))
 	for range limits.EventLagMax/limits.BatchRowsMax + 1 {
 		w.write(limits.BatchRowsMax)
 	}
-	last := int64(1 + fat + (limits.EventLagMax/limits.BatchRowsMax+1)*limits.BatchRowsMax)
+	last := int64(2 + fat + (limits.EventLagMax/limits.BatchRowsMax+1)*limits.BatchRowsMax)
 	again := w.open(r.At())
-	w.want("from the store", w.seqs(again, last), upTo(2+fat, last))
+	w.want("from the store", w.seqs(again, last), upTo(3+fat, last))
+	w.write(1) // this one comes to who is up to date once all before is known
+	last++
+	w.want("live again", w.seqs(again, last), upTo(last, last))
 	if _, err := idle.Next(t.Context()); !errors.Is(err, feed.ErrSlow) {
 		t.Errorf("got %v", err)
+	}
+	if got, want := w.feed.Stats(), (feed.Stats{Organisations: 1, Readers: 3, Delivered: uint64(last) + 2, Slow: 1}); got != want {
+		t.Errorf("stats %+v, want %+v", got, want)
 	}
 }
 

@@ -25,7 +25,8 @@ func (r *Reader) Next(ctx context.Context) ([]Event, error) {
 	for {
 		events, missed, changed, err := r.look()
 		switch {
-		case err != nil:
+		case err != nil: // ErrSlow
+			r.feed.slow.Add(1)
 			return nil, err
 		case missed:
 			events, err := r.feed.read(ctx, r.tail.orgID, r.at, &r.page)
@@ -93,6 +94,7 @@ func batch(events []Event) int {
 func (r *Reader) take(events []Event) []Event {
 	if len(events) > 0 {
 		r.at = events[len(events)-1].Seq
+		r.feed.delivered.Add(uint64(len(events)))
 	}
 	return events
 }

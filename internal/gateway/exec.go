@@ -54,7 +54,10 @@ type ExecOutput struct {
 // result; a *sallyport.Error is a refusal, or what kept us from carrying it
 // through: the codes of the exec contract.
 func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out ExecOutput) (result sallyport.ExecResult, err error) {
+	report := &ExecReport{Began: time.Now()}
+	defer func(ctx context.Context) { g.report(ctx, report, err) }(ctx)
 	ws, err := g.execWorkspace(ctx, by, ref)
+	report.OrgID, report.WorkspaceID = ws.OrgID, ws.ID
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
@@ -67,14 +70,17 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
+	report.authorized(ws)
 
 	row := g.Audit.Begin(audit.Exec{
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
 	})
+	report.ExecID = row.ID()
 	durable := sync.OnceValue(func() error {
 		err := row.Durable(ctx)
 		if err == nil {
+			report.Recorded = time.Now()
 			out.Dispatched(row.ID())
 		}
 		return err
@@ -82,10 +88,12 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	finished := false
 	defer func() {
 		if !finished { // a panic: the row must not stay open
-			_ = row.Finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
+			end := audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal}
+			report.ended(end)
+			_ = row.Finish(end)
 		}
 	}()
-	outcome, err := g.run(ctx, ws, row.ID(), e, out, durable)
+	outcome, err := g.run(ctx, ws, e, out, durable, report)
 	finished = true
 	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
 		return sallyport.ExecResult{}, notOnDisk // the log sees to what may have come of it
@@ -93,6 +101,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		err = notOnDisk
 	}
 	end, result, err := conclude(e, outcome, err)
+	report.ended(end)
 	if notKept := row.Finish(end); notKept != nil {
 		return sallyport.ExecResult{}, notKept
 	}
@@ -118,7 +127,8 @@ func (g *Gateway) execWorkspace(ctx context.Context, by Caller, ref Ref) (store.
 
 // run reaches the machine while the row goes to disk, and runs the command when
 // both are done.
-func (g *Gateway) run(ctx context.Context, ws store.Workspace, execID string, e Exec, out ExecOutput, durable func() error) (remote.Outcome, error) {
+func (g *Gateway) run(ctx context.Context, ws store.Workspace, e Exec, out ExecOutput, durable func() error, report *ExecReport) (remote.Outcome, error) {
+	defer func() { report.Ended = time.Now() }()
 	connectBy := time.Now().Add(g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
@@ -126,10 +136,15 @@ func (g *Gateway) run(ctx context.Context, ws store.Workspace, execID string, e 
 	if err != nil {
 		return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
 	}
+	report.Reached, report.Warm = time.Now(), session.Warm
 	return remote.Exec(ctx, session, remote.Command{
-		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: execID,
+		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: report.ExecID,
 		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
-		Gate: durable, Started: out.Started, Stdout: out.Stdout, Stderr: out.Stderr,
+		Gate: durable, Stdout: out.Stdout, Stderr: out.Stderr,
+		Started: func() {
+			report.Started = time.Now()
+			out.Started()
+		},
 	})
 }
 

@@ -41,6 +41,10 @@ type Gateway struct {
 	ConnectTime time.Duration
 	// OutputGrace: see limits.OutputGrace.
 	OutputGrace time.Duration
+	// Watch is told of each exec when it is over, refused ones too, on the exec's own
+	// goroutine, with the context that Exec was called with: it must not block. Nil
+	// is for nobody.
+	Watch func(context.Context, *ExecReport)
 
 	running running
 }

@@ -21,13 +21,15 @@ type call struct {
 	api       *API
 	w         *recorder
 	r         *http.Request
+	methods   map[string]route // what the path takes; nil for one that there is not
 	by        gateway.Caller
 	requestID string
 	bodyTaken bool // somebody has read the body, or tried
 
 	// For the log.
-	execID string
-	cause  error
+	execID  string
+	traceID string
+	cause   error
 }
 
 // body reads the whole body. It returns body_too_large, unsupported_media_type or

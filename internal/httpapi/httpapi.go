@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"sallyport"
@@ -19,6 +20,7 @@ import (
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
+	"sallyport/internal/openapi"
 	"sallyport/internal/redact"
 )
 
@@ -31,15 +33,24 @@ type API struct {
 	// Degraded tells that it serves, but slower or later than it should; nil never.
 	Degraded func() bool
 	Log      *slog.Logger
+	// Watch is told of each request.
+	Watch Watch
+	// Metrics answers GET /metrics, or returns why it doesn't before it has begun to.
+	// It is nil where the metrics have a listener of their own.
+	Metrics func(http.ResponseWriter, *http.Request) error
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
 	// loopback: a page that has rebound its name to this machine.
 	LoopbackOnly bool
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
+
+	// files makes what the first who reads the documentation needs.
+	files func() (openapi.Files, error)
 }
 
 // Handler returns the handler of every route.
 func (a *API) Handler() http.Handler {
+	a.files = sync.OnceValues(openapi.Load)
 	byPattern := map[string]map[string]route{}
 	for _, r := range routes() {
 		if byPattern[r.pattern] == nil {
@@ -77,7 +88,7 @@ func (a *API) front(mux http.Handler) http.Handler {
 			mux.ServeHTTP(w, r)
 			return
 		}
-		a.newCall(w, r).run(func() error { return err })
+		a.newCall(w, r, nil).run(func() error { return err })
 	})
 }
 
@@ -85,13 +96,13 @@ func (a *API) front(mux http.Handler) http.Handler {
 // is not proven learns nothing of which paths there are.
 func (a *API) endpoint(methods map[string]route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := a.newCall(w, r)
-		c.run(func() error { return c.serve(methods) })
+		c := a.newCall(w, r, methods)
+		c.run(c.serve)
 	})
 }
 
-func (a *API) newCall(w http.ResponseWriter, r *http.Request) *call {
-	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, requestID: id.New()}
+func (a *API) newCall(w http.ResponseWriter, r *http.Request, methods map[string]route) *call {
+	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, methods: methods, requestID: id.New()}
 	h := w.Header()
 	h.Set(sallyport.HeaderRequestID, c.requestID)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -102,7 +113,12 @@ func (a *API) newCall(w http.ResponseWriter, r *http.Request) *call {
 // run answers the call with what handle says, survives its panic, and logs it.
 func (c *call) run(handle func() error) {
 	began := time.Now()
-	defer func() { c.log(time.Since(began)) }()
+	c.began()
+	defer func() {
+		took := time.Since(began)
+		c.log(took)
+		c.answered(took)
+	}()
 	defer c.recoverPanic()
 	defer c.limitUnread()
 	if err := handle(); err != nil {
@@ -110,12 +126,9 @@ func (c *call) run(handle func() error) {
 	}
 }
 
-func (c *call) serve(methods map[string]route) error {
-	method := c.r.Method
-	if method == http.MethodHead {
-		method = http.MethodGet
-	}
-	route, ok := methods[method]
+func (c *call) serve() error {
+	methods := c.methods
+	route, ok := methods[getFor(c.r.Method)]
 	if !ok || !route.public {
 		endings := c.api.Gateway.Endings()
 		who, err := c.api.Auth.Authenticate(c.r.Context(), c.r.Header["Authorization"])
@@ -163,6 +176,9 @@ func (c *call) log(took time.Duration) {
 	}
 	if c.execID != "" {
 		args = append(args, "exec_id", c.execID)
+	}
+	if c.traceID != "" {
+		args = append(args, "trace_id", c.traceID)
 	}
 	level := slog.LevelInfo
 	if c.cause != nil {

@@ -16,6 +16,9 @@ func routes() []route {
 	return []route{
 		{method: http.MethodGet, pattern: "/healthz", public: true, handle: (*call).healthz},
 		{method: http.MethodGet, pattern: "/readyz", public: true, handle: (*call).readyz},
+		{method: http.MethodGet, pattern: "/metrics", public: true, handle: (*call).metrics},
+		{method: http.MethodGet, pattern: "/openapi.json", public: true, handle: (*call).openAPI},
+		{method: http.MethodGet, pattern: "/docs", public: true, handle: (*call).docs},
 		{method: http.MethodGet, pattern: "/session", handle: (*call).session},
 
 		{method: http.MethodPost, pattern: "/orgs", handle: (*call).createOrg},

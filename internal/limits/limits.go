@@ -158,3 +158,60 @@ const (
 	// EventWriteTime is how long a reader may hold an event up before it is cut.
 	EventWriteTime = 30 * time.Second
 )
+
+// The operator's commands.
+const (
+	// LockTime is how long a start waits for a data directory that is held: whoever
+	// only looks at it, as doctor does, holds it for an instant.
+	LockTime = 250 * time.Millisecond
+	// BackupBytesSpare is what a backup leaves free on the disk that it goes to, so
+	// that whoever else writes there is not the one to find it full.
+	BackupBytesSpare = 16 << 20
+	// BackupTellEvery is how often a backup that takes long says how far it is.
+	BackupTellEvery = 2 * time.Second
+)
+
+// What doctor finds wrong (Min, Max) or worth a warning (Low, High).
+const (
+	// DiskBytesMin is the write-ahead log at its full size.
+	DiskBytesMin = 64 << 20
+	// DiskBytesLow is a day of ten execs a second, at 1 KiB a row.
+	DiskBytesLow = 1 << 30
+	// InodesLow leaves room for whatever else is on the disk; we need a handful.
+	InodesLow = 1000
+	// SyncTimeHigh is a slow disk's: each exec waits for a sync before it starts.
+	SyncTimeHigh = 20 * time.Millisecond
+	// SyncTries are enough for a median.
+	SyncTries = 16
+	// WALBytesHigh is a log that some reader has kept from being cut for long.
+	WALBytesHigh = 256 << 20
+	// ClockSkewHigh shifts what an activity log tells by more than an exec takes;
+	// ClockSkewMax makes tokens expire when nobody expects it.
+	ClockSkewHigh = 2 * time.Second
+	ClockSkewMax  = time.Minute
+	// OpenFilesMin and OpenFilesLow: an exec on the embedded host has up to eight
+	// files open, and 1,024 may run for one organisation.
+	OpenFilesMin = 1024
+	OpenFilesLow = 8192
+	// CertificateTimeLow is when a renewal that works would have come: those of
+	// 90 days are renewed 30 days before their end.
+	CertificateTimeLow = 21 * 24 * time.Hour
+	// DoctorCallTime bounds a request that doctor makes.
+	DoctorCallTime = 5 * time.Second
+)
+
+// Watching the server.
+const (
+	// ScrapesMax is how many scrapes of the metrics are answered at once: anybody may
+	// ask, and each asks every part of the server.
+	ScrapesMax = 4
+	// ScrapeTime is how long a scrape waits for its turn: Prometheus gives up after
+	// ten seconds where nobody has told it otherwise.
+	ScrapeTime = 5 * time.Second
+	// SpansMax bounds the spans that wait to be sent, 2 KiB each; more are dropped.
+	SpansMax = 2048
+	// SpansSendTime bounds sending a batch of spans, with all its tries.
+	SpansSendTime = 10 * time.Second
+	// SpansEndTime is how long the end of a server waits for its last spans.
+	SpansEndTime = 3 * time.Second
+)

@@ -47,7 +47,11 @@ type Config struct {
 	// DrainTimeout is how long running execs may go on after SIGTERM.
 	DrainTimeout time.Duration
 	Limits       LimitsConfig
-	Log          LogConfig
+	// MetricsListen is HOST:PORT for the metrics alone; empty to serve them on Listen.
+	MetricsListen string
+	// TracesEndpoint is the URL that traces are posted to; empty for none.
+	TracesEndpoint string
+	Log            LogConfig
 }
 
 // TLSFiles name a certificate chain and its key, in PEM: both or neither.

@@ -17,7 +17,9 @@ const tokenFileBytesMax = 4 << 10
 
 // check holds the configuration to the rules that a value alone can't break.
 func (l *loading) check() error {
-	for _, rule := range []func() error{l.checkListen, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken} {
+	for _, rule := range []func() error{
+		l.checkListen, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken, l.checkTraces,
+	} {
 		if err := rule(); err != nil {
 			return err
 		}
@@ -40,13 +42,23 @@ func (l *loading) checkListen() error {
 	if l.options.Mode != ModeDev {
 		return nil
 	}
-	if port, ok := strings.CutPrefix(l.config.Listen, ":"); ok {
-		v := l.inForce[keyListen]
-		v.text = net.JoinHostPort("127.0.0.1", port)
-		l.inForce[keyListen], l.config.Listen = v, v.text
+	if err := l.keepLocal(keyListen, &l.config.Listen); err != nil {
+		return err
 	}
-	if !isLoopback(l.config.Listen) {
-		return l.fault(keyListen, errors.New("dev serves this machine alone: it takes a loopback address, such as 127.0.0.1:8080"))
+	if l.config.MetricsListen == "" {
+		return nil
+	}
+	return l.keepLocal(keyMetricsListen, &l.config.MetricsListen)
+}
+
+func (l *loading) keepLocal(key string, address *string) error {
+	if port, ok := strings.CutPrefix(*address, ":"); ok {
+		v := l.inForce[key]
+		v.text = net.JoinHostPort("127.0.0.1", port)
+		l.inForce[key], *address = v, v.text
+	}
+	if !isLoopback(*address) {
+		return l.fault(key, errors.New("dev serves this machine alone: it takes a loopback address, such as 127.0.0.1:8080"))
 	}
 	return nil
 }

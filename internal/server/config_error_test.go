@@ -122,7 +122,7 @@ func checkError(t *testing.T, g given, want string) {
 // TestLoadUnsupported: a key of a later version is refused in every source, also
 // where another overrides it, and only its default is not.
 func TestLoadUnsupported(t *testing.T) {
-	for _, name := range []string{"bus.url", "keys.seal_file", "tenant.org_id", "connectors.ssh.allow", "metrics.listen"} {
+	for _, name := range []string{"bus.url", "keys.seal_file", "tenant.org_id", "connectors.ssh.allow"} {
 		t.Run(name, func(t *testing.T) {
 			k := keyNamed(t, name)
 			text, none := "/"+canary, `""`

@@ -16,6 +16,8 @@ type key struct {
 	env string
 	// flag is empty where nobody types the key.
 	flag string
+	// placeholder is what a flag's help calls its value; not for bools.
+	placeholder string
 	// serverFlag: dev does not have the flag.
 	serverFlag bool
 	kind       kind
@@ -55,6 +57,7 @@ const (
 	keyDataDir        = "data_dir"
 	keyAdminToken     = "admin_token"
 	keyAdminTokenFile = "admin_token_file"
+	keyMetricsListen  = "metrics.listen"
 )
 
 // group is a part of the table with its heading.
@@ -86,15 +89,15 @@ func keys() []key {
 
 func listeningKeys() []key {
 	return []key{
-		{name: keyListen, env: "SALLYPORT_LISTEN", flag: "listen", kind: kindString,
+		{name: keyListen, env: "SALLYPORT_LISTEN", flag: "listen", placeholder: "HOST:PORT", kind: kindString,
 			server: "127.0.0.1:8080", dev: "127.0.0.1:8080", set: setListen,
 			takes:   "`HOST:PORT`; port 0 picks a free one. No host is every address, in `dev` 127.0.0.1",
 			meaning: "The address to serve on. `dev` takes loopback alone; beyond it `server` needs TLS or `insecure`."},
-		{name: keyCertFile, env: "SALLYPORT_TLS_CERT_FILE", flag: "tls-cert-file", serverFlag: true, kind: kindString,
+		{name: keyCertFile, env: "SALLYPORT_TLS_CERT_FILE", flag: "tls-cert-file", placeholder: "FILE", serverFlag: true, kind: kindString,
 			set:     setString(func(c *Config) *string { return &c.TLS.CertFile }),
 			takes:   "a file in PEM",
 			meaning: "The certificate chain to serve HTTPS with; goes with `tls.key_file`."},
-		{name: keyKeyFile, env: "SALLYPORT_TLS_KEY_FILE", flag: "tls-key-file", serverFlag: true, kind: kindString,
+		{name: keyKeyFile, env: "SALLYPORT_TLS_KEY_FILE", flag: "tls-key-file", placeholder: "FILE", serverFlag: true, kind: kindString,
 			set:     setString(func(c *Config) *string { return &c.TLS.KeyFile }),
 			takes:   "a file in PEM",
 			meaning: "The key of `tls.cert_file`."},
@@ -110,7 +113,7 @@ func listeningKeys() []key {
 
 func dataKeys() []key {
 	return []key{
-		{name: keyDataDir, env: "SALLYPORT_DATA_DIR", flag: "data-dir", kind: kindString,
+		{name: keyDataDir, env: "SALLYPORT_DATA_DIR", flag: "data-dir", placeholder: "DIR", kind: kindString,
 			server: "/var/lib/sallyport", dev: devDataDir,
 			set:     setString(func(c *Config) *string { return &c.DataDir }),
 			takes:   "a directory, made if it is missing",
@@ -133,7 +136,7 @@ func identityKeys() []key {
 		{name: keyAdminToken, env: "SALLYPORT_ADMIN_TOKEN", kind: kindString, secret: true, madeInDev: true, set: setAdminToken,
 			takes:   "at least 32 visible ASCII characters; one that begins `sp_` needs a valid checksum",
 			meaning: "The token of the admin; without it there is none. `dev` makes a new one at each start and ignores this."},
-		{name: keyAdminTokenFile, env: "SALLYPORT_ADMIN_TOKEN_FILE", flag: "admin-token-file", serverFlag: true, kind: kindString,
+		{name: keyAdminTokenFile, env: "SALLYPORT_ADMIN_TOKEN_FILE", flag: "admin-token-file", placeholder: "FILE", serverFlag: true, kind: kindString,
 			madeInDev: true, set: keep,
 			takes:   "a file that others than its owner and group can't read",
 			meaning: "The file to read `admin_token` from, in its place; a newline at its end doesn't count."},
@@ -170,7 +173,7 @@ func limitKeys() []key {
 			set:     setDuration(func(c *Config) *time.Duration { return &c.Limits.OutputGrace }, time.Millisecond, time.Minute),
 			takes:   "1ms to 1m",
 			meaning: "How long a command's output may stay silent after its exit, while a child of it holds the output open, before the answer ends."},
-		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", kind: kindDuration,
+		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", placeholder: "TIME", kind: kindDuration,
 			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
 			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
 			takes:   "0s to 24h",
@@ -180,13 +183,14 @@ func limitKeys() []key {
 
 func watchingKeys() []key {
 	return []key{
-		{name: "metrics.listen", env: "SALLYPORT_METRICS_LISTEN", kind: kindString, unsupported: true, set: refuse,
-			meaning: "An address for the metrics alone."},
-		{name: "log.level", env: "SALLYPORT_LOG_LEVEL", flag: "log-level", kind: kindString, server: "info", dev: "info",
+		{name: keyMetricsListen, env: "SALLYPORT_METRICS_LISTEN", kind: kindString, set: setMetricsListen,
+			takes:   "`HOST:PORT`, as `listen`; in `dev` loopback alone",
+			meaning: "An address for the metrics alone, in plain HTTP, in place of `GET /metrics` on `listen`."},
+		{name: "log.level", env: "SALLYPORT_LOG_LEVEL", flag: "log-level", placeholder: "debug|info|warn|error", kind: kindString, server: "info", dev: "info",
 			set:     setLogLevel,
 			takes:   "`debug`, `info`, `warn` or `error`",
 			meaning: "The least that is logged."},
-		{name: "log.format", env: "SALLYPORT_LOG_FORMAT", flag: "log-format", kind: kindString, server: "json", dev: "text",
+		{name: "log.format", env: "SALLYPORT_LOG_FORMAT", flag: "log-format", placeholder: "text|json", kind: kindString, server: "json", dev: "text",
 			set:     setLogFormat,
 			takes:   "`text` or `json`",
 			meaning: "How a line of the log is written."},

@@ -111,14 +111,26 @@ func setDuration(field func(*Config) *time.Duration, least, most time.Duration) 
 
 // setListen checks the form; what the host means is checked when all is known.
 func setListen(c *Config, v value) error {
-	host, port, err := net.SplitHostPort(v.text)
+	c.Listen = v.text
+	return checkAddress(v.text, "127.0.0.1:8080")
+}
+
+func setMetricsListen(c *Config, v value) error {
+	c.MetricsListen = v.text
+	if v.text == "" {
+		return nil
+	}
+	return checkAddress(v.text, "127.0.0.1:9464")
+}
+
+func checkAddress(text, example string) error {
+	host, port, err := net.SplitHostPort(text)
 	if err != nil || strings.ContainsFunc(host, unicode.IsSpace) {
-		return errors.New("it takes HOST:PORT, such as 127.0.0.1:8080")
+		return errors.New("it takes HOST:PORT, such as " + example)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return errors.New("the port is a number from 0 to 65535")
 	}
-	c.Listen = v.text
 	return nil
 }
 

@@ -9,7 +9,9 @@ import (
 
 // Ready is what a server tells when it can serve. `server` tells its URL alone.
 type Ready struct {
-	URL         string `json:"url"`
+	URL string `json:"url"`
+	// MetricsURL is empty where the metrics share the server's address.
+	MetricsURL  string `json:"metrics_url,omitempty"`
 	AdminToken  string `json:"admin_token,omitempty"`
 	OrgID       string `json:"org_id,omitempty"`
 	WorkspaceID string `json:"workspace_id,omitempty"`

@@ -72,6 +72,7 @@ type server struct {
 	log     *slog.Logger
 
 	closers  []func() error
+	watch    watch
 	listener net.Listener
 	bus      *bus.Bus
 	store    *sqlite.DB
@@ -89,6 +90,9 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.listen(); err != nil {
 		return err
 	}
+	if err := s.openWatch(ctx); err != nil {
+		return err
+	}
 	if err := removeReadyFile(s.options.ReadyFile); err != nil {
 		return err // one of a server that was killed would tell of a dead one
 	}
@@ -103,9 +107,9 @@ func (s *server) open(ctx context.Context) error {
 	s.onClose(s.store.Close)
 	live := feed.New(s.store, s.bus, s.log)
 	s.onClose(live.Close)
-	log := audit.New(s.store, s.log, now)
+	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)
 	s.onClose(log.Close)
-	pool := &sshpool.Pool{Log: s.log}
+	pool := &sshpool.Pool{Log: s.log, Dialed: s.watch.meter.Dialed}
 	connectors, err := s.connectors()
 	if err != nil {
 		return err
@@ -116,27 +120,19 @@ func (s *server) open(ctx context.Context) error {
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store,
 		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
+		Watch: s.watchExec,
 	}
+	s.watchSources()
 	return nil
 }
 
 // listen takes the address before anything is served, so that a taken port is an
 // error of the start.
 func (s *server) listen() error {
-	listener, err := net.Listen("tcp", s.cfg.Listen)
+	listener, err := s.take(s.cfg.Listen, "choose another address with --listen")
 	if err != nil {
-		var op *net.OpError
-		if errors.As(err, &op) {
-			err = op.Err
-		}
-		return fmt.Errorf("listen on %s: %w: choose another address with --listen", s.cfg.Listen, err)
+		return err
 	}
-	s.onClose(func() error {
-		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
-			return err
-		}
-		return nil
-	})
 	if s.cfg.TLS.CertFile != "" {
 		cert, err := tls.LoadX509KeyPair(s.cfg.TLS.CertFile, s.cfg.TLS.KeyFile)
 		if err != nil {
@@ -149,6 +145,25 @@ func (s *server) listen() error {
 	}
 	s.listener = listener
 	return nil
+}
+
+// take listens on address until the server is closed.
+func (s *server) take(address, remedy string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		var op *net.OpError
+		if errors.As(err, &op) {
+			err = op.Err
+		}
+		return nil, fmt.Errorf("listen on %s: %w: %s", address, err, remedy)
+	}
+	s.onClose(func() error {
+		if err := listener.Close(); !errors.Is(err, net.ErrClosed) {
+			return err
+		}
+		return nil
+	})
+	return listener, nil
 }
 
 func (s *server) connectors() (map[string]connector.Connector, error) {
@@ -169,15 +184,16 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
+		Watch: s.watchRequests(), Metrics: s.sharedMetrics(),
 	}
 	web := httpapi.Server(api.Handler(), s.log)
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
-	ready.URL = s.url()
+	ready.URL, ready.MetricsURL = s.url(), s.serveMetrics()
 	if err := s.announce(ready); err != nil {
 		return errors.Join(err, web.Close(), served(<-failed))
 	}
-	s.log.Info("serving", "url", ready.URL, "version", s.options.Version)
+	s.log.Info("serving", "url", ready.URL, "metrics_url", ready.MetricsURL, "version", s.options.Version)
 	select {
 	case err := <-failed:
 		return served(err)

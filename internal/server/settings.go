@@ -56,6 +56,10 @@ type Flag struct {
 	Name string
 	// Meaning is a sentence for the help text.
 	Meaning string
+	// Placeholder stands for the value in a help text, such as FILE.
+	Placeholder string
+	// Default is the value of who doesn't give the flag; empty for none.
+	Default string
 	// IsBool flags may be given without a value, which is then "true".
 	IsBool bool
 }
@@ -68,8 +72,18 @@ func Flags(mode Mode) []Flag {
 		if k.hasFlag(mode) {
 			// Back quotes are for Markdown; in a help text they may mean something else.
 			meaning := strings.ReplaceAll(k.meaning, "`", "")
-			flags = append(flags, Flag{Key: k.name, Name: k.flag, Meaning: meaning, IsBool: k.kind == kindBool})
+			flags = append(flags, Flag{
+				Key: k.name, Name: k.flag, Meaning: meaning, Placeholder: k.placeholder, Default: k.byDefault(mode), IsBool: k.kind == kindBool,
+			})
 		}
 	}
 	return flags
+}
+
+// byDefault is the default as the reference has it.
+func (k key) byDefault(mode Mode) string {
+	if mode == ModeDev {
+		return k.dev
+	}
+	return k.server
 }

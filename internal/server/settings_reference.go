@@ -20,6 +20,7 @@ where it came from, secrets hidden.
 - A list is a YAML list in the file, and comma-separated elsewhere.
 - A wrong value is an error at the start, also where another source overrides it.
 - ` + "`sallyport dev`" + ` reads the same environment and the flags, but no file.
+- Traces have no keys here: OpenTelemetry's own variables say where they go ([traces](traces.md)).
 
 ` + "A key *of a later version* is known, but setting it is an error: a server never obeys half of its configuration.\n"
 

@@ -71,3 +71,11 @@ func findAccount(passwd io.Reader, uid int) (account, bool) {
 	}
 	return account{}, false
 }
+
+// LoginShell returns the login shell of this process's account, by which a host
+// runs commands unless its Config names another. Whether it can be run is not
+// looked at.
+func LoginShell() (string, error) {
+	own, err := newAccount(Config{})
+	return own.shell, err
+}

@@ -39,6 +39,9 @@ type Pool struct {
 	SessionsPerConnection int
 	ConnectionsPerKey     int
 	IdleTime              time.Duration
+	// Dialed is told of each connection that was tried: how long it took until it
+	// was authenticated, or the error with its code. Nil is for nobody.
+	Dialed func(took time.Duration, err error)
 
 	mu     sync.Mutex // guards groups and closed, and every group's and conn's fields that say so
 	groups map[string]*group
@@ -85,12 +88,13 @@ func (p *Pool) Open(ctx context.Context, target Target) (*Session, error) {
 	const tries = 8
 	var last error
 	for range tries {
-		c, err := p.acquire(ctx, target)
+		c, warm, err := p.acquire(ctx, target)
 		if err != nil {
 			return nil, classify(ctx, err)
 		}
 		s, err := c.open(ctx)
 		if err == nil {
+			s.Warm = warm
 			return s, nil
 		}
 		last = err
@@ -137,22 +141,22 @@ func (p *Pool) begin() {
 	p.wg.Go(p.sweepUntilClosed)
 }
 
-// acquire takes a slot on a connection: a free one, or one that is being
-// dialled, or one that somebody gives back.
-func (p *Pool) acquire(ctx context.Context, target Target) (*conn, error) {
+// acquire takes a slot on a connection: a free one, which is warm, or one that is
+// being dialled, or one that somebody gives back.
+func (p *Pool) acquire(ctx context.Context, target Target) (c *conn, warm bool, err error) {
 	w, c, err := p.ask(target)
 	if c != nil || err != nil {
-		return c, err
+		return c, true, err
 	}
 	select {
 	case got := <-w.got:
-		return got.conn, got.err
+		return got.conn, false, got.err
 	case <-ctx.Done():
 		full := p.forget(w)
 		if full && errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return nil, capacityError()
+			return nil, false, capacityError()
 		}
-		return nil, context.Cause(ctx)
+		return nil, false, context.Cause(ctx)
 	}
 }
 
@@ -246,7 +250,9 @@ func (p *Pool) dialMore(g *group) {
 func (p *Pool) dial(g *group) {
 	ctx, cancel := context.WithTimeoutCause(p.life, limits.ConnectTime, errConnectTime)
 	defer cancel()
+	began := time.Now()
 	c, err := p.connect(ctx, g)
+	p.dialed(ctx, time.Since(began), err)
 
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -262,6 +268,17 @@ func (p *Pool) dial(g *group) {
 	g.conns = append(g.conns, c)
 	p.grantAll(g)
 	p.dialMore(g)
+}
+
+// dialed tells who watches of a dial, unless the pool's end is what failed it.
+func (p *Pool) dialed(ctx context.Context, took time.Duration, err error) {
+	if p.Dialed == nil || p.life.Err() != nil {
+		return
+	}
+	if err != nil {
+		err = classify(ctx, err)
+	}
+	p.Dialed(took, err)
 }
 
 // dialFailed tells the waiters that no connection could be made. Those of a

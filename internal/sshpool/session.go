@@ -16,6 +16,9 @@ import (
 // Read is the remote side's stdout, Stderr its stderr, Write its stdin.
 type Session struct {
 	ssh.Channel
+	// Warm tells that the session was had at once, on a connection with room: nobody
+	// waited for a dial, or for another session's end.
+	Warm bool
 
 	conn     *conn
 	requests <-chan *ssh.Request

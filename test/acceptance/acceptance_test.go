@@ -23,6 +23,7 @@ import (
 
 	"sallyport/internal/cli"
 	"sallyport/internal/server"
+	"sallyport/test/spec"
 )
 
 func TestMain(m *testing.M) {
@@ -50,6 +51,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"dev":     startDev,
 			"stop":    stopDev,
+			"ended":   awaitEnd,
 			"as":      as,
 			"request": request,
 			"exits":   exits,
@@ -130,6 +132,23 @@ func stopDev(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(syscall.Kill(pid, signals[args[0]]))
 }
 
+// awaitEnd is `ended`: it waits until the server that was stopped is gone.
+func awaitEnd(ts *testscript.TestScript, _ bool, _ []string) {
+	var pid int
+	_, err := fmt.Sscan(ts.Getenv("SERVER_PID"), &pid)
+	ts.Check(err)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(30 * time.Second)
+	for syscall.Kill(pid, 0) == nil {
+		select {
+		case <-tick.C:
+		case <-limit:
+			ts.Fatalf("the server is there after 30 s")
+		}
+	}
+}
+
 // as is `as PERSONA|TOKEN`: who the command line is from now on.
 func as(ts *testscript.TestScript, _ bool, args []string) {
 	token := args[0]
@@ -164,6 +183,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	ts.Check(err)
+	ts.Check(spec.CheckRead(method, path, resp, answer))
 	ts.Check(os.WriteFile(ts.MkAbs("answer"), answer, 0o600))
 	if got := fmt.Sprint(resp.StatusCode); (got == status) == neg {
 		ts.Fatalf("%s %s: got %s %s, want %s", method, path, got, answer, status)

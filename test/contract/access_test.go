@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sallyport"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -61,7 +62,7 @@ var accesses = []access{
 }
 
 // public routes ask for no token.
-var public = []string{"GET /healthz", "GET /readyz"}
+var public = []string{"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /docs"}
 
 // guest is a caller of the table.
 type guest struct {
@@ -205,7 +206,7 @@ func (g *gathering) ask(t *testing.T, method, path, token, body string) stack.An
 	defer cancel()
 	web := &http.Transport{}
 	defer web.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: web}).Do(g.Request(t, method, path, token, body).WithContext(ctx))
+	resp, err := (&http.Client{Transport: spec.Watch(t, web)}).Do(g.Request(t, method, path, token, body).WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -245,7 +246,7 @@ func (g *gathering) checkDenial(t *testing.T, what string, r access, as guest, r
 	}
 }
 
-// TestPublicRoutes: health is anyone's, whatever they bring.
+// TestPublicRoutes: health and documentation are anyone's, whatever they bring.
 func TestPublicRoutes(t *testing.T) {
 	g := gather(t)
 	for _, route := range public {

@@ -15,6 +15,7 @@ import (
 	"github.com/tmaxmax/go-sse"
 
 	"sallyport"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -78,7 +79,7 @@ func overSSE(t testing.TB, s *stack.Stack, path, token, lastID string) *events {
 	opened := make(chan struct{}, 1)
 	web := &http.Transport{}
 	client := &sse.Client{
-		HTTPClient: &http.Client{Transport: web}, Backoff: sse.Backoff{MaxRetries: -1},
+		HTTPClient: &http.Client{Transport: spec.Watch(t, web)}, Backoff: sse.Backoff{MaxRetries: -1},
 		ResponseValidator: func(r *http.Response) error {
 			defer func() { opened <- struct{}{} }()
 			return sse.DefaultValidator(r)
@@ -160,6 +161,9 @@ func decodeRow(t testing.TB, text string) (row sallyport.Activity) {
 	if err := json.Unmarshal([]byte(text), &row); err != nil || row.Seq == 0 {
 		t.Errorf("event %q: %v", text, err)
 	}
+	if err := spec.CheckValue("Activity", []byte(text)); err != nil {
+		t.Error(err)
+	}
 	return row
 }
 
@@ -167,6 +171,9 @@ func decodeEnd(t testing.TB, text string) error {
 	var e sallyport.Error
 	if err := json.Unmarshal([]byte(text), &e); err != nil || e.Code == "" || e.Message == "" {
 		t.Errorf("end %q: %v", text, err)
+	}
+	if err := spec.CheckValue("StreamEnd", []byte(text)); err != nil {
+		t.Error(err)
 	}
 	return &e
 }
@@ -319,7 +326,8 @@ func TestEventsOfAnotherSite(t *testing.T) {
 		"https://evil.example": 403, "null": 403, s.URL + ".evil.example": 403, "http://localhost:1": 403, s.URL: 101,
 	} {
 		header := http.Header{"Authorization": {"Bearer " + s.Token}, "Origin": {origin}}
-		conn, resp, err := websocket.Dial(t.Context(), s.URL+"/orgs/dev/events", &websocket.DialOptions{HTTPHeader: header})
+		client := &http.Client{Transport: spec.Watch(t, http.DefaultTransport)}
+		conn, resp, err := websocket.Dial(t.Context(), s.URL+"/orgs/dev/events", &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 		if resp.StatusCode != want || (err == nil) != (want == 101) {
 			t.Errorf("%s: %s, %v", origin, resp.Status, err)
 		}
@@ -335,17 +343,18 @@ func TestEventsTellWhereTheyBegin(t *testing.T) {
 	s := stack.Start(t, stack.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
-	resp, err := http.DefaultClient.Do(s.Request(t, "GET", "/orgs/dev/events", s.Token, "").WithContext(ctx))
+	client := &http.Client{Transport: spec.Watch(t, http.DefaultTransport)}
+	resp, err := client.Do(s.Request(t, "GET", "/orgs/dev/events", s.Token, "").WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer http.DefaultClient.CloseIdleConnections()
+	defer client.CloseIdleConnections()
 	defer resp.Body.Close()
 	if got := resp.Header; got.Get("Sallyport-Event-Id") != "3" || got.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("SSE: %v", got)
 	}
 	header := http.Header{"Authorization": {"Bearer " + s.Token}, "Last-Event-Id": {"1"}}
-	conn, resp, err := websocket.Dial(ctx, s.URL+"/orgs/dev/events", &websocket.DialOptions{HTTPHeader: header})
+	conn, resp, err := websocket.Dial(ctx, s.URL+"/orgs/dev/events", &websocket.DialOptions{HTTPHeader: header, HTTPClient: client})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/tmaxmax/go-sse"
 
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -23,7 +24,7 @@ func foreignExec(t *testing.T, s *stack.Stack, accept string, stream bool) *http
 	req.Header.Set("Accept", accept)
 	web := &http.Transport{}
 	t.Cleanup(web.CloseIdleConnections)
-	resp, err := (&http.Client{Transport: web}).Do(req)
+	resp, err := (&http.Client{Transport: spec.Watch(t, web)}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

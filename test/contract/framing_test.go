@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -63,11 +64,12 @@ func execAs(t *testing.T, s *stack.Stack, accept, body string) (stack.Answer, ht
 	t.Helper()
 	req := s.Request(t, "POST", "/workspaces/local/exec", s.Token, body)
 	req.Header.Set("Accept", accept)
-	resp, err := http.DefaultClient.Do(req)
+	client := &http.Client{Transport: spec.Watch(t, http.DefaultTransport)}
+	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer http.DefaultClient.CloseIdleConnections()
+	defer client.CloseIdleConnections()
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
@@ -118,6 +120,9 @@ func TestDockerFramingTakesHTTP11(t *testing.T) {
 	}
 	defer resp.Body.Close()
 	answer, _ := io.ReadAll(resp.Body)
+	if err := spec.CheckRead("POST", "/workspaces/local/exec", resp, answer); err != nil {
+		t.Error(err)
+	}
 	if resp.StatusCode != http.StatusHTTPVersionNotSupported || !strings.Contains(string(answer), "http_version_not_supported") {
 		t.Errorf("got %d %s", resp.StatusCode, answer)
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"sallyport"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -36,7 +37,7 @@ func openStream(t testing.TB, s *stack.Stack, workspace, token string, e sallypo
 	})
 	e.Stream = true
 	req := s.Request(t, http.MethodPost, "/workspaces/"+workspace+"/exec", token, quote(e)).WithContext(ctx)
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := (&http.Client{Transport: spec.Watch(t, transport)}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +113,7 @@ func later(t testing.TB, req *http.Request) <-chan stack.Answer {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	go func() {
-		resp, err := (&http.Client{Transport: transport}).Do(req)
+		resp, err := (&http.Client{Transport: spec.Watch(t, transport)}).Do(req)
 		if err != nil {
 			t.Error(err)
 			answer <- stack.Answer{}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -50,7 +51,10 @@ func TestMethods(t *testing.T) {
 			"{free-org-token}", nobody(), "{free-workspace-token}", nobody()).Replace(r.path)
 		paths[path] = append(paths[path], r.method)
 	}
-	paths["/healthz"], paths["/readyz"] = []string{"GET"}, []string{"GET"}
+	for _, route := range public {
+		method, path, _ := strings.Cut(route, " ")
+		paths[path] = append(paths[path], method)
+	}
 	for path, known := range paths {
 		for _, method := range methods {
 			if slices.Contains(known, method) || (method == "HEAD" && slices.Contains(known, "GET")) {
@@ -132,6 +136,10 @@ func exchange(t testing.TB, s *stack.Stack, method, request string) stack.Answer
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Fatalf("%q: %v", request, err)
+	}
+	path := strings.Fields(request)[1]
+	if err := spec.CheckRead(method, path, resp, body); err != nil && path != "*" {
+		t.Error(err)
 	}
 	return stack.Answer{Status: resp.StatusCode, Header: resp.Header, Body: string(body)}
 }

@@ -17,6 +17,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/limits"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -332,7 +333,7 @@ func TestKeepalives(t *testing.T) {
 			req.Header.Set("Accept", accept)
 			transport := &http.Transport{}
 			t.Cleanup(transport.CloseIdleConnections)
-			resp, err := (&http.Client{Transport: transport}).Do(req)
+			resp, err := (&http.Client{Transport: spec.Watch(t, transport)}).Do(req)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -367,7 +368,7 @@ func TestBackPressure(t *testing.T) {
 	req.Header.Set("Accept", mediaFrames)
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
-	resp, err := (&http.Client{Transport: transport}).Do(req)
+	resp, err := (&http.Client{Transport: spec.Watch(t, transport)}).Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/frame"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -30,7 +31,7 @@ type caller struct {
 func newCaller(t testing.TB, s *stack.Stack) *caller {
 	transport := &http.Transport{MaxIdleConnsPerHost: 256, DisableCompression: true}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &caller{s: s, http: &http.Client{Transport: transport}}
+	return &caller{s: s, http: &http.Client{Transport: spec.Watch(t, transport)}}
 }
 
 // answer is what came back for an exec.

@@ -20,6 +20,7 @@ import (
 	"sallyport"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/limits"
+	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
 
@@ -112,7 +113,7 @@ func (d dripping) check(t *testing.T, conn *net.TCPConn) {
 	status, code := 0, ""
 	// Behind what was never whole net/http may put a 400 of its own.
 	if len(answer) > 0 && !(d.status == 0 && strings.HasPrefix(string(answer), "HTTP/1.1 400 ")) {
-		status, code = readAnswer(t, answer)
+		status, code = readAnswer(t, d.head, answer)
 	}
 	if status != d.status || code != string(d.code) {
 		t.Errorf("%s: got %q, want %d %s", d.name, answer, d.status, d.code)
@@ -126,8 +127,8 @@ func (d dripping) check(t *testing.T, conn *net.TCPConn) {
 	}
 }
 
-// readAnswer reads the first answer in what came over a connection.
-func readAnswer(t *testing.T, raw []byte) (status int, code string) {
+// readAnswer reads the first answer to a request in what came over a connection.
+func readAnswer(t *testing.T, request string, raw []byte) (status int, code string) {
 	t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(strings.NewReader(string(raw))), nil)
 	if err != nil {
@@ -138,6 +139,11 @@ func readAnswer(t *testing.T, raw []byte) (status int, code string) {
 	body, err := io.ReadAll(resp.Body)
 	if err != nil {
 		t.Errorf("%q: %v", raw, err)
+	}
+	method, rest, _ := strings.Cut(request, " ")
+	target, _, _ := strings.Cut(rest, " ")
+	if err := spec.CheckRead(method, target, resp, body); err != nil {
+		t.Error(err)
 	}
 	if resp.StatusCode < 400 {
 		return resp.StatusCode, ""

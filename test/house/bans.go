@@ -67,6 +67,8 @@ var keepers = []keeper{
 	{sqlLib, []string{"internal/store/sqlite", "internal/store/postgres"}, "SQL lives in the engines"},
 	{[]string{"internal/store/sqlite", "internal/store/postgres"}, []string{"internal/server"},
 		"which engine it is, is known where it is opened and nowhere else"},
+	{[]string{"github.com/prometheus/..."}, []string{"internal/meter"}, "what is watched doesn't know by whom"},
+	{[]string{"go.opentelemetry.io/..."}, []string{"internal/tracing"}, "what is watched doesn't know by whom"},
 	{[]string{"client"}, []string{"internal/cli"}, "the server never calls itself over HTTP"},
 	{append([]string{"testing/..."}, testSupport...), testSupport, "test support has no place in the program"},
 }

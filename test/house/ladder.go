@@ -34,6 +34,7 @@ var rungs = []rung{
 	{"internal/sshhost", 0, "the embedded SSH server: to its clients a machine like any other"},
 	{"internal/principal", 0, "who asks, without how it was proven"},
 	{"internal/frame", 0, "framing, used at both ends of the wire"},
+	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},
 	{"internal/redact", 0, "masking, a function of text alone"},
 	{"internal/keys", 0, "the CA and the sealing of stored keys"},
 
@@ -61,6 +62,8 @@ var rungs = []rung{
 
 	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},
 
+	{"internal/meter", 6, "a way out for numbers: it asks the gateway, as the ways in do"},
+	{"internal/tracing", 6, "a way out for traces"},
 	{"internal/httpapi", 6, "a way in"},
 	{"internal/mcp", 6, "a way in"},
 	{"internal/console", 6, "a way in"},

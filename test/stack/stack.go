@@ -15,6 +15,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/server"
+	"sallyport/test/spec"
 )
 
 // Stack is a running server. It ends with its test.
@@ -129,10 +130,11 @@ func (s *Stack) Request(t testing.TB, method, path, token, body string) *http.Re
 	return req
 }
 
-// Send sends req and reads the whole answer.
+// Send sends req and reads the whole answer, which must be one that the document of
+// the API describes.
 func (s *Stack) Send(t testing.TB, req *http.Request) Answer {
 	t.Helper()
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: spec.Watch(t, http.DefaultTransport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()
 	resp, err := client.Do(req)
 	if err != nil {

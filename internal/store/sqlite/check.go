@@ -41,10 +41,17 @@ type readOnlyReporter interface {
 	IsReadOnly(schema string) (bool, error)
 }
 
-// checkSound reads the whole file and fails if its pages don't fit together.
-func checkSound(ctx context.Context, pool *sql.DB) error {
+// Both read the whole file. The quick one tells whether its pages fit together, the
+// other, at several times the cost, whether its indexes fit its tables too.
+const (
+	quickCheck     = `PRAGMA quick_check(1)`
+	integrityCheck = `PRAGMA integrity_check(1)`
+)
+
+// checkSound fails if the database doesn't pass check.
+func checkSound(ctx context.Context, pool *sql.DB, check string) error {
 	var verdict string
-	if err := pool.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&verdict); err != nil {
+	if err := pool.QueryRowContext(ctx, check).Scan(&verdict); err != nil {
 		return err
 	}
 	if verdict != "ok" {

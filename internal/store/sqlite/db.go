@@ -161,7 +161,7 @@ func openChecked(ctx context.Context, path string, create bool) (_ *sql.DB, err 
 		return nil, err
 	}
 	if size < checkBytesMax {
-		err = checkSound(ctx, pool)
+		err = checkSound(ctx, pool, quickCheck)
 	}
 	return pool, err
 }

@@ -67,6 +67,13 @@ func readVersions(ctx context.Context, path string) (_ versions, err error) {
 // this program wants.
 type versions struct{ current, wanted int64 }
 
+// tooNew is the refusal of a schema that a newer program made.
+func (v versions) tooNew() error {
+	return fmt.Errorf(
+		"its schema has version %d and this program knows none above %d, use the sallyport that wrote it or a newer one",
+		v.current, v.wanted)
+}
+
 // bringUpToDate applies the migrations that are missing, if migrate is set, and
 // refuses a database whose schema is then not what this program wants. It
 // returns the versions as they were before.
@@ -80,9 +87,7 @@ func bringUpToDate(ctx context.Context, pool *sql.DB, migrate bool) (versions, e
 	case err != nil:
 		return versions{}, err
 	case v.current > v.wanted:
-		return versions{}, fmt.Errorf(
-			"its schema has version %d and this program knows none above %d, use the sallyport that wrote it or a newer one",
-			v.current, v.wanted)
+		return versions{}, v.tooNew()
 	case v.current < v.wanted && !migrate:
 		return versions{}, fmt.Errorf(
 			"its schema has version %d and this program wants %d, `sallyport migrate` brings it up to date",

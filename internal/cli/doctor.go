@@ -1,0 +1,115 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/internal/server"
+)
+
+func (a *app) newDoctor() *cobra.Command {
+	var url string
+	var deep bool
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Look for what is wrong, or will be, with a server",
+		Long: `Examines this machine for the server that runs here, or would run, by the same
+configuration: data directory, disk, database, address, certificate, clock, limits and
+tools. Where a profile is known, it examines the way to that profile's server too; with
+--url that alone, from here to the server there. It changes nothing.
+
+Exit codes:
+  0  nothing failed; there may be warnings
+  1  something failed
+  2  doctor was used wrongly`,
+		Example: `  sallyport doctor --config /etc/sallyport.yaml
+  sudo -u sallyport sallyport doctor --deep --output json
+  sallyport doctor --dev
+  sallyport doctor --url https://sallyport.example.com`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			found, err := a.examine(cmd, url, deep)
+			if err != nil {
+				return err
+			}
+			return a.printFindings(found)
+		},
+	}
+	addServerFlags(cmd, server.ModeServer)
+	addDev(cmd)
+	cmd.Flags().StringVar(&url, "url", "", "examine the server at this `URL` alone, not this machine")
+	cmd.Flags().BoolVar(&deep, "deep", false, "read all of the database, however large, and its indexes")
+	complete(cmd, "url", cobra.NoFileCompletions)
+	return cmd
+}
+
+// examine looks at the machine, at the way to a server, or both.
+func (a *app) examine(cmd *cobra.Command, url string, deep bool) ([]server.Finding, error) {
+	if cmd.Flags().Changed("url") {
+		return a.examineURL(cmd.Context(), url)
+	}
+	loaded, err := a.loadConfig(cmd, modeOf(cmd))
+	var usage *usageError
+	if errors.As(err, &usage) {
+		return nil, err
+	}
+	var found []server.Finding
+	if err != nil {
+		found = append(found, server.Finding{
+			Check: "configuration", Status: server.StatusFail, Message: err.Error(),
+			Hint: "mend it and call doctor again: without it, nothing of this machine was examined",
+		})
+	} else {
+		found = server.Examine(cmd.Context(), loaded, server.DoctorOptions{Version: a.Version, Deep: deep})
+	}
+	remote, err := a.examineProfile(cmd.Context())
+	if err != nil {
+		return nil, err
+	}
+	return append(found, remote...), cmd.Context().Err()
+}
+
+func (a *app) printFindings(found []server.Finding) error {
+	count := map[server.Status]int{}
+	for _, f := range found {
+		count[f.Status]++
+	}
+	worst := server.StatusOK
+	if count[server.StatusWarn] > 0 {
+		worst = server.StatusWarn
+	}
+	if count[server.StatusFail] > 0 {
+		worst = server.StatusFail
+	}
+	var err error
+	if a.asJSON() {
+		err = marshalJSON(a.out, map[string]any{"status": worst, "items": found})
+	} else {
+		err = printFindingRows(a.out, found)
+		fmt.Fprintf(a.out, "\n%d ok, %d to be warned of, %d failed\n", count[server.StatusOK], count[server.StatusWarn], count[server.StatusFail])
+	}
+	if err == nil && worst == server.StatusFail {
+		return exitCode(exitFailed)
+	}
+	return err
+}
+
+// printFindingRows writes a row for each finding, and one below it for its hint.
+func printFindingRows(w io.Writer, found []server.Finding) error {
+	type row = [3]string
+	var rows []row
+	for _, f := range found {
+		rows = append(rows, row{string(f.Status), f.Check, f.Message})
+		if f.Hint != "" {
+			rows = append(rows, row{"", "", "hint: " + f.Hint})
+		}
+	}
+	return printRows(w, []column[row]{
+		{"STATUS", func(r row) string { return r[0] }},
+		{"CHECK", func(r row) string { return r[1] }},
+		{"FOUND", func(r row) string { return r[2] }},
+	}, rows, true)
+}

@@ -1,0 +1,33 @@
+package gateway
+
+import (
+	"sallyport/internal/audit"
+	"sallyport/internal/feed"
+	"sallyport/internal/sshpool"
+)
+
+// Stats is what goes on at one moment, in the gateway and in what it works with.
+type Stats struct {
+	// Execs counts those that run, from the decision to the last word of their row.
+	Execs    int
+	Draining bool
+
+	Pool  sshpool.Stats
+	Audit audit.Stats
+	Feed  feed.Stats
+}
+
+// Stats tells what goes on.
+func (g *Gateway) Stats() Stats {
+	s := Stats{Pool: g.Pool.Stats(), Audit: g.Audit.Stats(), Feed: g.Feed.Stats()}
+	r := &g.running
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.Draining = r.draining
+	for c := range r.calls {
+		if !c.follows {
+			s.Execs++
+		}
+	}
+	return s
+}
