@@ -72,21 +72,30 @@ func (p *pump) run() {
 }
 
 // preambleUntilMark drops what rc files print, reads the mark, and returns what
-// came behind it.
+// came behind it. It looks at each byte once, however few come at a time: the far
+// side decides about that.
 func (p *pump) preambleUntilMark() (rest []byte, ok bool) {
 	buf := make([]byte, smallRead)
-	var seen []byte
+	var kept []byte // the end of the preamble, in which the mark may begin, then the mark's line
+	total, marked := 0, false
 	for {
 		n, err := p.r.Read(buf)
-		seen = append(seen, buf[:n]...)
-		if i := bytes.Index(seen, []byte(p.word)); i >= 0 {
-			if line, rest, whole := bytes.Cut(seen[i+len(p.word):], []byte("\n")); whole {
-				p.said = strings.TrimSpace(string(line))
-				close(p.marked)
-				return rest, true
+		total += n
+		known := len(kept)
+		kept = append(kept, buf[:n]...)
+		if !marked {
+			if i := bytes.Index(kept, []byte(p.word)); i >= 0 {
+				marked, known, kept = true, 0, kept[i+len(p.word):]
+			} else {
+				kept = append(kept[:0], kept[max(0, len(kept)-len(p.word)+1):]...)
 			}
 		}
-		if len(seen) > limits.PreambleBytesMax {
+		if i := bytes.IndexByte(kept[known:], '\n'); marked && i >= 0 {
+			p.said = strings.TrimSpace(string(kept[:known+i]))
+			close(p.marked)
+			return kept[known+i+1:], true
+		}
+		if total > limits.PreambleBytesMax {
 			err = errors.New("too much output before the mark")
 			p.err = err
 		}
