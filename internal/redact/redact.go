@@ -47,16 +47,26 @@ func Argv(argv []string) []string {
 // masked. A value ends at the next blank unless it is quoted.
 func Text(text string) string {
 	for range passesMax {
-		masked := mask(text, findInText(text, modeText, 0))
+		masked := mask(text, findInFree(text))
 		if masked == text {
 			return masked
 		}
 		text = masked
 	}
-	if mask(text, findInText(text, modeText, 0)) != text {
+	if mask(text, findInFree(text)) != text {
 		return Mark
 	}
 	return text
+}
+
+// findInFree finds the secrets of free text. A private key is one also where its
+// first word is a name's value.
+func findInFree(text string) []span {
+	spans := findInText(text, modeText, 0)
+	for _, h := range pemHits([]string{text}) {
+		spans = append(spans, h.span)
+	}
+	return spans
 }
 
 // maskOnce masks argv in place and tells whether that changed it.
