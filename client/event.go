@@ -172,7 +172,9 @@ func (s *eventStream) read(body io.Reader, heard func()) error {
 		case "event":
 			name = string(value)
 		case "data":
-			data = append(append(data, value...), '\n')
+			if data = append(append(data, value...), '\n'); len(data) > eventBytesMax {
+				return fmt.Errorf("an event of more than %d bytes", eventBytesMax)
+			}
 		}
 		if len(lines.Bytes()) > 0 {
 			continue
