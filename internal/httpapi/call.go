@@ -35,7 +35,7 @@ type call struct {
 // body reads the whole body. It returns body_too_large, unsupported_media_type or
 // request_timeout.
 func (c *call) body() ([]byte, error) {
-	if c.r.Header.Get("Content-Encoding") != "" {
+	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
 		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
 	}
 	c.bodyTaken = true

@@ -39,7 +39,8 @@ type API struct {
 	// It is nil where the metrics have a listener of their own.
 	Metrics func(http.ResponseWriter, *http.Request) error
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
-	// loopback: a page that has rebound its name to this machine.
+	// loopback: a page that has rebound its name to this machine. With one, public
+	// routes too want it to be good: a page can make a token up.
 	LoopbackOnly bool
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
@@ -81,7 +82,7 @@ func (a *API) front(mux http.Handler) http.Handler {
 		case !isClean(r.URL.Path):
 			err = noRoute()
 		case a.LoopbackOnly && r.Header.Get("Authorization") == "" && !isLoopbackHost(r.Host):
-			err = sallyport.Errorf(sallyport.CodeMisdirectedRequest, "this server answers on loopback names alone")
+			err = misdirected()
 		case sameSite.Check(r) != nil:
 			err = sallyport.Errorf(sallyport.CodeCrossOrigin, "a page of another site may not do this")
 		default:
@@ -129,10 +130,13 @@ func (c *call) run(handle func() error) {
 func (c *call) serve() error {
 	methods := c.methods
 	route, ok := methods[getFor(c.r.Method)]
-	if !ok || !route.public {
+	if !ok || !route.public || c.api.LoopbackOnly && !isLoopbackHost(c.r.Host) {
 		endings := c.api.Gateway.Endings()
 		who, err := c.api.Auth.Authenticate(c.r.Context(), c.r.Header["Authorization"])
-		if err != nil {
+		switch {
+		case err != nil && ok && route.public:
+			return misdirected()
+		case err != nil:
 			return err
 		}
 		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
@@ -171,7 +175,7 @@ func (c *call) recoverPanic() {
 
 func (c *call) log(took time.Duration) {
 	args := []any{
-		"request_id", c.requestID, "method", redact.Text(c.r.Method), "path", loggedPath(c.r), "status", c.w.status,
+		"request_id", c.requestID, "method", loggedText(c.r.Method), "path", loggedPath(c.r), "status", c.w.status,
 		"bytes", c.w.bytes, "ms", took.Milliseconds(), "client", c.api.clientAddr(c.r), "actor", c.by.Actor(),
 	}
 	if c.execID != "" {
@@ -182,7 +186,7 @@ func (c *call) log(took time.Duration) {
 	}
 	level := slog.LevelInfo
 	if c.cause != nil {
-		args = append(args, "code", string(sallyport.CodeOf(c.cause)), "cause", redact.Text(c.cause.Error()))
+		args = append(args, "code", string(sallyport.CodeOf(c.cause)), "cause", loggedText(c.cause.Error()))
 		if c.w.status >= 500 {
 			level = slog.LevelWarn
 		}
@@ -191,15 +195,19 @@ func (c *call) log(took time.Duration) {
 }
 
 // loggedPath is a request's path without its query, masked: callers put tokens in
-// the strangest places, and escaped. The log quotes what is not printable.
+// the strangest places, and escaped.
 func loggedPath(r *http.Request) string {
 	const charsMax = 200
-	p := redact.Text(r.URL.Path)
+	p := loggedText(r.URL.Path)
 	if len(p) > charsMax {
 		p = p[:charsMax] + "…"
 	}
 	return p
 }
+
+// loggedText is text that may be a caller's, or a machine's, masked, and escaped:
+// as JSON the log would show marks of writing direction as they are.
+func loggedText(s string) string { return redact.Escape(redact.Text(s)) }
 
 // clientAddr is where the request came from: what a trusted proxy says, else the
 // connection's peer.
@@ -252,6 +260,10 @@ func isLoopbackHost(hostport string) bool {
 	}
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.IsLoopback()
+}
+
+func misdirected() error {
+	return sallyport.Errorf(sallyport.CodeMisdirectedRequest, "this server answers on loopback names alone")
 }
 
 func noRoute() error {

@@ -43,7 +43,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("HOME", env.WorkDir)
-			env.Setenv("ESC", "\x1b")
+			for name, value := range map[string]string{"ESC": "\x1b", "CR": "\r", "LF": "\n", "BIDI": "\u202e", "ZWSP": "\u200b"} {
+				env.Setenv(name, value)
+			}
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
 			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, ".data"))
 			return nil
@@ -164,9 +166,14 @@ func as(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("SALLYPORT_TOKEN", token)
 }
 
-// request is `request [-t TOKEN] STATUS METHOD PATH [BODY]`: a raw request with
-// the persona's token; the answer's body becomes stdout.
+// request is `request [-H 'NAME: VALUE']... STATUS METHOD PATH [BODY]`: a raw request
+// with the persona's token; the answer's body becomes the file answer.
 func request(ts *testscript.TestScript, neg bool, args []string) {
+	header := http.Header{}
+	for ; len(args) > 1 && args[0] == "-H"; args = args[2:] {
+		name, value, _ := strings.Cut(args[1], ": ")
+		header.Add(name, value)
+	}
 	status, method, path, body := args[0], args[1], args[2], ""
 	if len(args) > 3 {
 		body = args[3]
@@ -175,6 +182,12 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if token := ts.Getenv("SALLYPORT_TOKEN"); token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	for name, values := range header {
+		req.Header[name] = values
+	}
+	if host := header.Get("Host"); host != "" {
+		req.Host = host
 	}
 	client := http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()

@@ -272,9 +272,22 @@ func TestMisdirected(t *testing.T) {
 				t.Errorf("%s%s: %d %s", host, path, a.Status, a.Body)
 			}
 		}
-		req := s.Request(t, "GET", "/session", s.Token, "")
-		req.Host = host
-		wantAnswer(t, host+" with a token", s.Send(t, req), 200, "")
+		for _, path := range []string{"/session", "/healthz"} {
+			req := s.Request(t, "GET", path, s.Token, "")
+			req.Host = host
+			wantAnswer(t, host+path+" with a token", s.Send(t, req), 200, "")
+		}
+		if loopback {
+			continue
+		}
+		for _, authorization := range []string{"Bearer x", "Bearer", "Basic eDp4", "x"} { // a page can make one up
+			for _, route := range public {
+				req := s.Request(t, "GET", strings.TrimPrefix(route, "GET "), "", "")
+				req.Host = host
+				req.Header.Set("Authorization", authorization)
+				wantAnswer(t, host+" "+route+" with "+authorization, s.Send(t, req), 421, "misdirected_request")
+			}
+		}
 	}
 }
 
