@@ -42,7 +42,7 @@ func run() error {
 	flag.DurationVar(&o.roundTime, "round", 2*time.Second, "length of one round at concurrency 32")
 	flag.IntVar(&o.outputMiB, "mib", 256, "size of a stream, in MiB")
 	flag.StringVar(&o.program, "program", "bin/sallyport", "the command line to stream through")
-	flag.StringVar(&o.only, "only", "", "one section: latency, rate, stream or events")
+	flag.StringVar(&o.only, "only", "", "one section: latency, rate, stream, events or foreign")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to a file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -78,7 +78,7 @@ type section struct {
 }
 
 func sections() []section {
-	return []section{{"latency", latency}, {"rate", rate}, {"stream", stream}, {"events", events}}
+	return []section{{"latency", latency}, {"rate", rate}, {"stream", stream}, {"events", events}, {"foreign", foreign}}
 }
 
 // startProfile profiles this process until the returned function is called; no
