@@ -159,6 +159,9 @@ func workspaceNotFound() error {
 }
 
 func notFound(what string) error {
+	if what == noWorkspace {
+		return workspaceNotFound()
+	}
 	return sallyport.Errorf(sallyport.CodeNotFound, "no such %s", what)
 }
 

@@ -79,11 +79,19 @@ func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req s
 	t := g.newToken(minted, orgID, workspaceID, req)
 	change := g.event(by, sallyport.ActivityTokenCreated, orgID, workspaceID, "token %s created: %s", t.Prefix, t.Name)
 	if err := g.Tokens.CreateToken(ctx, t, change); err != nil {
-		return sallyport.Token{}, storeError(err, noToken)
+		return sallyport.Token{}, storeError(err, homeless(workspaceID))
 	}
 	out := wireToken(t)
 	out.Secret = minted.Secret
 	return out, nil
+}
+
+// homeless is what there isn't when a token's home was deleted since it was looked up.
+func homeless(workspaceID string) string {
+	if workspaceID != "" {
+		return noWorkspace
+	}
+	return noOrg
 }
 
 func (g *Gateway) newToken(minted identity.Minted, orgID, workspaceID string, req sallyport.TokenCreate) store.Token {

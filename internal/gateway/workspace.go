@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -52,7 +53,13 @@ func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.
 		ws.Tier = sallyport.DefaultTier
 	}
 	change := g.event(by, sallyport.ActivityWorkspaceCreated, orgID, ws.ID, "workspace %s created, tier %d", ws.Name, ws.Tier)
-	return wireWorkspace(ws), storeError(g.Workspaces.CreateWorkspace(ctx, ws, change), noWorkspace)
+	if err := g.Workspaces.CreateWorkspace(ctx, ws, change); err != nil {
+		if errors.Is(err, store.ErrNotFound) { // deleted since it was looked up
+			return sallyport.Workspace{}, notFound(noOrg)
+		}
+		return sallyport.Workspace{}, storeError(err, noWorkspace)
+	}
+	return wireWorkspace(ws), nil
 }
 
 func (g *Gateway) checkWorkspace(req sallyport.WorkspaceCreate) error {
