@@ -16,6 +16,8 @@ const (
 	ActivityOrgDeleted       = "org_deleted"
 	ActivityHostKeyPinned    = "host_key_pinned"
 	ActivityHostKeyMismatch  = "host_key_mismatch"
+	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
+	ActivityCARotated = "ca_rotated"
 )
 
 // Statuses of activity rows.

@@ -75,6 +75,34 @@ const (
 	PreambleBytesMax = 1 << 20
 )
 
+// The SSH CA, and the seal of stored keys.
+const (
+	// CertificateLife is how long a certificate is valid: long enough for a slow
+	// dial, and it is made anew for each.
+	CertificateLife = 5 * time.Minute
+	// CertificateSkew is how far a machine's clock may be behind ours. One that is
+	// ahead has CertificateLife.
+	CertificateSkew = time.Minute
+	// CAKeysMax bounds the keys in force: a certificate of each is offered in turn,
+	// and OpenSSH hangs up at the sixth that it refuses (MaxAuthTries 6).
+	CAKeysMax = 4
+	// CAOverlap is how long a CA key stays in force beside the one that has
+	// replaced it: the time to tell every machine.
+	CAOverlap = 7 * 24 * time.Hour
+	// CAKeysReadEvery is how long the CA's keys are kept in memory before they are
+	// read again: GET /ca asks for no token, and must not be a way to the store.
+	CAKeysReadEvery = 5 * time.Second
+	// PrincipalBytesMax is more than the name of any system's user has.
+	PrincipalBytesMax = 255
+	// CertificateForBytesMax bounds what goes into the log of a machine's sshd.
+	CertificateForBytesMax = 200
+	// SealKeysMax bounds the keys of a seal file: the one in use, and those that
+	// are being given up.
+	SealKeysMax = 8
+	// SealFileBytesMax holds SealKeysMax keys and many lines of comment.
+	SealFileBytesMax = 4 << 10
+)
+
 // The stream of an answer.
 const (
 	// SlowReaderTime is how long after its deadline a command that has ended in

@@ -15,11 +15,16 @@ type scanner interface {
 	Scan(dest ...any) error
 }
 
+// querier is a *sql.DB or *sql.Conn.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // list runs a query and scans each of its rows.
 func list[T any](
-	ctx context.Context, pool *sql.DB, scan func(scanner) (T, error), query string, args ...any,
+	ctx context.Context, from querier, scan func(scanner) (T, error), query string, args ...any,
 ) ([]T, error) {
-	rows, err := pool.QueryContext(ctx, query, args...)
+	rows, err := from.QueryContext(ctx, query, args...)
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 }
 
 // schema is the version that this program wants: the last of its migrations.
-const schema = 2
+const schema = 3
 
 func TestOpenWithoutMigrating(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
@@ -124,7 +124,7 @@ func TestOpenRefusesCorruption(t *testing.T) {
 		"noise":   func(b []byte) []byte { _, _ = rand.Read(b[len(b)/2/page*page:][:4*page]); return b },
 		"zeros":   func(b []byte) []byte { clear(b[len(b)/2/page*page:][:4*page]); return b },
 		"cut off": func(b []byte) []byte { return b[:len(b)/2/page*page] },
-		"swapped": func(b []byte) []byte { copy(b[20*page:21*page], b[40*page:41*page]); return b },
+		"swapped": func(b []byte) []byte { copy(b[20*page:24*page], b[40*page:44*page]); return b },
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "test.db")

@@ -120,6 +120,10 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 			return e.RevokeToken(c, org.ID, "", tok.ID, start(), noted(org.ID))
 		},
 		"RevokeTokensNamed": func(c ctx, e Engine) error { return e.RevokeTokensNamed(c, org.ID, tok.Name, start()) },
+		"CAKeys":            func(c ctx, e Engine) error { return only(e.CAKeys(c)) },
+		"AddFirstCAKey":     func(c ctx, e Engine) error { return e.AddFirstCAKey(c, newCAKey()) },
+		"ResealCAKey":       func(c ctx, e Engine) error { return e.ResealCAKey(c, id.New(), []byte("x")) },
+		"RotateCA":          func(c ctx, e Engine) error { return rotate(c, e, newCAKey(), start()) },
 		"CommitActivity": func(c ctx, e Engine) error {
 			return e.CommitActivity(c, write(newExec(org.ID, ws.ID)), true)
 		},

@@ -12,6 +12,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/id"
+	"sallyport/internal/keys"
 	"sallyport/internal/store"
 )
 
@@ -47,6 +48,12 @@ type Engine interface {
 	RevokeToken(ctx context.Context, orgID, workspaceID, tokenID string, at time.Time, change store.ActivityChange) error
 	RevokeTokensNamed(ctx context.Context, orgID, name string, at time.Time) error
 
+	CAKeys(ctx context.Context) ([]keys.CAKey, error)
+	AddFirstCAKey(ctx context.Context, key keys.CAKey) error
+	ResealCAKey(ctx context.Context, keyID string, sealed []byte) error
+	RotateCA(ctx context.Context,
+		rotate func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error)) error
+
 	CommitActivity(ctx context.Context, changes []store.ActivityChange, durable bool) error
 	Activity(ctx context.Context, orgID, rowID string) (store.Activity, error)
 	Activities(ctx context.Context, filter store.ActivityFilter,
@@ -80,6 +87,11 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"TokensListing", testTokensListing},
 		{"RevokeToken", testRevokeToken},
 		{"RevokeTokensNamed", testRevokeTokensNamed},
+		{"CAKeys", testCAKeys},
+		{"FirstCAKeyConcurrently", testFirstCAKeyConcurrently},
+		{"RotateCA", testRotateCA},
+		{"RotateCAAborted", testRotateCAAborted},
+		{"RotateCAConcurrently", testRotateCAConcurrently},
 		{"ActivityKeepsEveryField", testActivityKeepsEveryField},
 		{"ActivityCompletion", testActivityCompletion},
 		{"ActivityCompletionOfNothing", testActivityCompletionOfNothing},
