@@ -39,6 +39,7 @@ type Config struct {
 	// DataDir holds the embedded store. It may not exist yet.
 	DataDir string
 	Store   StoreConfig
+	Keys    KeysConfig
 	// AdminTokenHash is the SHA-256 of the admin token, which itself is kept
 	// nowhere; nil when there is none, and in dev, which makes one at its start.
 	AdminTokenHash *[32]byte
@@ -66,6 +67,14 @@ type StoreConfig struct {
 	URL string
 	// Migrate brings the schema up to date at the start.
 	Migrate bool
+}
+
+// KeysConfig is about the SSH CA and the seal of stored keys.
+type KeysConfig struct {
+	// SealFile is empty for the one in DataDir, which is made at the first start.
+	SealFile string
+	// CAOverlap is how long a CA key stays in force beside its successor.
+	CAOverlap time.Duration
 }
 
 // LimitsConfig holds the bounds that an operator may set.

@@ -18,7 +18,7 @@ const tokenFileBytesMax = 4 << 10
 // check holds the configuration to the rules that a value alone can't break.
 func (l *loading) check() error {
 	for _, rule := range []func() error{
-		l.checkListen, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken, l.checkTraces,
+		l.checkListen, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken, l.checkSeal, l.checkTraces,
 	} {
 		if err := rule(); err != nil {
 			return err
@@ -126,26 +126,47 @@ func (l *loading) checkAdminToken() error {
 	return nil
 }
 
+// checkSeal reads the file of keys.seal_file, and keeps nothing of it: the start
+// reads it again.
+func (l *loading) checkSeal() error {
+	file := l.inForce[keySealFile]
+	if !file.isSet() {
+		return nil
+	}
+	if _, _, err := readSeal(file.text); err != nil {
+		return l.fault(keySealFile, err)
+	}
+	return nil
+}
+
 // readToken returns what a file holds, but for the end of its line.
 func readToken(path string) (string, error) {
+	body, _, err := readSecret(path, tokenFileBytesMax)
+	return strings.TrimRight(string(body), "\r\n"), err
+}
+
+// readSecret returns what a file holds, and its mode. The caller clears it.
+func readSecret(path string, bytesMax int) ([]byte, fs.FileMode, error) {
 	f, info, err := openFile(path)
 	if err != nil {
-		return "", fmt.Errorf("the file can't be read: %w", err)
+		return nil, 0, fmt.Errorf("the file can't be read: %w", err)
 	}
 	defer f.Close()
 	// Mounted secrets are commonly readable by all (0644 in Kubernetes, 0444 in
 	// Docker): that is their mount's to judge. Writable by all is nobody's secret.
 	if info.Mode().Perm()&0o002 != 0 {
-		return "", fmt.Errorf("everyone on this machine may write the file (mode %04o): take that away with chmod o-w FILE", info.Mode().Perm())
+		return nil, 0, fmt.Errorf("everyone on this machine may write the file (mode %04o): take that away with chmod o-w FILE", info.Mode().Perm())
 	}
-	body, err := io.ReadAll(io.LimitReader(f, tokenFileBytesMax+1))
-	if err != nil {
-		return "", fmt.Errorf("the file can't be read: %w", cause(err))
+	body := make([]byte, bytesMax+1)
+	n, err := io.ReadFull(f, body)
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, 0, fmt.Errorf("the file can't be read: %w", cause(err))
 	}
-	if len(body) > tokenFileBytesMax {
-		return "", fmt.Errorf("the file is larger than %d bytes", tokenFileBytesMax)
+	if n > bytesMax {
+		clear(body)
+		return nil, 0, fmt.Errorf("the file is larger than %d bytes", bytesMax)
 	}
-	return strings.TrimRight(string(body), "\r\n"), nil
+	return body[:n], info.Mode(), nil
 }
 
 // openFile opens a regular file for reading. It doesn't wait, as for the writer

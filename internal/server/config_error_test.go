@@ -88,6 +88,12 @@ func TestLoadErrors(t *testing.T) {
 			`admin_token (environment SALLYPORT_ADMIN_TOKEN): it begins with sp_, but its checksum is wrong: a character was lost or mistyped`},
 		{"admin token twice", given{file: "admin_token: " + canary, env: variables{"SALLYPORT_ADMIN_TOKEN_FILE": "/t"}},
 			`admin_token (file FILE, line 1) and admin_token_file (environment SALLYPORT_ADMIN_TOKEN_FILE) are both set: keep one`},
+		{"overlap too short", given{env: variables{"SALLYPORT_KEYS_CA_OVERLAP": "1s"}},
+			`keys.ca_overlap is "1s" (environment SALLYPORT_KEYS_CA_OVERLAP): it takes 1m0s to 8760h0m0s`},
+		{"seal missing", given{file: "keys.seal_file: /nowhere/seal"},
+			`keys.seal_file is "/nowhere/seal" (file FILE, line 1): the file can't be read: no such file or directory`},
+		{"seal a directory", given{mode: ModeDev, env: variables{"HOME": "/", "SALLYPORT_KEYS_SEAL_FILE": "/"}},
+			`keys.seal_file is "/" (environment SALLYPORT_KEYS_SEAL_FILE): the file can't be read: not a regular file`},
 		{"overridden, but wrong", given{file: "log.level: loud", flags: map[string]string{"log.level": "info"}},
 			`log.level is "loud" (file FILE, line 1): it takes debug, info, warn or error`},
 		{"flag of nobody", given{flags: map[string]string{"admin_token": canary}},
@@ -122,7 +128,7 @@ func checkError(t *testing.T, g given, want string) {
 // TestLoadUnsupported: a key of a later version is refused in every source, also
 // where another overrides it, and only its default is not.
 func TestLoadUnsupported(t *testing.T) {
-	for _, name := range []string{"bus.url", "keys.seal_file", "tenant.org_id", "connectors.ssh.allow"} {
+	for _, name := range []string{"bus.url", "tenant.org_id", "connectors.ssh.allow"} {
 		t.Run(name, func(t *testing.T) {
 			k := keyNamed(t, name)
 			text, none := "/"+canary, `""`
@@ -145,7 +151,7 @@ func TestLoadUnsupported(t *testing.T) {
 
 func keyNamed(t *testing.T, name string) key {
 	t.Helper()
-	for _, k := range keys() {
+	for _, k := range allKeys() {
 		if k.name == name {
 			return k
 		}

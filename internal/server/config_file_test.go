@@ -39,7 +39,7 @@ func TestFileForms(t *testing.T) {
 
 func TestFileEmpty(t *testing.T) {
 	for _, text := range []string{"", "\n", "# nothing yet\n", "---\n", "--- ~\n", "null", "{}"} {
-		if values, err := parseFile("file x", []byte(text), keys()); err != nil || len(values) != 0 {
+		if values, err := parseFile("file x", []byte(text), allKeys()); err != nil || len(values) != 0 {
 			t.Errorf("%q: %v, %v", text, values, err)
 		}
 	}
@@ -89,7 +89,7 @@ func TestFileErrors(t *testing.T) {
 		{"zeros", "\x00\x00", notYAML + "control characters are not allowed"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, err := parseFile("file x", []byte(c.text), keys())
+			_, err := parseFile("file x", []byte(c.text), allKeys())
 			if err == nil || err.Error() != c.want {
 				t.Errorf("\n got %v\nwant %s", err, c.want)
 			}
@@ -180,7 +180,7 @@ func TestFileBounded(t *testing.T) {
 		"a number without an end": "drain_timeout: " + fill("9"),
 	} {
 		begun := time.Now()
-		if _, err := parseFile("file x", []byte(text), keys()); err != nil && len(err.Error()) > 500 {
+		if _, err := parseFile("file x", []byte(text), allKeys()); err != nil && len(err.Error()) > 500 {
 			t.Errorf("%s: an error of %d bytes", name, len(err.Error()))
 		}
 		if took := time.Since(begun); took > timeLimit {
@@ -211,14 +211,14 @@ func FuzzConfigFile(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	table := map[string]key{}
-	for _, k := range keys() {
+	for _, k := range allKeys() {
 		table[k.name] = k
 	}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if len(body) > fileBytesMax {
 			return
 		}
-		values, err := parseFile("file x", body, keys())
+		values, err := parseFile("file x", body, allKeys())
 		if err != nil {
 			if text := err.Error(); len(text) > 500 || strings.ContainsAny(text, "\n\r\t\x1b") {
 				t.Errorf("error %q", text)

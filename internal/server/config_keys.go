@@ -58,6 +58,7 @@ const (
 	keyAdminToken     = "admin_token"
 	keyAdminTokenFile = "admin_token_file"
 	keyMetricsListen  = "metrics.listen"
+	keySealFile       = "keys.seal_file"
 )
 
 // group is a part of the table with its heading.
@@ -78,8 +79,8 @@ func groups() []group {
 	}
 }
 
-// keys is the table without headings.
-func keys() []key {
+// allKeys is the table without headings.
+func allKeys() []key {
 	var all []key
 	for _, g := range groups() {
 		all = slices.Concat(all, g.keys)
@@ -117,7 +118,7 @@ func dataKeys() []key {
 			server: "/var/lib/sallyport", dev: devDataDir,
 			set:     setString(func(c *Config) *string { return &c.DataDir }),
 			takes:   "a directory, made if it is missing",
-			meaning: "Where SQLite keeps its files. `dev` looks in `~/.local/share` when `XDG_DATA_HOME` is not set."},
+			meaning: "Where SQLite keeps its files, and the seal of stored keys. `dev` looks in `~/.local/share` when `XDG_DATA_HOME` is not set."},
 		{name: "store.url", env: "SALLYPORT_STORE_URL", kind: kindString, secret: true, set: setStoreURL,
 			takes:   "nothing, which is SQLite in `data_dir`; `postgres://…` comes with a later version",
 			meaning: "Where the records are."},
@@ -126,8 +127,15 @@ func dataKeys() []key {
 			meaning: "Bring the store's schema up to date at the start; `false` leaves that to `sallyport migrate`."},
 		{name: "bus.url", env: "SALLYPORT_BUS_URL", kind: kindString, secret: true, unsupported: true, set: refuse,
 			meaning: "The NATS servers that replicas share."},
-		{name: "keys.seal_file", env: "SALLYPORT_KEYS_SEAL_FILE", kind: kindString, unsupported: true, set: refuse,
-			meaning: "The key that seals what is stored; the same on every replica."},
+		{name: keySealFile, env: "SALLYPORT_KEYS_SEAL_FILE", kind: kindString,
+			set:     setString(func(c *Config) *string { return &c.Keys.SealFile }),
+			takes:   "a file of keys, a line each, as `openssl rand -base64 32` prints them; nothing is `seal.key` in `data_dir`, made at the first start",
+			meaning: "What opens the private keys in the database, and is not in it: keep a copy elsewhere, and give every replica the same. The first key seals, the others still open ([more](keys.md))."},
+		{name: "keys.ca_overlap", env: "SALLYPORT_KEYS_CA_OVERLAP", kind: kindDuration,
+			server: limits.CAOverlap.String(), dev: limits.CAOverlap.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Keys.CAOverlap }, time.Minute, 365*24*time.Hour),
+			takes:   "1m to 8760h",
+			meaning: "How long an SSH CA key stays in force beside the one that has replaced it: the time to tell every machine."},
 	}
 }
 

@@ -64,7 +64,7 @@ func newLoading(o LoadOptions) *loading {
 	if env == nil {
 		env = func(string) (string, bool) { return "", false }
 	}
-	return &loading{options: o, env: env, keys: keys(), config: Config{Mode: o.Mode}, inForce: layer{}}
+	return &loading{options: o, env: env, keys: allKeys(), config: Config{Mode: o.Mode}, inForce: layer{}}
 }
 
 // apply checks the values of a layer, in the order of the table, and puts them

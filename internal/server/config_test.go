@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sallyport/internal/identity"
+	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/principal"
 )
@@ -72,6 +73,7 @@ func TestLoadDefaults(t *testing.T) {
 		Listen:       "127.0.0.1:8080",
 		DataDir:      "/var/lib/sallyport",
 		Store:        StoreConfig{Migrate: true},
+		Keys:         KeysConfig{CAOverlap: limits.CAOverlap},
 		DrainTimeout: limits.DrainTime,
 		Limits:       LimitsConfig{ConnectTimeout: limits.ConnectTime, OutputGrace: limits.OutputGrace},
 		Log:          LogConfig{Level: slog.LevelInfo, Format: "json"},
@@ -99,6 +101,7 @@ func checkConfig(t *testing.T, g given, want Config) {
 
 func TestLoadEveryKey(t *testing.T) {
 	file := writeFile(t, "cert.pem", "x", 0o644)
+	seal := writeFile(t, "seal.key", string(keys.NewSeal()), 0o600)
 	text := strings.ReplaceAll(`
 listen: 0.0.0.0:443
 tls: {cert_file: FILE, key_file: FILE}
@@ -108,6 +111,7 @@ proxies:
 data_dir: /srv/sallyport
 store.url: ""
 store.migrate: false
+keys: {seal_file: SEAL, ca_overlap: 24h}
 admin_token: `+canary+`
 connectors.local: {enabled: true}
 eic: {tunnel_endpoint: "ws://127.0.0.1:9", region: us-east-2}
@@ -116,6 +120,7 @@ limits.output_grace: 1s
 drain_timeout: 1m
 log: {level: debug, format: text}
 `, "FILE", file)
+	text = strings.ReplaceAll(text, "SEAL", seal)
 	hash := sha256.Sum256([]byte(canary))
 	loaded, _, err := given{file: text}.load(t)
 	if err != nil {
@@ -132,6 +137,7 @@ log: {level: debug, format: text}
 		Insecure:       true,
 		ProxiesTrusted: networks("10.0.0.5/32", "10.1.0.0/16", "2001:db8::/32", "10.2.0.0/16"),
 		DataDir:        "/srv/sallyport",
+		Keys:           KeysConfig{seal, 24 * time.Hour},
 		LocalEnabled:   true,
 		DrainTimeout:   time.Minute,
 		Limits:         LimitsConfig{3 * time.Second, time.Second},

@@ -104,6 +104,9 @@ func databaseFile(dir string) string { return filepath.Join(dir, "sallyport.db")
 // database is the file of the embedded store.
 func (d *dataDir) database() string { return databaseFile(d.path) }
 
+// sealFile is the file of the seal, where no other is configured.
+func sealFile(dataDir string) string { return filepath.Join(dataDir, "seal.key") }
+
 // Close gives the directory up.
 func (d *dataDir) Close() error { return d.lock.Close() }
 

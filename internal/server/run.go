@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/identity"
+	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
 	"sallyport/internal/sshpool"
@@ -76,6 +77,7 @@ type server struct {
 	listener net.Listener
 	bus      *bus.Bus
 	store    *sqlite.DB
+	ca       *keys.CA
 	gateway  *gateway.Gateway
 	auth     *identity.Authenticator
 }
@@ -105,6 +107,9 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(s.store.Close)
+	if s.ca, err = s.openCA(ctx, dir); err != nil {
+		return err
+	}
 	live := feed.New(s.store, s.bus, s.log)
 	s.onClose(live.Close)
 	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)

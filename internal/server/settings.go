@@ -68,7 +68,7 @@ type Flag struct {
 // reference.
 func Flags(mode Mode) []Flag {
 	var flags []Flag
-	for _, k := range keys() {
+	for _, k := range allKeys() {
 		if k.hasFlag(mode) {
 			// Back quotes are for Markdown; in a help text they may mean something else.
 			meaning := strings.ReplaceAll(k.meaning, "`", "")

@@ -38,7 +38,7 @@ func TestReference(t *testing.T) {
 func TestKeys(t *testing.T) {
 	clients := []string{"SALLYPORT_URL", "SALLYPORT_TOKEN", "SALLYPORT_PROFILE", "SALLYPORT_ORG", "SALLYPORT_OUTPUT", "SALLYPORT_EXEC_ID"}
 	seen := map[string]bool{}
-	for _, k := range keys() {
+	for _, k := range allKeys() {
 		if want := "SALLYPORT_" + strings.ToUpper(strings.ReplaceAll(k.name, ".", "_")); k.env != want {
 			t.Errorf("%s is %s in the environment, want %s", k.name, k.env, want)
 		}
@@ -90,7 +90,7 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	settings := loaded.Settings()
-	for i, k := range keys() {
+	for i, k := range allKeys() {
 		if want := (Setting{k.name, k.server, "default"}); settings[i] != want {
 			t.Errorf("setting %v, want %v", settings[i], want)
 		}

@@ -290,6 +290,11 @@ func (b *backingUp) restore(backup taken) {
 	if !reflect.DeepEqual(held, backup.held) {
 		t.Errorf("restored %+v, backed up %+v", held, backup.held)
 	}
+	seal, err := os.ReadFile(filepath.Join(b.live.DataDir, "seal.key")) // which no backup holds
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "seal.key"), string(seal))
 	restored := startChild(t, childOptions{dataDir: dir})
 	newCaller(t, restored.Stack).mustServe(t)
 	interrupted := int64(0)

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/keys"
 	"sallyport/internal/server"
 )
 
@@ -89,6 +90,23 @@ func startFaults() []startFault {
 		{"newer schema", func(t *testing.T, dir string, a *attempt) {
 			change(t, database(dir), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
 		}, []string{"open database DIR/data/sallyport.db: its schema has version 999 and this program knows none above"}},
+		{"seal lost", func(t *testing.T, dir string, a *attempt) { remove(t, seal(dir)) },
+			[]string{"seal DIR/data/seal.key: the file is missing, and the database holds private keys that only it opens: restore it"}},
+		{"another seal", func(t *testing.T, dir string, a *attempt) { write(t, seal(dir), string(keys.NewSeal())) },
+			[]string{"seal DIR/data/seal.key is not the one that has sealed the private keys in the database: restore that one"}},
+		{"seal cut short", func(t *testing.T, dir string, a *attempt) { halve(t, seal(dir)) },
+			[]string{"seal DIR/data/seal.key: "}},
+		{"seal empty", func(t *testing.T, dir string, a *attempt) { write(t, seal(dir), "") },
+			[]string{"seal DIR/data/seal.key: there is no key in it"}},
+		{"seal is a folder", func(t *testing.T, dir string, a *attempt) {
+			remove(t, seal(dir))
+			makeDir(t, seal(dir))
+		}, []string{"seal DIR/data/seal.key: the file can't be read: not a regular file"}},
+		{"seal is everybody's to write", func(t *testing.T, dir string, a *attempt) { chmod(t, seal(dir), 0o602) },
+			[]string{"seal DIR/data/seal.key: everyone on this machine may write the file (mode 0602)"}},
+		{"sealed key changed", func(t *testing.T, dir string, a *attempt) {
+			change(t, database(dir), `UPDATE ca_keys SET public_key = 'ssh-ed25519 AAAA'`)
+		}, []string{"open the SSH CA with the seal DIR/data/seal.key: CA key ", "changed since it was sealed"}},
 		{"ready file in no folder", func(t *testing.T, dir string, a *attempt) { a.readyFile = filepath.Join(dir, "none", "ready") },
 			[]string{"ready file DIR/none/ready can't be written: no such file or directory"}},
 		{"ready file is a folder", func(t *testing.T, dir string, a *attempt) {
@@ -168,6 +186,15 @@ func openFiles(t *testing.T) int {
 		t.Fatal(err)
 	}
 	return len(entries)
+}
+
+func seal(dir string) string { return filepath.Join(dir, "data", "seal.key") }
+
+func chmod(t *testing.T, path string, mode os.FileMode) {
+	t.Helper()
+	if err := os.Chmod(path, mode); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func database(dir string) string { return filepath.Join(dir, "data", "sallyport.db") }
