@@ -38,6 +38,7 @@ const (
 	CodeInvalidCursor    Code = "invalid_cursor"
 	CodeInvalidSince     Code = "invalid_since"
 	CodeInvalidUntil     Code = "invalid_until"
+	CodeInvalidNow       Code = "invalid_now"
 )
 
 // Codes of who may do what, and of what is there.
@@ -53,6 +54,7 @@ const (
 	CodeMethodNotAllowed   Code = "method_not_allowed"
 	CodeNameTaken          Code = "name_taken"
 	CodeOrgNotEmpty        Code = "org_not_empty"
+	CodeTooManyCAKeys      Code = "too_many_ca_keys"
 )
 
 // Codes of a machine or a server that could not do what was asked.

@@ -43,6 +43,15 @@ func TestCalls(t *testing.T) {
 		}},
 		{`DELETE /workspaces/w`, func(ctx context.Context, c *client.Client) error { return c.DeleteWorkspace(ctx, "w") }},
 
+		{`POST /ca/rotate {}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.RotateCA(ctx, sallyport.CARotate{})
+			return err
+		}},
+		{`POST /ca/rotate {"now":true}`, func(ctx context.Context, c *client.Client) error {
+			_, err := c.RotateCA(ctx, sallyport.CARotate{Now: true})
+			return err
+		}},
+
 		{`GET /orgs?limit=7`, func(ctx context.Context, c *client.Client) error {
 			_, err := c.ListOrgs(ctx, client.Page{Limit: 7})
 			return err

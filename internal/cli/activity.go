@@ -138,7 +138,7 @@ func activityTypes() []string {
 		sallyport.ActivityExec, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
 		sallyport.ActivityWorkspaceCreated, sallyport.ActivityWorkspaceUpdated, sallyport.ActivityWorkspaceDeleted,
 		sallyport.ActivityOrgCreated, sallyport.ActivityOrgUpdated, sallyport.ActivityOrgDeleted,
-		sallyport.ActivityHostKeyPinned, sallyport.ActivityHostKeyMismatch,
+		sallyport.ActivityHostKeyPinned, sallyport.ActivityHostKeyMismatch, sallyport.ActivityCARotated,
 	}
 }
 

@@ -30,6 +30,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
+	mux.HandleFunc("POST /ca/rotate", fakeRotateCA)
 	mux.HandleFunc("GET /orgs", fakeOrgs)
 	mux.HandleFunc("GET /activity", fakeActivity)
 	mux.HandleFunc("GET /orgs/{id}/activity", fakeActivity)
@@ -40,6 +41,8 @@ func newFake() *httptest.Server {
 			return
 		}
 		switch bearer(r) {
+		case "":
+			fakeCA(w, r)
 		case fakeOrgToken, fakeAdminToken:
 			mux.ServeHTTP(w, r)
 		default:
@@ -131,6 +134,34 @@ func fakeEcho(w http.ResponseWriter, r *http.Request) {
 		body["token"] = "sp_org_new"
 	}
 	fakeJSON(w, 201, body)
+}
+
+const fakeCAKeys = "ssh-ed25519 AAAAbmV3 sallyport-ca-new\nssh-ed25519 AAAAb2xk sallyport-ca-old until 2026-11-24T08:00:00Z\n"
+
+// fakeCA is the one thing that takes no token.
+func fakeCA(w http.ResponseWriter, r *http.Request) {
+	if r.Method+r.URL.Path != "GET/ca" {
+		fakeJSON(w, 401, sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed"))
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprint(w, fakeCAKeys)
+}
+
+// fakeRotateCA answers with both keys, or the new one alone.
+func fakeRotateCA(w http.ResponseWriter, r *http.Request) {
+	var req sallyport.CARotate
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || bearer(r) != fakeAdminToken {
+		fakeJSON(w, 403, sallyport.Errorf(sallyport.CodeScopeForbidden, "it takes the admin"))
+		return
+	}
+	list := sallyport.List[sallyport.CAKey]{}
+	for line := range strings.Lines(fakeCAKeys) {
+		if key, err := sallyport.ParseCAKey(line); err == nil && (key.EndsAt == nil || !req.Now) {
+			list.Items = append(list.Items, key)
+		}
+	}
+	fakeJSON(w, 201, list)
 }
 
 func fakeOrgs(w http.ResponseWriter, r *http.Request) {

@@ -50,6 +50,8 @@ func hintForCode(e *sallyport.Error) string {
 		return "choose another name, or delete what has it"
 	case sallyport.CodeOrgNotEmpty:
 		return "see what is left: sallyport workspaces list --admin --org NAME"
+	case sallyport.CodeTooManyCAKeys:
+		return "wait, or end those before the new one at once: sallyport ca rotate --now"
 	case sallyport.CodeExecTimeout:
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:

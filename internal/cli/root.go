@@ -58,7 +58,7 @@ command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
 	addTo(root, groupWork, a.newExec(), a.newActivity(), a.newLogin())
-	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs())
+	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),
 		a.newDoctor(), a.newBackup(), a.newRestore())
 	root.AddCommand(a.newVersion())

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/connector"
 	"sallyport/internal/feed"
 	"sallyport/internal/id"
+	"sallyport/internal/keys"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/sshpool"
@@ -27,10 +28,15 @@ type Gateway struct {
 	Workspaces WorkspaceStore
 	Tokens     TokenStore
 	Activities ActivityStore
+	CARecords  CAStore
 
 	Audit *audit.Log
 	Feed  *feed.Feed
 	Pool  *sshpool.Pool
+	// CA is the server's SSH CA, whose keys stay in force for CAOverlap beside the
+	// one that has replaced them.
+	CA        *keys.CA
+	CAOverlap time.Duration
 	// Connectors are the ways to a machine that are enabled, by type.
 	Connectors map[string]connector.Connector
 	Rules      policy.RuleSet

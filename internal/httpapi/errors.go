@@ -21,7 +21,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusMethodNotAllowed
 	case sallyport.CodeRequestTimeout:
 		return http.StatusRequestTimeout
-	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty:
+	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys:
 		return http.StatusConflict
 	case sallyport.CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge

@@ -21,6 +21,9 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/docs", public: true, handle: (*call).docs},
 		{method: http.MethodGet, pattern: "/session", handle: (*call).session},
 
+		{method: http.MethodGet, pattern: "/ca", public: true, handle: (*call).caKeys},
+		{method: http.MethodPost, pattern: "/ca/rotate", handle: (*call).rotateCA},
+
 		{method: http.MethodPost, pattern: "/orgs", handle: (*call).createOrg},
 		{method: http.MethodGet, pattern: "/orgs", handle: (*call).listOrgs},
 		{method: http.MethodGet, pattern: "/orgs/{org}", handle: (*call).getOrg},

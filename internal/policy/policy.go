@@ -31,6 +31,7 @@ func Rules() RuleSet {
 	return RuleSet{
 		Orgs:            Rule{Name: "the admin"},
 		AllActivity:     Rule{Name: "the admin"},
+		CA:              Rule{Name: "the admin"},
 		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
 		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
 		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
@@ -42,7 +43,7 @@ func Rules() RuleSet {
 
 // RuleSet is every rule there is.
 type RuleSet struct {
-	Orgs, AllActivity                       Rule
+	Orgs, AllActivity, CA                   Rule
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
 }

@@ -22,6 +22,7 @@ const whatever = sallyport.Scope("any scopes or none")
 var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"Orgs":            {},
 	"AllActivity":     {},
+	"CA":              {},
 	"ReadWorkspaces":  {principal.Org: whatever, principal.Workspace: whatever},
 	"WriteWorkspaces": {principal.Org: sallyport.ScopeWorkspaces},
 	"Tokens":          {principal.Org: sallyport.ScopeTokens},

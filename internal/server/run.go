@@ -122,8 +122,9 @@ func (s *server) open(ctx context.Context) error {
 	s.onClose(pool.Close)
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
 	s.gateway = &gateway.Gateway{
-		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store,
+		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store,
 		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
 		Watch: s.watchExec,
 	}

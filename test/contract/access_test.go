@@ -35,6 +35,8 @@ type access struct {
 var accesses = []access{
 	{"GET", "/session", "", 200, 0, 0, 0, 0, 0, "*"},
 
+	{"POST", "/ca/rotate", `{"now":true}`, 201, 0, 403, 403, 403, 403, "none"},
+
 	{"POST", "/orgs", `{"name":"{name}"}`, 201, 0, 403, 403, 403, 403, "none"},
 	{"GET", "/orgs", "", 200, 0, 403, 403, 403, 403, "none"},
 	{"GET", "/orgs/{org}", "", 200, 0, 403, 403, 403, 403, "none"},
@@ -62,7 +64,7 @@ var accesses = []access{
 }
 
 // public routes ask for no token.
-var public = []string{"GET /healthz", "GET /readyz", "GET /metrics", "GET /openapi.json", "GET /docs"}
+var public = []string{"GET /healthz", "GET /readyz", "GET /ca", "GET /metrics", "GET /openapi.json", "GET /docs"}
 
 // guest is a caller of the table.
 type guest struct {

@@ -1,0 +1,103 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"sallyport"
+)
+
+func (a *app) newCA() *cobra.Command {
+	return newGroup(&cobra.Command{
+		Use:   "ca",
+		Short: "Show the SSH CA's keys, which machines trust, and rotate them",
+		Long: `The server logs in to machines with certificates of its own SSH CA, each made for one
+connection and valid for five minutes. A machine that trusts the CA's public keys lets
+it in, and needs no other key of it:
+
+  sallyport ca show | ssh MACHINE sudo tee /etc/ssh/sallyport_ca.pub
+  # and in MACHINE's /etc/ssh/sshd_config: TrustedUserCAKeys /etc/ssh/sallyport_ca.pub`,
+		Example: `  sallyport ca show
+  sallyport ca rotate`,
+	}, a.newCAShow(), a.newCARotate())
+}
+
+func (a *app) newCAShow() *cobra.Command {
+	return &cobra.Command{
+		Use:     "show",
+		Aliases: []string{"get"},
+		Short:   "Print the public keys in force, newest first, as TrustedUserCAKeys takes them",
+		Example: `  sallyport ca show > /etc/ssh/sallyport_ca.pub
+  sallyport ca show --output json`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.newAPI(false)
+			if err != nil {
+				return err
+			}
+			keys, err := api.CAKeys(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if a.asJSON() {
+				return marshalJSON(a.out, sallyport.List[sallyport.CAKey]{Items: keys})
+			}
+			for _, k := range keys {
+				if _, err := fmt.Fprintln(a.out, visible(k.Line())); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+}
+
+func (a *app) newCARotate() *cobra.Command {
+	var req sallyport.CARotate
+	cmd := &cobra.Command{
+		Use:   "rotate",
+		Short: "Make a new key of the SSH CA (admin)",
+		Long: `Makes a new key of the SSH CA. The one before stays in force for the overlap, seven
+days unless the server's keys.ca_overlap says otherwise: until then machines let the
+server in whichever of the two they know. Give them what "sallyport ca show" prints
+before the overlap ends.
+
+With --now there is no overlap. It is for a key that has got out: machines that don't
+know the new one are out of reach until they do, and what they still trust should be
+taken from them.`,
+		Example: `  sallyport ca rotate
+  sallyport ca rotate --now`,
+		Args: takes(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			api, err := a.newAPI(true)
+			if err != nil {
+				return err
+			}
+			keys, err := api.RotateCA(cmd.Context(), req)
+			if err != nil {
+				return err
+			}
+			if a.asJSON() {
+				return printJSON(a.out, api.answer)
+			}
+			if err := printRows(a.out, caColumns(), keys, true); err != nil {
+				return err
+			}
+			a.note("give machines the keys that sallyport ca show prints")
+			return nil
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().BoolVar(&req.Now, "now", false, "end the keys before at once, without an overlap")
+	return cmd
+}
+
+func caColumns() []column[sallyport.CAKey] {
+	return []column[sallyport.CAKey]{
+		{"FINGERPRINT", func(k sallyport.CAKey) string { return k.Fingerprint }},
+		{"ENDS", func(k sallyport.CAKey) string { return whenever(k.EndsAt, "never") }},
+		{"ID", func(k sallyport.CAKey) string { return k.ID }},
+	}
+}
