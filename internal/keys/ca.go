@@ -31,6 +31,27 @@ type CAKey struct {
 // InForce tells whether the key signs, and machines are to trust it.
 func (k CAKey) InForce(at time.Time) bool { return k.EndsAt.IsZero() || at.Before(k.EndsAt) }
 
+// Check tells why the seal doesn't open the key, if it doesn't: the error wraps one
+// of Sealer.Open's.
+func (k CAKey) Check(seal *Sealer) error {
+	private, err := k.private(seal)
+	clear(private)
+	return err
+}
+
+// private opens the key. The caller clears it.
+func (k CAKey) private(seal *Sealer) (ed25519.PrivateKey, error) {
+	seed, err := seal.Open(k.purpose(), k.Sealed)
+	if err != nil {
+		return nil, fmt.Errorf("CA key %s: %w", k.ID, err)
+	}
+	defer clear(seed)
+	if len(seed) != ed25519.SeedSize {
+		return nil, fmt.Errorf("CA key %s: its private key has %d bytes", k.ID, len(seed))
+	}
+	return ed25519.NewKeyFromSeed(seed), nil
+}
+
 func (k CAKey) purpose() string { return "ca/" + k.ID + "/" + k.PublicKey }
 
 // CARotation replaces the newest key.
@@ -165,11 +186,9 @@ func (ca *CA) read(ctx context.Context) ([]CAKey, error) {
 		}
 	}
 	for _, key := range keys {
-		private, err := ca.private(key)
-		if err != nil {
+		if err := key.Check(ca.Seal); err != nil {
 			return nil, err
 		}
-		clear(private)
 	}
 	return keys, nil
 }
@@ -189,19 +208,6 @@ func (ca *CA) addFirst(ctx context.Context) ([]CAKey, error) {
 		err = errors.New("the CA has no key, and none can be added")
 	}
 	return keys, err
-}
-
-// private opens a key. The caller clears it.
-func (ca *CA) private(key CAKey) (ed25519.PrivateKey, error) {
-	seed, err := ca.Seal.Open(key.purpose(), key.Sealed)
-	if err != nil {
-		return nil, fmt.Errorf("CA key %s: %w", key.ID, err)
-	}
-	defer clear(seed)
-	if len(seed) != ed25519.SeedSize {
-		return nil, fmt.Errorf("CA key %s: its private key has %d bytes", key.ID, len(seed))
-	}
-	return ed25519.NewKeyFromSeed(seed), nil
 }
 
 func publicLine(public ed25519.PublicKey) (string, error) {

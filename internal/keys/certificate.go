@@ -63,7 +63,7 @@ func (ca *CA) Certify(ctx context.Context, g Grant) ([]ssh.Signer, error) {
 }
 
 func (ca *CA) certify(key CAKey, subject ssh.Signer, g Grant) (ssh.Signer, error) {
-	private, err := ca.private(key)
+	private, err := key.private(ca.Seal)
 	if err != nil {
 		return nil, err
 	}

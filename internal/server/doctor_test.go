@@ -16,6 +16,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/id"
+	"sallyport/internal/keys"
 	"sallyport/internal/store"
 	"sallyport/internal/store/sqlite"
 )
@@ -70,6 +71,18 @@ func TestDoctor(t *testing.T) {
 		{"token file open to all", func(t *testing.T, s *sick) {
 			s.given.env["SALLYPORT_ADMIN_TOKEN_FILE"] = writeFile(t, "token", canary, 0o644)
 		}, StatusWarn, "configuration", "can be read by everyone"},
+		{"seal not there yet", func(t *testing.T, s *sick) {}, StatusOK, "seal", "the next start makes it"},
+		{"seal good", func(t *testing.T, s *sick) { s.seal(t) }, StatusOK, "seal", "opens the private keys"},
+		{"seal lost", func(t *testing.T, s *sick) { s.seal(t); removeFile(t, sealFile(s.dir)) },
+			StatusFail, "seal", "is missing, and the database holds private keys"},
+		{"seal empty", func(t *testing.T, s *sick) { s.seal(t); truncate(t, sealFile(s.dir), 0) },
+			StatusFail, "seal", "there is no key in it"},
+		{"another seal", func(t *testing.T, s *sick) {
+			s.seal(t)
+			s.given.env["SALLYPORT_KEYS_SEAL_FILE"] = writeFile(t, "seal", string(keys.NewSeal()), 0o600)
+		}, StatusFail, "seal", "doesn't open the private keys"},
+		{"seal open to all", func(t *testing.T, s *sick) { s.seal(t); chmod(t, sealFile(s.dir), 0o604) },
+			StatusWarn, "seal", "can be read by everyone"},
 		{"certificate expired", func(t *testing.T, s *sick) { s.certify(t, -time.Hour) }, StatusFail, "tls", "has expired"},
 		{"certificate expires soon", func(t *testing.T, s *sick) { s.certify(t, 48*time.Hour) }, StatusWarn, "tls", "in 1 days"},
 		{"certificate good", func(t *testing.T, s *sick) { s.certify(t, 1000*time.Hour) }, StatusOK, "tls", "for sallyport.example"},
@@ -92,6 +105,27 @@ func TestDoctor(t *testing.T) {
 			}
 			t.Errorf("want %s %s with %q, found:\n%s", c.status, c.check, c.words, texts(found))
 		})
+	}
+}
+
+// seal makes the SSH CA and its seal, as a start does.
+func (s *sick) seal(t *testing.T) {
+	t.Helper()
+	db, err := sqlite.Open(t.Context(), databaseFile(s.dir), sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	made := &server{store: db}
+	if _, err := made.openCA(t.Context(), &dataDir{path: s.dir}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func removeFile(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"sallyport/internal/keys"
 )
 
 // newestRows is how many of the newest rows are looked at for the latest time: all
@@ -34,7 +36,12 @@ type Inspection struct {
 	// was not, being large, Contents has its version, its size and the newest time
 	// alone.
 	Checked bool
+	// CAKeys are the keys of the SSH CA, newest first, sealed as they are.
+	CAKeys []keys.CAKey
 }
+
+// caKeysVersion is the first schema that has the keys of the SSH CA.
+const caKeysVersion = 3
 
 // Inspect looks at the database in the file path, while others may use it, and
 // changes none of it. Its error says what is wrong with the database, in a
@@ -98,6 +105,10 @@ func (found *Inspection) look(ctx context.Context, pool *sql.DB, deep bool) erro
 	} else {
 		found.NewestAt, err = newestAt(ctx, pool)
 	}
+	if err != nil || found.SchemaVersion < caKeysVersion {
+		return err
+	}
+	found.CAKeys, err = list(ctx, pool, scanCAKey, selectCAKeys)
 	return err
 }
 

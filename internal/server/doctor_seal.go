@@ -1,0 +1,44 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+)
+
+// seal looks whether the private keys in the database can be opened.
+func (d *doctor) seal(context.Context) {
+	const check = "seal"
+	if d.store == nil {
+		return
+	}
+	path := d.cfg.Keys.SealFile
+	if path == "" {
+		path = sealFile(d.cfg.DataDir)
+	}
+	seal, mode, err := readSeal(path)
+	stored := d.store.CAKeys
+	switch isMissing := errors.Is(err, fs.ErrNotExist); {
+	case isMissing && len(stored) == 0:
+		d.ok(check, "there is none yet; the next start makes it")
+		return
+	case isMissing:
+		d.fail(check, "restore the file from a copy, or name it with "+keySealFile,
+			"%s is missing, and the database holds private keys that only it opens", path)
+		return
+	case err != nil:
+		d.fail(check, d.asItsOwner(), "%s: %s", path, err)
+		return
+	}
+	for _, key := range stored {
+		if err := key.Check(seal); err != nil {
+			d.fail(check, "restore the file that has sealed it, or add its key below the first", "%s doesn't open the private keys in the database: %s", path, err)
+			return
+		}
+	}
+	if mode.Perm()&0o004 != 0 {
+		d.warn(check, "chmod o-r "+path, "%s can be read by everyone on this machine (mode %04o)", path, mode.Perm())
+		return
+	}
+	d.ok(check, "%s opens the private keys in the database; keep a copy of it elsewhere", path)
+}
