@@ -29,17 +29,6 @@ type Workspace struct {
 	UpdatedAt time.Time  `json:"updated_at"`
 }
 
-// Connector types.
-const (
-	// ConnectorLocal is the SSH host embedded in the server's own process.
-	ConnectorLocal = "local"
-)
-
-// Connector is how a workspace's SSH server is reached.
-type Connector struct {
-	Type string `json:"type"`
-}
-
 // WorkspaceCreate is the body of POST /workspaces.
 type WorkspaceCreate struct {
 	// OrgID is the admin's to give, an id or a name; others get their own.

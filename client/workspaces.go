@@ -62,6 +62,19 @@ func (c *Client) DeleteWorkspace(ctx context.Context, ref string) error {
 	}, nil)
 }
 
+// Diagnose walks the way to a workspace's machine and says what it finds. Nothing
+// is changed, and no host key is trusted. It takes the scope workspaces.
+func (c *Client) Diagnose(ctx context.Context, ref string) (sallyport.Diagnosis, error) {
+	var found sallyport.Diagnosis
+	if err := checkRef("workspace", ref); err != nil {
+		return found, err
+	}
+	err := c.do(ctx, call{
+		doing: "diagnose workspace " + ref, method: http.MethodPost, path: path("workspaces", ref, "diagnose"), query: orgQuery(c.Org),
+	}, &found)
+	return found, err
+}
+
 func (c *Client) oneWorkspace(ctx context.Context, doing, method, ref string, body any) (sallyport.Workspace, error) {
 	var ws sallyport.Workspace
 	if err := checkRef("workspace", ref); err != nil {

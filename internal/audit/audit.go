@@ -151,7 +151,17 @@ func notCompleted(cause error) error {
 
 // Deny records the refusal of an authenticated caller, durably.
 func (l *Log) Deny(ctx context.Context, d Denial) error {
-	row := l.denialRow(d)
+	return l.record(ctx, l.denialRow(d), "the refusal can't be recorded now")
+}
+
+// Record writes the row of what has happened by itself, durably. It returns
+// platform_unavailable when the store can't take it.
+func (l *Log) Record(ctx context.Context, e Event) error {
+	return l.record(ctx, l.eventRow(e), "what happened can't be recorded now")
+}
+
+// record writes a row that is complete.
+func (l *Log) record(ctx context.Context, row store.Activity, failure string) error {
 	w := l.enqueue(store.ActivityChange{Row: &row}, true)
 	limit := time.NewTimer(limits.BeginTimeMax)
 	defer limit.Stop()
@@ -164,7 +174,7 @@ func (l *Log) Deny(ctx context.Context, d Denial) error {
 		return context.Cause(ctx)
 	}
 	if err != nil {
-		return unavailable("the refusal can't be recorded now", err)
+		return unavailable(failure, err)
 	}
 	return nil
 }

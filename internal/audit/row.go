@@ -63,6 +63,8 @@ type Event struct {
 	WorkspaceID string
 	// Summary is one line of ours; names in it may be a caller's.
 	Summary string
+	// Code is set for what went wrong.
+	Code sallyport.Code
 }
 
 func (l *Log) execRow(e Exec) store.Activity {
@@ -86,7 +88,10 @@ func (l *Log) denialRow(d Denial) store.Activity {
 
 func (l *Log) eventRow(e Event) store.Activity {
 	row := l.newRow(e.Type, e.By, e.ClientAddr)
-	row.Status = sallyport.StatusOK
+	row.Status, row.Code = sallyport.StatusOK, e.Code
+	if e.Code != "" {
+		row.Status = sallyport.StatusError
+	}
 	row.OrgID, row.WorkspaceID = e.OrgID, e.WorkspaceID
 	row.Summary = summary(e.Summary)
 	return row

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
+	"sallyport"
 	"sallyport/internal/server"
 )
 
@@ -14,12 +17,15 @@ func (a *app) newDoctor() *cobra.Command {
 	var url string
 	var deep bool
 	cmd := &cobra.Command{
-		Use:   "doctor",
-		Short: "Look for what is wrong, or will be, with a server",
+		Use:   "doctor [WORKSPACE]",
+		Short: "Look for what is wrong with a server, or on the way to a workspace's machine",
 		Long: `Examines this machine for the server that runs here, or would run, by the same
 configuration: data directory, disk, database, address, certificate, clock, limits and
 tools. Where a profile is known, it examines the way to that profile's server too; with
 --url that alone, from here to the server there. It changes nothing.
+
+With a WORKSPACE the server walks the way to its machine: name, address, port, banner,
+host key, login, shell and SFTP, and says which step fails and what to do.
 
 Exit codes:
   0  nothing failed; there may be warnings
@@ -28,15 +34,25 @@ Exit codes:
 		Example: `  sallyport doctor --config /etc/sallyport.yaml
   sudo -u sallyport sallyport doctor --deep --output json
   sallyport doctor --dev
-  sallyport doctor --url https://sallyport.example.com`,
-		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
+  sallyport doctor --url https://sallyport.example.com
+  sallyport doctor build`,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			return takes("WORKSPACE")(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return a.diagnose(cmd.Context(), args[0])
+			}
 			found, err := a.examine(cmd, url, deep)
 			if err != nil {
 				return err
 			}
 			return a.printFindings(found)
 		},
+		ValidArgsFunction: completeFirst(a.completeWorkspaces),
 	}
 	addServerFlags(cmd, server.ModeServer)
 	addDev(cmd)
@@ -44,6 +60,53 @@ Exit codes:
 	cmd.Flags().BoolVar(&deep, "deep", false, "read all of the database, however large, and its indexes")
 	complete(cmd, "url", cobra.NoFileCompletions)
 	return cmd
+}
+
+// diagnose shows the steps on the way to a workspace's machine.
+func (a *app) diagnose(ctx context.Context, workspace string) error {
+	api, err := a.newAPI(false)
+	if err != nil {
+		return err
+	}
+	found, err := api.Diagnose(ctx, workspace)
+	if err != nil {
+		return err
+	}
+	if a.asJSON() {
+		err = printJSON(a.out, api.answer)
+	} else {
+		err = printSteps(a.out, found)
+	}
+	if err == nil && !found.OK {
+		return exitCode(exitFailed)
+	}
+	return err
+}
+
+// printSteps writes a row for each step, and one below it for its hint.
+func printSteps(w io.Writer, found sallyport.Diagnosis) error {
+	type row = [4]string
+	var rows []row
+	for _, s := range found.Steps {
+		detail := s.Detail
+		if s.Fingerprint != "" {
+			detail += " (" + s.Fingerprint + ")"
+		}
+		took := ""
+		if s.DurationMS > 0 {
+			took = strconv.FormatInt(s.DurationMS, 10) + "ms"
+		}
+		rows = append(rows, row{s.Status, s.Name, took, detail})
+		if s.Hint != "" {
+			rows = append(rows, row{"", "", "", "hint: " + s.Hint})
+		}
+	}
+	return printRows(w, []column[row]{
+		{"STATUS", func(r row) string { return r[0] }},
+		{"STEP", func(r row) string { return r[1] }},
+		{"TOOK", func(r row) string { return r[2] }},
+		{"FOUND", func(r row) string { return r[3] }},
+	}, rows, true)
 }
 
 // examine looks at the machine, at the way to a server, or both.

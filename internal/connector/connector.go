@@ -21,6 +21,9 @@ type Target struct {
 	WorkspaceID string
 	// Spec is the workspace's connector as it is stored.
 	Spec sallyport.Connector
+	// SealedKey is the private key that goes with it, for connectors that log in
+	// with one and know how to open it.
+	SealedKey []byte
 }
 
 // A Connector reaches the SSH servers of one type of workspace. It is safe for

@@ -81,7 +81,9 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 		{gateway.WorkspaceChange{Name: &good, Tier: &nine}, sallyport.CodeInvalidTier},
 		{gateway.WorkspaceChange{Tier: &three, Name: &taken}, sallyport.CodeNameTaken},
 		{gateway.WorkspaceChange{Tier: &three, Labels: map[string]*string{"": &good}}, sallyport.CodeInvalidLabels},
-		{gateway.WorkspaceChange{Tier: &three, SetConnector: true, Connector: &sallyport.Connector{Type: "x"}}, sallyport.CodeInvalidConnector},
+		{gateway.WorkspaceChange{Tier: &three, Connector: func(*sallyport.Connector) (*sallyport.Connector, error) {
+			return &sallyport.Connector{Type: "x"}, nil
+		}}, sallyport.CodeInvalidConnector},
 	}
 	for _, tt := range tests {
 		_, err := w.UpdateWorkspace(t.Context(), w.admin, ref, tt.change)

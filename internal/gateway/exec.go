@@ -2,9 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -93,7 +90,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 			_ = row.Finish(end)
 		}
 	}()
-	outcome, err := g.run(ctx, ws, e, out, durable, report)
+	outcome, err := g.run(ctx, by, ws, e, out, durable, report)
 	finished = true
 	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
 		return sallyport.ExecResult{}, notOnDisk // the log sees to what may have come of it
@@ -127,12 +124,12 @@ func (g *Gateway) execWorkspace(ctx context.Context, by Caller, ref Ref) (store.
 
 // run reaches the machine while the row goes to disk, and runs the command when
 // both are done.
-func (g *Gateway) run(ctx context.Context, ws store.Workspace, e Exec, out ExecOutput, durable func() error, report *ExecReport) (remote.Outcome, error) {
+func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec, out ExecOutput, durable func() error, report *ExecReport) (remote.Outcome, error) {
 	defer func() { report.Ended = time.Now() }()
 	connectBy := time.Now().Add(g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
-	session, err := g.Pool.Open(connectCtx, g.target(ws))
+	session, err := g.Pool.Open(connectCtx, g.target(by, ws))
 	if err != nil {
 		return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
 	}
@@ -148,23 +145,21 @@ func (g *Gateway) run(ctx context.Context, ws store.Workspace, e Exec, out ExecO
 	})
 }
 
-// target is the machine of a workspace for the pool. Its key changes with the
-// connector: no connection outlives what it was made from.
-func (g *Gateway) target(ws store.Workspace) sshpool.Target {
-	spec, err := json.Marshal(ws.Connector)
-	if err != nil {
-		panic("connector: " + err.Error()) // strings and numbers alone
-	}
-	sum := sha256.Sum256(spec)
+// target is the machine of a workspace for the pool. Its key changes whenever
+// somebody sets the connector: no connection outlives what it was made from. It is
+// by who asks that a host key is pinned, if one is.
+func (g *Gateway) target(by Caller, ws store.Workspace) sshpool.Target {
 	return sshpool.Target{
-		Key: ws.ID + "/" + hex.EncodeToString(sum[:8]),
+		Key: fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion),
 		Dial: func(ctx context.Context) (*connector.Link, error) {
 			c, ok := g.Connectors[ws.Connector.Type]
 			if !ok {
 				return nil, sallyport.Errorf(sallyport.CodeConnectFailed, "the connector %s is not enabled on this server", ws.Connector.Type)
 			}
-			return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector})
+			return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
 		},
+		HostKey:      ws.Connector.HostKey,
+		CheckHostKey: func(ctx context.Context, key sshpool.HostKey) error { return g.checkHostKey(ctx, by, ws, key) },
 	}
 }
 

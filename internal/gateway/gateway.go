@@ -39,8 +39,10 @@ type Gateway struct {
 	CAOverlap time.Duration
 	// Connectors are the ways to a machine that are enabled, by type.
 	Connectors map[string]connector.Connector
-	Rules      policy.RuleSet
-	Log        *slog.Logger
+	// SealKey encrypts a workspace's private key with a key from outside the store.
+	SealKey func(workspaceID string, key []byte) (sealed []byte)
+	Rules   policy.RuleSet
+	Log     *slog.Logger
 	// Now is the clock of records; durations don't depend on it.
 	Now func() time.Time
 	// ConnectTime is the budget for reaching a machine.

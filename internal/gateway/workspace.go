@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"slices"
 	"strings"
 
 	"sallyport"
@@ -46,8 +45,10 @@ func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.
 	}
 	now := g.Now().UTC()
 	ws := store.Workspace{
-		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, Connector: req.Connector,
-		CreatedAt: now, UpdatedAt: now,
+		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := g.setConnector(&ws, req.Connector); err != nil {
+		return sallyport.Workspace{}, err
 	}
 	if ws.Tier == 0 {
 		ws.Tier = sallyport.DefaultTier
@@ -71,25 +72,7 @@ func (g *Gateway) checkWorkspace(req sallyport.WorkspaceCreate) error {
 			return err
 		}
 	}
-	if err := checkLabels(req.Labels); err != nil {
-		return err
-	}
-	return g.checkConnector(req.Connector)
-}
-
-// checkConnector checks that a connector is of a type that this server has.
-func (g *Gateway) checkConnector(c *sallyport.Connector) error {
-	if c == nil {
-		return nil
-	}
-	if _, ok := g.Connectors[c.Type]; ok {
-		return nil
-	}
-	enabled := strings.Join(slices.Sorted(maps.Keys(g.Connectors)), ", ")
-	if enabled == "" {
-		enabled = "none"
-	}
-	return sallyport.Errorf(sallyport.CodeInvalidConnector, "connector type %q is not enabled on this server; enabled: %s", c.Type, enabled)
+	return checkLabels(req.Labels)
 }
 
 // ListWorkspaces lists the workspaces that by may see, oldest first. org is the
@@ -134,9 +117,9 @@ type WorkspaceChange struct {
 	ClearLabels bool
 	// Labels holds the labels to set; nil removes one.
 	Labels map[string]*string
-	// SetConnector tells that Connector, which may be nil, is the new one.
-	SetConnector bool
-	Connector    *sallyport.Connector
+	// Connector, where set, makes the new connector from the one that there is;
+	// either may be nil.
+	Connector func(now *sallyport.Connector) (*sallyport.Connector, error)
 }
 
 // UpdateWorkspace changes a workspace. It returns workspace_not_found,
@@ -160,7 +143,11 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 	ws, err = g.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		changed := c.apply(ws)
 		ws.UpdatedAt = g.Now().UTC()
-		err := g.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels, Connector: c.Connector})
+		err := g.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels})
+		if err == nil && c.Connector != nil {
+			changed = append(changed, "connector")
+			err = g.changeConnector(ws, c.Connector)
+		}
 		change := g.event(by, sallyport.ActivityWorkspaceUpdated, ws.OrgID, ws.ID, "workspace %s updated: %s", ws.Name, strings.Join(changed, ", "))
 		return change, err
 	})
@@ -168,7 +155,7 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 }
 
 func (c WorkspaceChange) isEmpty() bool {
-	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && !c.SetConnector
+	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil
 }
 
 // apply changes ws, and says in words what was changed.
@@ -184,10 +171,6 @@ func (c WorkspaceChange) apply(ws *store.Workspace) (changed []string) {
 	if c.ClearLabels || len(c.Labels) > 0 {
 		ws.Labels = c.labels(ws.Labels)
 		changed = append(changed, "labels")
-	}
-	if c.SetConnector {
-		ws.Connector = c.Connector
-		changed = append(changed, "connector")
 	}
 	return changed
 }

@@ -3,8 +3,6 @@ package httpapi
 import (
 	"net/http"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	"sallyport"
 	"sallyport/internal/gateway"
 )
@@ -92,6 +90,21 @@ func (c *call) deleteWorkspace() error {
 	return nil
 }
 
+// diagnoseWorkspace is POST /workspaces/{workspace}/diagnose. It takes no body.
+func (c *call) diagnoseWorkspace() error {
+	done, err := c.api.Gateway.Admit()
+	if err != nil {
+		return err
+	}
+	defer done()
+	found, err := c.api.Gateway.Diagnose(c.r.Context(), c.by, c.ref())
+	if err != nil {
+		return err
+	}
+	c.answer(http.StatusOK, found)
+	return nil
+}
+
 // readChange reads a merge patch, in which null takes away: labels and connector
 // can be, a name and a tier can't.
 func readChange(o object) (change gateway.WorkspaceChange, err error) {
@@ -116,10 +129,8 @@ func readChange(o object) (change gateway.WorkspaceChange, err error) {
 			return change, err
 		}
 	}
-	if _, change.SetConnector = o["connector"]; change.SetConnector {
-		if v, ok := o.get("connector"); ok {
-			change.Connector, err = readConnector(v)
-		}
+	if v, ok := o["connector"]; ok {
+		change.Connector = func(now *sallyport.Connector) (*sallyport.Connector, error) { return mergeConnector(now, v) }
 	}
 	return change, err
 }
@@ -175,24 +186,4 @@ func readLabels(o object) (map[string]*string, error) {
 		labels[key] = &s
 	}
 	return labels, nil
-}
-
-func readConnector(v jsontext.Value) (*sallyport.Connector, error) {
-	if v.Kind() != '{' {
-		return nil, sallyport.Errorf(sallyport.CodeInvalidConnector, `connector must be an object, for example {"type":"local"}`)
-	}
-	o, err := parseObject(v)
-	if err != nil {
-		return nil, err
-	}
-	kind, err := o.str("type", sallyport.CodeInvalidConnector)
-	if err != nil {
-		return nil, err
-	}
-	if kind == sallyport.ConnectorLocal {
-		if err := o.only("connector.", "type"); err != nil {
-			return nil, err
-		}
-	}
-	return &sallyport.Connector{Type: kind}, nil
 }

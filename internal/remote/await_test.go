@@ -31,11 +31,13 @@ func TestEndJustBeforeTheDeadline(t *testing.T) {
 // So does one whose reader is slower than its deadline.
 func TestReaderSlowerThanTheDeadline(t *testing.T) {
 	m := newMachine(t, "/bin/bash", "")
-	total := 0
+	writes, total := 0, 0
 	r := m.run(t.Context(), remote.Command{
-		Argv: []string{"head", "-c", "100000", "/dev/zero"}, Timeout: 200 * time.Millisecond,
+		Argv: []string{"head", "-c", "100000", "/dev/zero"}, Timeout: 2 * time.Second,
 		Stdout: writerFunc(func(p []byte) (int, error) {
-			<-time.After(400 * time.Millisecond)
+			if writes++; writes == 1 {
+				<-time.After(2500 * time.Millisecond)
+			}
 			total += len(p)
 			return len(p), nil
 		}),

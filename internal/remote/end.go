@@ -80,6 +80,16 @@ func EndAll(ctx context.Context, s *sshpool.Session, ids []string) (Survivors, e
 	return runEnd(ctx, s, endAllScript(ids))
 }
 
+// CheckShell tells whether commands can be started on s's machine, by starting a
+// script of our own that says so, and closes s.
+func CheckShell(ctx context.Context, s *sshpool.Session) error {
+	left, err := runEnd(ctx, s, "echo 0")
+	if err == nil && left.Count != 0 {
+		err = transportError("the machine's shell does not do what it is told to", true, nil)
+	}
+	return err
+}
+
 // runEnd runs a script that prints how many processes are left, or "unknown".
 func runEnd(ctx context.Context, s *sshpool.Session, script string) (Survivors, error) {
 	var out bytes.Buffer

@@ -389,7 +389,14 @@ func TestTimeoutEndsTheGroup(t *testing.T) {
 		"(trap '' TERM; sleep 600 & echo $!; wait; sleep 600)",
 		"trap '' TERM HUP INT; sleep 600 & echo $!; wait; while :; do sleep 1; done",
 	} {
-		r := m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 300 * time.Millisecond})
+		// On a machine that is too busy to count in time, nobody knows: again then.
+		var r result
+		for range 3 {
+			r = m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 300 * time.Millisecond})
+			if r.Survivors.Known {
+				break
+			}
+		}
 		if r.End != remote.TimedOut || !r.Survivors.Known || r.Survivors.Count != 0 {
 			t.Errorf("%s: got %+v", script, r)
 		}

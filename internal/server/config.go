@@ -45,6 +45,9 @@ type Config struct {
 	AdminTokenHash *[32]byte
 	// LocalEnabled allows workspaces on the server's own machine.
 	LocalEnabled bool
+	// SSHAllow are the networks that workspaces reached by SSH may be in; none are
+	// all but loopback, link-local and metadata addresses, and in dev loopback too.
+	SSHAllow []netip.Prefix
 	// DrainTimeout is how long running execs may go on after SIGTERM.
 	DrainTimeout time.Duration
 	Limits       LimitsConfig

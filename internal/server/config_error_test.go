@@ -128,13 +128,10 @@ func checkError(t *testing.T, g given, want string) {
 // TestLoadUnsupported: a key of a later version is refused in every source, also
 // where another overrides it, and only its default is not.
 func TestLoadUnsupported(t *testing.T) {
-	for _, name := range []string{"bus.url", "tenant.org_id", "connectors.ssh.allow"} {
+	for _, name := range []string{"bus.url", "tenant.org_id"} {
 		t.Run(name, func(t *testing.T) {
 			k := keyNamed(t, name)
 			text, none := "/"+canary, `""`
-			if k.kind == kindList {
-				text, none = "["+canary+"]", "[]"
-			}
 			checkError(t, given{file: name + ": " + text}, name+" is not supported by this version yet (file FILE, line 1)")
 			checkError(t, given{env: variables{k.env: canary}}, name+" is not supported by this version yet (environment "+k.env+")")
 			checkError(t, given{mode: ModeDev, env: variables{"HOME": "/", k.env: canary}},
@@ -146,7 +143,6 @@ func TestLoadUnsupported(t *testing.T) {
 			}
 		})
 	}
-	checkError(t, given{file: "connectors.ssh.allow: [\"\"]"}, "connectors.ssh.allow is not supported by this version yet (file FILE, line 1)")
 }
 
 func keyNamed(t *testing.T, name string) key {

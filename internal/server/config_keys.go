@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 
@@ -106,7 +107,7 @@ func listeningKeys() []key {
 			server: "false", dev: "false",
 			set:     setBool(func(c *Config) *bool { return &c.Insecure }),
 			meaning: "Allow plain HTTP beyond loopback, for a server behind a proxy that ends TLS."},
-		{name: "proxies.trusted", env: "SALLYPORT_PROXIES_TRUSTED", kind: kindList, set: setProxies,
+		{name: "proxies.trusted", env: "SALLYPORT_PROXIES_TRUSTED", kind: kindList, set: setNetworks(func(c *Config) *[]netip.Prefix { return &c.ProxiesTrusted }),
 			takes:   "addresses and networks, such as `10.0.0.5,10.1.0.0/16`",
 			meaning: "The proxies whose `X-Forwarded-For` is believed."},
 	}
@@ -158,8 +159,10 @@ func connectorKeys() []key {
 		{name: "connectors.local.enabled", env: "SALLYPORT_CONNECTORS_LOCAL_ENABLED", kind: kindBool, server: "false", dev: "true",
 			set:     setBool(func(c *Config) *bool { return &c.LocalEnabled }),
 			meaning: "Allow workspaces on the server's own machine, under the server's own user."},
-		{name: "connectors.ssh.allow", env: "SALLYPORT_CONNECTORS_SSH_ALLOW", kind: kindList, unsupported: true, set: refuse,
-			meaning: "The networks that workspaces reached by SSH may be in."},
+		{name: "connectors.ssh.allow", env: "SALLYPORT_CONNECTORS_SSH_ALLOW", kind: kindList,
+			set:     setNetworks(func(c *Config) *[]netip.Prefix { return &c.SSHAllow }),
+			takes:   "addresses and networks, such as `10.1.0.0/16`",
+			meaning: "The networks that workspaces reached by SSH may be in, and no others. Without it: all but loopback (`dev` has it), link-local and metadata addresses. Asked of the address that is dialled."},
 		{name: "eic.tunnel_endpoint", env: "SALLYPORT_EIC_TUNNEL_ENDPOINT", kind: kindString, set: keep,
 			takes:   "`ws://`, `wss://`, `http://` or `https://`, host and port",
 			meaning: "The address of EC2 Instance Connect's tunnels, in place of AWS's own. No effect until a workspace is reached through one."},

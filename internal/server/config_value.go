@@ -134,16 +134,20 @@ func checkAddress(text, example string) error {
 	return nil
 }
 
-func setProxies(c *Config, v value) error {
-	c.ProxiesTrusted = nil
-	for _, item := range v.items {
-		prefix, err := parsePrefix(item)
-		if err != nil {
-			return err
+// setNetworks takes a list of addresses and networks.
+func setNetworks(field func(*Config) *[]netip.Prefix) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		var networks []netip.Prefix
+		for _, item := range v.items {
+			prefix, err := parsePrefix(item)
+			if err != nil {
+				return err
+			}
+			networks = append(networks, prefix)
 		}
-		c.ProxiesTrusted = append(c.ProxiesTrusted, prefix)
+		*field(c) = networks
+		return nil
 	}
-	return nil
 }
 
 // parsePrefix reads an address or a network. An IPv4 one mapped into IPv6 is

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/bus"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
+	"sallyport/internal/connector/ssh"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
@@ -125,6 +126,7 @@ func (s *server) open(ctx context.Context) error {
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store,
 		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
+		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
 		Watch: s.watchExec,
 	}
@@ -182,8 +184,19 @@ func (s *server) connectors() (map[string]connector.Connector, error) {
 		s.onClose(c.Close)
 		connectors[sallyport.ConnectorLocal] = c
 	}
+	connectors[sallyport.ConnectorSSH] = &ssh.Connector{
+		Rules:   ssh.Rules{Allow: s.cfg.SSHAllow, Loopback: s.cfg.Mode == ModeDev},
+		Certify: s.ca.Certify,
+		OpenKey: func(workspaceID string, sealed []byte) ([]byte, error) {
+			return s.ca.Seal.Open(keyPurpose(workspaceID), sealed)
+		},
+	}
 	return connectors, nil
 }
+
+// keyPurpose is what a workspace's private key is sealed for: in another's row it
+// opens nothing.
+func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 
 // serve answers requests until ctx is canceled and everything has drained.
 func (s *server) serve(ctx context.Context, ready Ready) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -40,7 +41,7 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 	}
 	// The link promises no deadlines: time is enforced by closing.
 	stop := context.AfterFunc(ctx, func() { link.Conn.Close() })
-	client, chans, reqs, err := handshake(ctx, link, g.target.CheckHostKey)
+	client, chans, reqs, err := handshake(ctx, link, g.target)
 	if !stop() && err == nil {
 		client.Close()
 		err = context.Cause(ctx)
@@ -60,30 +61,48 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 }
 
 // handshake logs in to the machine behind link.
-func handshake(ctx context.Context, link *connector.Link, check func(ssh.PublicKey) error) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+func handshake(ctx context.Context, link *connector.Link, target Target) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
 	signers, err := link.Signers(ctx)
 	if err != nil {
 		return nil, nil, nil, fmt.Errorf("signers: %w", err)
 	}
 	client, chans, reqs, err := ssh.NewClientConn(link.Conn, "", &ssh.ClientConfig{
-		User:            link.User,
-		Auth:            []ssh.AuthMethod{ssh.PublicKeys(signers...)},
-		HostKeyCallback: hostKeyCallback(link, check),
-		ClientVersion:   "SSH-2.0-Sallyport",
+		User:              link.User,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
+		HostKeyCallback:   hostKeyCallback(ctx, link, target.CheckHostKey),
+		HostKeyAlgorithms: hostKeyAlgorithms(target.HostKey),
+		ClientVersion:     "SSH-2.0-Sallyport",
 	})
 	return client, chans, reqs, err
 }
 
-func hostKeyCallback(link *connector.Link, check func(ssh.PublicKey) error) ssh.HostKeyCallback {
+func hostKeyCallback(ctx context.Context, link *connector.Link, check func(context.Context, HostKey) error) ssh.HostKeyCallback {
 	return func(_ string, _ net.Addr, key ssh.PublicKey) error {
 		switch {
 		case link.HostKey != nil && bytes.Equal(link.HostKey.Marshal(), key.Marshal()):
 			return nil
 		case link.HostKey == nil && check != nil:
-			return check(key)
+			line := bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))
+			return check(ctx, HostKey{Line: string(line), Fingerprint: ssh.FingerprintSHA256(key)})
 		}
 		return sallyport.Errorf(sallyport.CodeHostKeyMismatch, "the machine's host key is not the one it is known by")
 	}
+}
+
+// hostKeyAlgorithms are those of a key that is known, or else all that are good, the
+// shortest keys first. An RSA key has several (RFC 8332).
+func hostKeyAlgorithms(known string) []string {
+	kind, _, _ := strings.Cut(known, " ")
+	switch kind {
+	case "":
+		return []string{
+			ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+			ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+		}
+	case ssh.KeyAlgoRSA:
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{kind}
 }
 
 // cause prefers the reason for which ctx ended to the error that came of it.

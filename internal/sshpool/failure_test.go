@@ -23,9 +23,9 @@ func TestDialFails(t *testing.T) {
 	other := newSigner(t)
 	tests := []struct {
 		name   string
-		change func(*connector.Link)     // of a link that would do
-		dial   error                     // instead of the link
-		check  func(ssh.PublicKey) error // as the target's
+		change func(*connector.Link)                        // of a link that would do
+		dial   error                                        // instead of the link
+		check  func(context.Context, sshpool.HostKey) error // as the target's
 		want   sallyport.Code
 		reason string
 	}{
@@ -34,11 +34,11 @@ func TestDialFails(t *testing.T) {
 		{name: "another host key than the link's", want: sallyport.CodeHostKeyMismatch,
 			change: func(l *connector.Link) { l.HostKey = other.PublicKey() }},
 		{name: "another host key than the link's, whatever the target says", want: sallyport.CodeHostKeyMismatch,
-			change: func(l *connector.Link) { l.HostKey = other.PublicKey() }, check: func(ssh.PublicKey) error { return nil }},
+			change: func(l *connector.Link) { l.HostKey = other.PublicKey() }, check: func(context.Context, sshpool.HostKey) error { return nil }},
 		{name: "a host key that nobody vouches for", want: sallyport.CodeHostKeyMismatch,
 			change: func(l *connector.Link) { l.HostKey = nil }},
 		{name: "a host key that the target refuses", want: sallyport.CodeHostKeyMismatch,
-			change: func(l *connector.Link) { l.HostKey = nil }, check: func(ssh.PublicKey) error { return denied }},
+			change: func(l *connector.Link) { l.HostKey = nil }, check: func(context.Context, sshpool.HostKey) error { return denied }},
 		{name: "login", want: sallyport.CodeConnectFailed, change: func(l *connector.Link) { l.User = "root" }},
 		{name: "no keys", want: sallyport.CodeConnectFailed,
 			change: func(l *connector.Link) {
@@ -77,19 +77,19 @@ func TestDialFails(t *testing.T) {
 func TestCheckHostKey(t *testing.T) {
 	m, _ := newHost(t)
 	p := start(t, &sshpool.Pool{}, m)
-	var seen ssh.PublicKey
+	var seen sshpool.HostKey
 	target := sshpool.Target{Key: "k",
 		Dial: func(ctx context.Context) (*connector.Link, error) {
 			link, err := m.dial(ctx)
 			link.HostKey = nil
 			return link, err
 		},
-		CheckHostKey: func(key ssh.PublicKey) error {
+		CheckHostKey: func(_ context.Context, key sshpool.HostKey) error {
 			seen = key
 			return nil
 		}}
 	open(t, p, target).Close()
-	if string(seen.Marshal()) != string(m.key.Marshal()) {
+	if seen.Line+"\n" != string(ssh.MarshalAuthorizedKey(m.key)) || seen.Fingerprint != ssh.FingerprintSHA256(m.key) {
 		t.Error("another key was judged than the machine's")
 	}
 }

@@ -26,8 +26,19 @@ type Target struct {
 	// Dial opens the byte stream; see connector.Connector.
 	Dial func(ctx context.Context) (*connector.Link, error)
 	// CheckHostKey judges the key that the machine has proven. Nil accepts only
-	// the key that the link itself vouches for.
-	CheckHostKey func(ssh.PublicKey) error
+	// the key that the link itself vouches for. ctx is that of the dial.
+	CheckHostKey func(ctx context.Context, key HostKey) error
+	// HostKey is the key that CheckHostKey will want, as HostKey.Line has it, where
+	// that is known: a machine has several, and is asked for this one.
+	HostKey string
+}
+
+// HostKey is a key that a machine has proven.
+type HostKey struct {
+	// Line is its type and base64, as known_hosts has it.
+	Line string
+	// Fingerprint is its SHA-256, as ssh-keygen -l prints it.
+	Fingerprint string
 }
 
 // Pool is a pool of SSH connections. Fill the fields before the first use; the

@@ -58,6 +58,11 @@ func (s *Session) Ping(ctx context.Context) error {
 	}
 }
 
+// RequestSubsystem asks for a subsystem, such as sftp, and tells whether it is there.
+func (s *Session) RequestSubsystem(name string) (bool, error) {
+	return s.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{name}))
+}
+
 // Sibling opens another session to the same machine: on the same connection,
 // whatever its slots say, or on another one of the pool.
 func (s *Session) Sibling(ctx context.Context) (*Session, error) {

@@ -37,8 +37,13 @@ type Workspace struct {
 	Tier      int
 	Labels    map[string]string
 	Connector *sallyport.Connector
-	CreatedAt time.Time
-	UpdatedAt time.Time
+	// SealedKey is the private key of a connector that logs in with one, which
+	// can't be read without a key from outside the store.
+	SealedKey []byte
+	// ConnectorVersion counts the changes of the connector that somebody made.
+	ConnectorVersion int64
+	CreatedAt        time.Time
+	UpdatedAt        time.Time
 }
 
 // Token is a token without its secret, which is stored nowhere.

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 
 	"sallyport"
@@ -10,7 +11,8 @@ import (
 	"sallyport/internal/store"
 )
 
-const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, created_at, updated_at FROM workspaces `
+const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
+	created_at, updated_at FROM workspaces `
 
 // CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
 // if its name is in use in its organisation, ErrNotFound if there is no such
@@ -22,9 +24,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 	}
 	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
 		result, err := w.ExecContext(ctx, `
-			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
-			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector),
+			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
+				created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
 			stored(ws.CreatedAt), stored(ws.UpdatedAt))
 		return oneRow(result, err, store.ErrConflict)
 	})
@@ -68,7 +71,7 @@ func (db *DB) Workspaces(
 }
 
 // UpdateWorkspace lets change edit the workspace, and stores its name, tier,
-// labels, connector and UpdatedAt if change returns nil, along with the activity
+// labels, connector with what goes with it, and UpdatedAt if change returns nil, along with the activity
 // change that it returned. No other change comes between; change must not call
 // the store. It returns the workspace as it is then, or change's error as it
 // is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
@@ -103,9 +106,11 @@ func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error
 		return err
 	}
 	_, err = w.ExecContext(ctx, `
-		UPDATE workspaces SET name = ?, tier = ?, labels = ?, connector = ?, updated_at = ?
+		UPDATE workspaces SET name = ?, tier = ?, labels = ?, connector = ?, sealed_key = ?, connector_version = ?,
+			updated_at = ?
 		WHERE org_id = ? AND id = ?`,
-		ws.Name, ws.Tier, labels, text(connector), stored(ws.UpdatedAt), ws.OrgID, ws.ID)
+		ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
+		stored(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nameInUse(err)
 }
 
@@ -132,6 +137,9 @@ func encodeWorkspace(ws store.Workspace) (labels, connector string, err error) {
 	if ws.Connector == nil {
 		return labels, "", nil
 	}
+	if auth := ws.Connector.Auth; auth != nil && auth.PrivateKey != "" {
+		return "", "", errors.New("a private key must be sealed before it is stored")
+	}
 	if connector, err = encode(ws.Connector); err != nil {
 		return "", "", fmt.Errorf("encode connector: %w", err)
 	}
@@ -146,7 +154,8 @@ func scanWorkspace(row scanner) (store.Positioned[store.Workspace], error) {
 		created, updated sql.NullInt64
 	)
 	r := &ws.Record
-	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &created, &updated)
+	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion,
+		&created, &updated)
 	if err != nil {
 		return ws, err
 	}

@@ -19,8 +19,12 @@ func testWorkspaces(t *testing.T, e Engine) {
 	org := mustOrg(t, e, "acme")
 	ws := store.Workspace{
 		ID: id.New(), OrgID: org.ID, Name: "web", Tier: sallyport.TierPrivileged,
-		Labels:    map[string]string{"team": "core", "quote": `"<&>'` + "\n", "": "ü"},
-		Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
+		Labels: map[string]string{"team": "core", "quote": `"<&>'` + "\n", "": "ü"},
+		Connector: &sallyport.Connector{
+			Type: sallyport.ConnectorSSH, Host: "h", Port: 22, User: "u", HostKey: "k", TrustOnFirstUse: true,
+			Auth: &sallyport.ConnectorAuth{Type: sallyport.AuthKey},
+		},
+		SealedKey: []byte{0, 255, 1}, ConnectorVersion: 1,
 		CreatedAt: start(), UpdatedAt: start().Add(time.Minute),
 	}
 	row := newRow(org.ID, ws.ID, sallyport.ActivityWorkspaceCreated)

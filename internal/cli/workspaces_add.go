@@ -1,0 +1,243 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"sallyport"
+	"sallyport/client"
+)
+
+// addFlags are the flags of workspaces add.
+type addFlags struct {
+	ssh, keyFile, hostKey string
+	tier                  int
+	labels                []string
+	yes                   bool
+}
+
+func (a *app) newWorkspacesAdd() *cobra.Command {
+	var f addFlags
+	cmd := &cobra.Command{
+		Use:   "add NAME --ssh USER@HOST[:PORT]",
+		Short: "Make a workspace of a machine with an SSH server, and try it",
+		Long: `Does the whole thing: makes the workspace, lets the server fetch the machine's host
+key, shows its fingerprint and asks whether it is the right one, says what line to put
+on the machine when it lets the server not in yet, and ends with a first command.
+
+The server logs in with certificates of its own SSH CA, or with --key by a private key
+that it stores encrypted.`,
+		Example: `  sallyport workspaces add build --ssh ubuntu@10.0.0.5
+  sallyport workspaces add build --ssh ubuntu@build.example.com:2222 --key ~/.ssh/build
+  sallyport workspaces add build --ssh ubuntu@10.0.0.5 --host-key "$(cat build_host_key.pub)"`,
+		Args:              takes("NAME"),
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.addWorkspace(cmd.Context(), args[0], f) },
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.ssh, "ssh", "", "the login name and the machine, `USER@HOST[:PORT]`")
+	flags.StringVar(&f.keyFile, "key", "", "log in with the private key in this `FILE`, without a passphrase, instead of by the CA")
+	flags.StringVar(&f.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64, instead of asking")
+	flags.IntVar(&f.tier, "tier", sallyport.TierPrivileged, "the `TIER`, 1 to 4; commands take 3 or 4")
+	flags.StringArrayVar(&f.labels, "label", nil, "a label, `K=V`; may be repeated")
+	flags.BoolVar(&f.yes, "yes", false, "trust the host key that is seen, without asking")
+	complete(cmd, "tier", completeTiers)
+	for _, name := range []string{"ssh", "host-key", "label"} {
+		complete(cmd, name, cobra.NoFileCompletions)
+	}
+	return cmd
+}
+
+func (a *app) addWorkspace(ctx context.Context, name string, f addFlags) error {
+	connector, err := f.connector()
+	if err != nil {
+		return err
+	}
+	w := sallyport.WorkspaceCreate{Name: name, Tier: f.tier, Connector: connector}
+	if w.Labels, err = readLabels(f.labels); err != nil {
+		return err
+	}
+	api, err := a.newAPI(false)
+	if err != nil {
+		return err
+	}
+	in := bufio.NewReaderSize(a.Stdin, tokenBytesMax)
+	_, person := openTerminal(a.Stdin)
+	if f.hostKey == "" && !f.yes && !person {
+		return usagef("give --host-key KEY, or --yes to trust the one that is seen", "there is no terminal to ask whether the host key is the right one")
+	}
+	if _, err := api.CreateWorkspace(ctx, w); err != nil {
+		return err
+	}
+	adding := &adding{app: a, api: api, name: name, flags: f, in: in, person: person}
+	return adding.run(ctx)
+}
+
+// connector is what the flags say.
+func (f addFlags) connector() (*sallyport.Connector, error) {
+	const see = "for example: --ssh ubuntu@10.0.0.5, or --ssh ubuntu@[2001:db8::5]:2222"
+	user, address, ok := strings.Cut(f.ssh, "@")
+	if !ok || user == "" || address == "" {
+		return nil, usagef(see, "--ssh must be USER@HOST[:PORT]")
+	}
+	c := &sallyport.Connector{
+		Type: sallyport.ConnectorSSH, User: user, Host: strings.Trim(address, "[]"), HostKey: f.hostKey, TrustOnFirstUse: f.hostKey == "",
+	}
+	if host, port, err := net.SplitHostPort(address); err == nil {
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 {
+			return nil, usagef(see, "--ssh: %q is no port", port)
+		}
+		c.Host, c.Port = host, int(n)
+	}
+	if f.keyFile != "" {
+		key, err := os.ReadFile(f.keyFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the private key: %w", err)
+		}
+		c.Auth = &sallyport.ConnectorAuth{Type: sallyport.AuthKey, PrivateKey: string(key)}
+	}
+	return c, nil
+}
+
+// adding is a workspace that is made, and on its way to a first command.
+type adding struct {
+	*app
+	api    *api
+	name   string
+	flags  addFlags
+	in     *bufio.Reader
+	person bool // somebody is there to answer
+}
+
+func (a *adding) run(ctx context.Context) error {
+	for {
+		found, err := a.api.Diagnose(ctx, a.name)
+		if err != nil {
+			return err
+		}
+		step := firstFailure(found)
+		if key := stepOf(found, sallyport.StepHostKey); a.flags.hostKey == "" && key.Status == sallyport.StepWarn {
+			if err := a.trust(ctx, key); err != nil {
+				return err
+			}
+			a.flags.hostKey = key.HostKey
+		}
+		switch {
+		case step == nil:
+			return a.first(ctx)
+		case step.Name == sallyport.StepLogin:
+			if err := a.explainLogin(ctx); err != nil {
+				return err
+			}
+		default:
+			_ = printSteps(a.Stderr, found) // what went wrong is the error below
+		}
+		if !a.person {
+			return a.unfinished()
+		}
+		fmt.Fprint(a.Stderr, "\nPress Enter to try again, or Ctrl-C to leave it as it is: ")
+		if _, err := readLine(ctx, a.in); err != nil {
+			return errors.Join(a.unfinished(), err)
+		}
+	}
+}
+
+func (a *adding) unfinished() error {
+	return &hintedError{fmt.Errorf("workspace %s is made, and its machine can't be used yet", a.name),
+		"sallyport doctor " + a.name + " looks again; sallyport workspaces delete " + a.name + " takes it away"}
+}
+
+// trust asks whether the key that was seen is the machine's, and stores it.
+func (a *adding) trust(ctx context.Context, key sallyport.DiagnosisStep) error {
+	kind, _, _ := strings.Cut(key.HostKey, " ")
+	fmt.Fprintf(a.Stderr, "The machine's host key is\n\n    %s  (%s)\n\n", visible(key.Fingerprint), visible(kind))
+	if !a.flags.yes {
+		fmt.Fprint(a.Stderr, "On the machine, ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub shows the right one.\nIs it this one? [y/N] ")
+		answer, err := readLine(ctx, a.in)
+		if err != nil {
+			return err
+		}
+		if answer != "y" && answer != "yes" {
+			if err := a.api.DeleteWorkspace(ctx, a.name); err != nil {
+				return err
+			}
+			return errors.New("the host key is not trusted: nothing was made")
+		}
+	}
+	patch, err := json.Marshal(map[string]any{"host_key": key.HostKey, "trust_on_first_use": false})
+	if err != nil {
+		return err
+	}
+	_, err = a.api.UpdateWorkspace(ctx, a.name, sallyport.WorkspacePatch{Connector: patch})
+	return err
+}
+
+// explainLogin says what the machine must have to let the server in.
+func (a *adding) explainLogin(ctx context.Context) error {
+	if a.flags.keyFile != "" {
+		fmt.Fprintf(a.Stderr, "\nThe machine lets nobody in with this key. Put its public part on the machine:\n\n    ssh-keygen -yf %s   # prints the line for ~/.ssh/authorized_keys there\n", visible(a.flags.keyFile))
+		return nil
+	}
+	keys, err := a.api.CAKeys(ctx)
+	if err != nil {
+		return err
+	}
+	fmt.Fprint(a.Stderr, "\nThe machine doesn't trust the server's SSH CA yet. As root on the machine:\n\ncat >/etc/ssh/sallyport_ca.pub <<'END'\n")
+	for _, k := range keys {
+		fmt.Fprintln(a.Stderr, visible(k.Line()))
+	}
+	fmt.Fprint(a.Stderr, "END\necho 'TrustedUserCAKeys /etc/ssh/sallyport_ca.pub' >/etc/ssh/sshd_config.d/sallyport.conf\nsystemctl reload ssh\n")
+	return nil
+}
+
+// first runs a first command.
+func (a *adding) first(ctx context.Context) error {
+	if a.flags.tier < sallyport.TierPrivileged {
+		return a.done("workspace %s is ready; commands take tier 3 or 4", a.name)
+	}
+	var out bytes.Buffer
+	done, err := a.api.Exec(ctx, client.Exec{Workspace: a.name, Cmd: []string{"uname", "-nsr"}, Stdout: &out, Timeout: 30 * time.Second})
+	switch {
+	case sallyport.CodeOf(err) == sallyport.CodeScopeForbidden:
+		return a.done("workspace %s is ready; this token may not run commands on it", a.name)
+	case err != nil:
+		return err
+	case a.asJSON():
+		ws, err := a.api.GetWorkspace(ctx, a.name)
+		if err != nil {
+			return err
+		}
+		return show(a.app, a.api, workspaceColumns(), ws)
+	}
+	return a.done("workspace %s runs commands: %s, in %d ms", a.name, visible(strings.TrimSpace(out.String())), done.DurationMS)
+}
+
+func stepOf(found sallyport.Diagnosis, name string) sallyport.DiagnosisStep {
+	for _, s := range found.Steps {
+		if s.Name == name {
+			return s
+		}
+	}
+	return sallyport.DiagnosisStep{}
+}
+
+func firstFailure(found sallyport.Diagnosis) *sallyport.DiagnosisStep {
+	for _, s := range found.Steps {
+		if s.Status == sallyport.StepFail {
+			return &s
+		}
+	}
+	return nil
+}

@@ -1,0 +1,127 @@
+// Package ssh is the connector to SSH servers that the server can reach by itself:
+// a TCP connection to an address that is allowed, and a way to log in there.
+package ssh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/crypto/ssh"
+
+	"sallyport"
+	"sallyport/internal/connector"
+	"sallyport/internal/keys"
+)
+
+// Connector dials SSH servers over TCP. Its fields are set before its first use; it
+// is safe for concurrent use.
+type Connector struct {
+	// Rules say which addresses may be dialled.
+	Rules Rules
+	// Certify makes keys with short-lived certificates for one login name, to be
+	// offered in order; see keys.CA.
+	Certify func(ctx context.Context, g keys.Grant) ([]ssh.Signer, error)
+	// OpenKey opens a workspace's sealed private key.
+	OpenKey func(workspaceID string, sealed []byte) ([]byte, error)
+	// Resolver looks names up; nil is the system's.
+	Resolver *net.Resolver
+}
+
+// Reasons of a connect_failed.
+const (
+	ReasonNameNotFound     = "name_not_found"
+	ReasonAddressForbidden = "address_forbidden"
+	ReasonDialFailed       = "dial_failed"
+	ReasonKeyUnusable      = "key_unusable"
+)
+
+// Dial connects to target's host. Its errors are connect_failed with one of the
+// reasons above.
+func (c *Connector) Dial(ctx context.Context, target connector.Target) (*connector.Link, error) {
+	spec := target.Spec
+	port := spec.Port
+	if port == 0 {
+		port = sallyport.DefaultSSHPort
+	}
+	dialer := net.Dialer{Resolver: c.Resolver, ControlContext: c.control}
+	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(spec.Host, strconv.Itoa(port)))
+	if err != nil {
+		return nil, dialError(err)
+	}
+	return &connector.Link{
+		Conn: conn, User: spec.User,
+		Signers: func(ctx context.Context) ([]ssh.Signer, error) { return c.signers(ctx, target) },
+	}, nil
+}
+
+// Resolve returns the addresses that spec's host stands for now, and whether one of
+// them may be dialled: the reason of the last that may not, if none.
+func (c *Connector) Resolve(ctx context.Context, spec sallyport.Connector) (addrs []netip.Addr, allowed error, err error) {
+	resolver := c.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	if addrs, err = resolver.LookupNetIP(ctx, "ip", spec.Host); err != nil {
+		return nil, nil, dialError(err)
+	}
+	for i, addr := range addrs {
+		addrs[i] = addr.Unmap()
+		if allowed = c.Rules.Check(addr); allowed == nil {
+			return addrs, nil, nil
+		}
+	}
+	return addrs, allowed, nil
+}
+
+// control sees each address just before it is dialled, whatever a name stood for.
+func (c *Connector) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+	to, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrForbidden, err)
+	}
+	return c.Rules.Check(to.Addr())
+}
+
+func dialError(err error) error {
+	var dns *net.DNSError
+	e := sallyport.Errorf(sallyport.CodeConnectFailed, "the machine could not be reached")
+	e.Reason = ReasonDialFailed
+	switch {
+	case errors.Is(err, ErrForbidden):
+		e.Message, e.Reason = "the machine's address is not one that this server may dial", ReasonAddressForbidden
+	case errors.As(err, &dns):
+		e.Message, e.Reason = "the machine's name can't be found", ReasonNameNotFound
+	}
+	return e.Because(err)
+}
+
+// signers makes what logs in: anew for each call, since a certificate is short-lived
+// and a key is not to be kept in memory.
+func (c *Connector) signers(ctx context.Context, target connector.Target) ([]ssh.Signer, error) {
+	signers, err := c.proofs(ctx, target)
+	if err != nil {
+		e := sallyport.Errorf(sallyport.CodeConnectFailed, "the server has no usable key for the machine")
+		e.Reason = ReasonKeyUnusable
+		return nil, e.Because(err)
+	}
+	return signers, nil
+}
+
+func (c *Connector) proofs(ctx context.Context, target connector.Target) ([]ssh.Signer, error) {
+	auth := target.Spec.Auth
+	if auth == nil || auth.Type == sallyport.AuthCA {
+		return c.Certify(ctx, keys.Grant{Principal: target.Spec.User, For: "workspace/" + target.WorkspaceID})
+	}
+	pem, err := c.OpenKey(target.WorkspaceID, target.SealedKey)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(pem)
+	signer, err := ParseKey(pem)
+	return []ssh.Signer{signer}, err
+}

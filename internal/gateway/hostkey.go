@@ -1,0 +1,62 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/sshpool"
+	"sallyport/internal/store"
+)
+
+// checkHostKey holds the key that a workspace's machine has proven to the one that it
+// is known by, and pins the first where the workspace says so. A key that differs is
+// refused, recorded, and never pinned by itself. It returns host_key_mismatch, or
+// platform_unavailable when a pin can't be stored.
+func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspace, key sshpool.HostKey) error {
+	known := ws.Connector.HostKey
+	if known == "" && ws.Connector.TrustOnFirstUse {
+		var err error
+		if known, err = g.pinHostKey(ctx, by, ws, key); err != nil {
+			return err
+		}
+	}
+	if known == key.Line {
+		return nil
+	}
+	mismatch := sallyport.Errorf(sallyport.CodeHostKeyMismatch,
+		"the machine's host key has changed: it may not be the machine that it was; if it is, set the new key (connector.host_key)")
+	err := g.Audit.Record(ctx, audit.Event{
+		Type: sallyport.ActivityHostKeyMismatch, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
+		Summary: fmt.Sprintf("workspace %s: host key %s is not the one it is known by", ws.Name, key.Fingerprint),
+		Code:    sallyport.CodeHostKeyMismatch,
+	})
+	if err != nil {
+		return err
+	}
+	return mismatch
+}
+
+var errPinned = errors.New("a key is pinned already")
+
+// pinHostKey stores the first key that was seen, and returns the one that is pinned,
+// which may be another's who was quicker.
+func (g *Gateway) pinHostKey(ctx context.Context, by Caller, ws store.Workspace, key sshpool.HostKey) (pinned string, err error) {
+	_, err = g.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(now *store.Workspace) (store.ActivityChange, error) {
+		switch {
+		case now.Connector == nil || now.ConnectorVersion != ws.ConnectorVersion:
+			return store.ActivityChange{}, sallyport.Errorf(sallyport.CodeConnectFailed, "the workspace's connector has just been changed; try again")
+		case now.Connector.HostKey != "":
+			pinned = now.Connector.HostKey
+			return store.ActivityChange{}, errPinned
+		}
+		now.Connector.HostKey, pinned = key.Line, key.Line
+		return g.event(by, sallyport.ActivityHostKeyPinned, ws.OrgID, ws.ID, "workspace %s: host key %s pinned, the first that was seen", ws.Name, key.Fingerprint), nil
+	})
+	if errors.Is(err, errPinned) {
+		return pinned, nil
+	}
+	return pinned, storeError(err, noWorkspace)
+}

@@ -1,0 +1,143 @@
+package sshpool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"sallyport/internal/connector"
+)
+
+// Stage is how far a Probe came.
+type Stage int
+
+// Stages, in order. Each was passed when the next was reached.
+const (
+	StageDial Stage = iota
+	StageBanner
+	StageHostKey
+	StageLogin
+	StageSession
+)
+
+// Probe is what a machine showed to somebody who looked.
+type Probe struct {
+	// Reached is the stage at which it ended: with Err, or StageSession.
+	Reached Stage
+	Err     error
+	// Banner is the machine's version line as far as it is printable; HostKey the
+	// key that it has proven.
+	Banner  string
+	HostKey HostKey
+	// Took is how long each stage took that was passed.
+	Took map[Stage]time.Duration
+}
+
+// Probe makes a connection of its own to target, hands a session on it to use, and
+// closes both. What target.CheckHostKey says is obeyed. Nothing of it is kept.
+func (p *Pool) Probe(ctx context.Context, target Target, use func(*Session)) Probe {
+	p.start.Do(p.begin)
+	w := &watch{began: time.Now(), took: map[Stage]time.Duration{}}
+	c, err := p.connect(ctx, &group{target: w.over(target)})
+	if err == nil {
+		w.reach(StageSession)
+		defer c.kill(errProbed)
+		p.mu.Lock()
+		c.busy++
+		p.mu.Unlock()
+		var s *Session
+		if s, err = c.open(ctx); err == nil {
+			use(s)
+			_ = s.Close()
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return Probe{Reached: w.stage, Err: err, Banner: printable(w.banner), HostKey: w.key, Took: w.took}
+}
+
+var errProbed = errors.New("the probe is over")
+
+// watch sees a connection being made.
+type watch struct {
+	mu     sync.Mutex // guards what follows
+	began  time.Time  // of the stage
+	stage  Stage
+	took   map[Stage]time.Duration
+	banner []byte
+	key    HostKey
+}
+
+// over is target with somebody who watches.
+func (w *watch) over(target Target) Target {
+	dial, check := target.Dial, target.CheckHostKey
+	target.Dial = func(ctx context.Context) (*connector.Link, error) {
+		link, err := dial(ctx)
+		if err == nil {
+			w.reach(StageBanner)
+			link.Conn = &watchedConn{Conn: link.Conn, watch: w}
+		}
+		return link, err
+	}
+	target.CheckHostKey = func(ctx context.Context, key HostKey) error {
+		w.mu.Lock()
+		w.key = key
+		w.mu.Unlock()
+		w.reach(StageHostKey)
+		if check != nil {
+			if err := check(ctx, key); err != nil {
+				return err
+			}
+		}
+		w.reach(StageLogin)
+		return nil
+	}
+	return target
+}
+
+// reach ends the stages before stage.
+func (w *watch) reach(stage Stage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if stage > w.stage {
+		now := time.Now()
+		w.took[w.stage] = now.Sub(w.began)
+		w.stage, w.began = stage, now
+	}
+}
+
+// watchedConn remembers the first line that it reads.
+type watchedConn struct {
+	net.Conn
+	watch *watch
+	whole bool
+}
+
+func (c *watchedConn) Read(p []byte) (int, error) {
+	const bannerBytesMax = 255 // RFC 4253, section 4.2
+	n, err := c.Conn.Read(p)
+	if c.whole || n == 0 {
+		return n, err
+	}
+	c.watch.mu.Lock()
+	defer c.watch.mu.Unlock()
+	line, _, found := bytes.Cut(p[:n], []byte("\n"))
+	c.watch.banner = append(c.watch.banner, line...)
+	c.whole = found || len(c.watch.banner) >= bannerBytesMax
+	c.watch.banner = c.watch.banner[:min(len(c.watch.banner), bannerBytesMax)]
+	return n, err
+}
+
+// printable keeps what a hostile machine says from being anything but text.
+func printable(b []byte) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, string(b))
+}

@@ -1,0 +1,131 @@
+//go:build linux
+
+// Package machines runs execs on real machines: OpenSSH servers that the tests start,
+// with every login shell that people have, as an ordinary user and as root.
+package machines
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"sallyport"
+	"sallyport/client"
+	"sallyport/test/sshd"
+	"sallyport/test/stack"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// machine is a workspace on an OpenSSH server.
+type machine struct {
+	*stack.Stack
+	sshd   *sshd.Server
+	name   string // the workspace's
+	client *client.Client
+}
+
+// newMachine starts an sshd that trusts the server's CA, and makes a workspace of it.
+func newMachine(t testing.TB, s *stack.Stack, o sshd.Options) *machine {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "ca.pub")
+	if err := os.WriteFile(file, []byte(s.Do(t, http.MethodGet, "/ca", "", "").Body), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o.Config = append(o.Config, "TrustedUserCAKeys "+file)
+	m := &machine{Stack: s, sshd: sshd.Start(t, o), client: client.New(s.URL, s.Token)}
+	t.Cleanup(m.client.Close)
+	m.name = fmt.Sprintf("m%d", m.port(t))
+	m.create(t, m.connector(t, m.sshd.Addr))
+	return m
+}
+
+func (m *machine) port(t testing.TB) int {
+	t.Helper()
+	_, text, err := net.SplitHostPort(m.sshd.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port
+}
+
+// connector reaches the machine at addr, with the CA.
+func (m *machine) connector(t testing.TB, addr string) *sallyport.Connector {
+	t.Helper()
+	host, text, err := net.SplitHostPort(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.Atoi(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &sallyport.Connector{Type: sallyport.ConnectorSSH, Host: host, Port: port, User: m.sshd.User, TrustOnFirstUse: true}
+}
+
+func (m *machine) create(t testing.TB, c *sallyport.Connector) {
+	t.Helper()
+	body, err := json.Marshal(sallyport.WorkspaceCreate{OrgID: m.Ready.OrgID, Name: m.name, Tier: 4, Connector: c})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := m.Do(t, http.MethodPost, "/workspaces", m.AdminToken, string(body)); a.Status != http.StatusCreated {
+		t.Fatalf("create: %d %s", a.Status, a.Body)
+	}
+}
+
+// output is what an exec wrote, and how it ended.
+type output struct {
+	*client.ExecDone
+	stdout, stderr buffer
+}
+
+type buffer struct{ b []byte }
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.b = append(b.b, p...)
+	return len(p), nil
+}
+
+func (b *buffer) String() string { return string(b.b) }
+
+// exec runs a command, and returns what it wrote also when it failed.
+func (m *machine) exec(ctx context.Context, e client.Exec) (output, error) {
+	var out output
+	e.Workspace = m.name
+	for _, w := range []struct {
+		to *io.Writer
+		b  *buffer
+	}{{&e.Stdout, &out.stdout}, {&e.Stderr, &out.stderr}} {
+		if *w.to == nil {
+			*w.to = w.b
+		}
+	}
+	var err error
+	out.ExecDone, err = m.client.Exec(ctx, e)
+	return out, err
+}
+
+// row is the newest row of the workspace.
+func (m *machine) row(t testing.TB) sallyport.Activity {
+	t.Helper()
+	var page sallyport.List[sallyport.Activity]
+	m.Do(t, http.MethodGet, "/workspaces/"+m.name+"/activity?type=workspace_exec&limit=1", m.Token, "").Decode(t, &page)
+	if len(page.Items) != 1 {
+		t.Fatal("no row")
+	}
+	return page.Items[0]
+}
