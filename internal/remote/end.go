@@ -14,8 +14,9 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-// endGroup ends the command's process group from a session of its own, since
-// sshd ignores signal requests of a root login, and looks at what is left. It
+// endGroup ends the command's process group, and what has left it, from a session of
+// its own, since sshd ignores signal requests of a root login, and looks at what is
+// left. It
 // takes limits.EndTimeMax at most. exited tells that the command itself has been
 // reaped, so that its number may be another's by now.
 func (r *run) endGroup(ctx context.Context, exited bool) Survivors {
@@ -27,7 +28,7 @@ func (r *run) endGroup(ctx context.Context, exited bool) Survivors {
 	s, err := r.s.Sibling(ctx)
 	if err == nil {
 		var left Survivors
-		if left, err = runEnd(ctx, s, endGroupScript(r.group, exited)); err == nil {
+		if left, err = runEnd(ctx, s, endGroupScript(r.group, r.cmd.ExecID, exited)); err == nil {
 			return left
 		}
 	}
@@ -127,42 +128,59 @@ const countScript = `N=${IFS#??}; c() { n=0; x=$(cat /proc/[0-9]*/stat); IFS=$N;
 
 // The scripts say kill -TERM -PGID and not -- -PGID, which dash and busybox refuse.
 
-// waitScript defines w, which waits up to $1 twentieths of a second for the group
-// to be gone. kill -0 is quick, but sees zombies: every half second c looks.
-const waitScript = `w() { i=0; while [ $i -lt $1 ] && kill -0 -$g; do i=$((i+1)); ` +
-	`case $i in 3|*0) c; if [ $n = 0 ]; then return; fi;; esac; sleep 0.05 || sleep 1; done; } 2>/dev/null; `
+// findScript defines s, which lists in p the processes outside of group $g that have
+// an exec's id in their environment, as far as the login user may read it. A zombie
+// has none.
+func findScript(ids []string) string {
+	var patterns strings.Builder
+	for _, id := range ids {
+		patterns.WriteString(" -e SALLYPORT_EXEC_ID=")
+		quote(&patterns, id)
+	}
+	return `s() { p=; for f in $(grep -lsF` + patterns.String() + ` /proc/[0-9]*/environ); do f=${f#/proc/}; f=${f%/environ}; ` +
+		`IFS= read -r l </proc/$f/stat || continue; t=${l##*") "}; t=${t#* }; t=${t#* }; ` +
+		`if [ "${t%% *}" != "$g" ]; then p="$p $f"; fi; done; } 2>/dev/null; `
+}
 
-// endGroupScript sends TERM to a process group, KILL to what is left of it two
-// seconds later, also through sudo where that asks no password, and prints how
-// many are left. Where /proc shows the login user no process of others, nobody
-// can know.
-func endGroupScript(group string, exited bool) string {
+// waitScript defines k, which sends a signal to the group and to what p lists; a,
+// which tells whether any of them is there; and w, which waits up to $1 twentieths of
+// a second for all to be gone. kill -0 is quick, but sees zombies: every half second
+// c and s look.
+const waitScript = `k() { if [ -n "$g" ]; then kill -$1 -$g; fi; if [ -n "$p" ]; then kill -$1 $p; fi; } 2>/dev/null; ` +
+	`a() { if [ -n "$g" ] && kill -0 -$g; then return 0; fi; for q in $p; do if kill -0 $q; then return 0; fi; done; return 1; } 2>/dev/null; ` +
+	`w() { i=0; while [ $i -lt $1 ] && a; do i=$((i+1)); ` +
+	`case $i in 3|*0) c; s; if [ "$n$p" = 0 ]; then return; fi;; esac; sleep 0.05 || sleep 1; done; } 2>/dev/null; `
+
+// totalScript defines u, which counts in n what is left: the group, and what has left
+// it (setsid, a double fork).
+const totalScript = `u() { c; s; set -- $p; n=$((n+$#)); }; `
+
+// endGroupScript sends TERM to a process group and to whatever else has the exec's id,
+// KILL to what is left of them two seconds later, also through sudo where that asks no
+// password, and prints how many are left. Where /proc shows the login user no process
+// of others, nobody can know.
+func endGroupScript(group, execID string, exited bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "g=%s; ", group)
-	b.WriteString(countScript + waitScript)
+	b.WriteString(countScript + findScript([]string{execID}) + waitScript + totalScript)
 	if exited {
 		// A group's number is not given to a new process while the group has
 		// members: one that bears it now is a stranger.
-		b.WriteString(`if [ -d /proc/$g ]; then echo 0; exit 0; fi; `)
+		b.WriteString(`if [ -d /proc/$g ]; then g=; fi; `)
 	}
 	// The clock of the KILL is a process of its own: on a busy machine the loop
 	// that waits is late.
-	b.WriteString(`kill -TERM -$g 2>/dev/null; { sleep 2; kill -KILL -$g; } </dev/null >/dev/null 2>&1 & k=$!; ` +
-		`w 60; kill -KILL $k 2>/dev/null; kill -KILL -$g 2>/dev/null && w 6; ` +
-		`if [ -r /proc/1/stat ]; then c; ` +
-		`if [ $n != 0 ] && command -v sudo >/dev/null 2>&1; then sudo -n kill -KILL -$g >/dev/null 2>&1 && w 4; c; fi; ` +
+	b.WriteString(`s; k TERM; { sleep 2; k KILL; } </dev/null >/dev/null 2>&1 & z=$!; ` +
+		`w 60; kill -KILL $z 2>/dev/null; s; k KILL; w 6; ` +
+		`if [ -r /proc/1/stat ]; then u; ` +
+		`if [ $n != 0 ] && [ -n "$g" ] && command -v sudo >/dev/null 2>&1; then sudo -n kill -KILL -$g >/dev/null 2>&1 && w 4; u; fi; ` +
 		`echo $n; else echo unknown; fi`)
 	return b.String()
 }
 
 // endAllScript ends processes by what stands in their environment.
 func endAllScript(ids []string) string {
-	var patterns strings.Builder
-	for _, id := range ids {
-		patterns.WriteString(" -e SALLYPORT_EXEC_ID=")
-		quote(&patterns, id)
-	}
-	return `s() { p=; for f in $(grep -lsF` + patterns.String() + ` /proc/[0-9]*/environ); do f=${f#/proc/}; p="$p ${f%/environ}"; done; } 2>/dev/null; ` +
+	return findScript(ids) +
 		`t() { i=0; while s; [ -n "$p" ] && [ $i -lt $1 ]; do i=$((i+1)); sleep 0.05 || sleep 1; done; } 2>/dev/null; ` +
 		`if [ -r /proc/1/stat ] && command -v grep >/dev/null 2>&1; then s; ` +
 		`if [ -n "$p" ]; then kill -TERM $p 2>/dev/null; t 38; fi; ` +

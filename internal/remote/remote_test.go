@@ -382,6 +382,37 @@ func TestBackgroundChildDoesNotHold(t *testing.T) {
 	}
 }
 
+// What has left the group is found by the exec's id, and ended too; what ignores TERM
+// is killed; each gets TERM once.
+func TestTimeoutEndsWhatHasLeftTheGroup(t *testing.T) {
+	m := newMachine(t, "/bin/bash", "")
+	file := filepath.Join(t.TempDir(), "terms")
+	for _, script := range []string{
+		"setsid sleep 600 & echo $!; wait",
+		"(setsid sleep 600 & echo $!) & wait; sleep 600",
+		"setsid sh -c \"trap '' TERM; echo \\$\\$; while :; do sleep 0.1; done\" & wait",
+		"trap 'echo term >>" + file + "' TERM; sleep 600 & echo $!; wait; exit",
+	} {
+		var r result
+		for range 3 { // as below
+			_ = os.Remove(file)
+			r = m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 500 * time.Millisecond})
+			if r.Survivors.Known {
+				break
+			}
+		}
+		if r.End != remote.TimedOut || !r.Survivors.Known || r.Survivors.Count != 0 {
+			t.Errorf("%s: got %+v", script, r)
+		}
+		if alive(t, r.stdout) {
+			t.Errorf("%s: the child lives", script)
+		}
+		if terms, err := os.ReadFile(file); err == nil && string(terms) != "term\n" {
+			t.Errorf("TERM came as %q", terms)
+		}
+	}
+}
+
 func TestTimeoutEndsTheGroup(t *testing.T) {
 	m := newMachine(t, "/bin/bash", "")
 	for _, script := range []string{

@@ -7,6 +7,7 @@ package machines
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -128,4 +129,17 @@ func (m *machine) row(t testing.TB) sallyport.Activity {
 		t.Fatal("no row")
 	}
 	return page.Items[0]
+}
+
+// quote is an error as the API tells it.
+func quote(err error) string {
+	var known *sallyport.Error
+	if !errors.As(err, &known) {
+		return fmt.Sprint(err)
+	}
+	text, err := json.Marshal(known)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
