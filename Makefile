@@ -1,7 +1,7 @@
 # What a person does here. `make help` lists the targets from their ## lines.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build check test lint fmt bench fuzz clean
+.PHONY: help demo build check test lint fmt bench soak fuzz clean
 
 # Where Go's own archive goes, for machines on which nobody has told PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -13,6 +13,7 @@ PKGS ?= ./...
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME ?= 1m
+SOAKTIME ?= 2m
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,8 +40,15 @@ lint: ## all that CI holds against the code without running it
 fmt: ## format every Go file
 	@scripts/fmt
 
-bench: ## measure the whole stack against a bare SSH session
+bench: ## measure the whole stack against bare SSH sessions, on the embedded host and on OpenSSH
+	@scripts/setup
+	@$(MAKE) --no-print-directory build
 	go run ./bench $(BENCHFLAGS)
+	go test -count=1 ./test/machines -run '^TestBench$$' -v -bench-runs 400
+
+soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
+	@scripts/setup
+	CGO_ENABLED=1 go test -race -count=1 -timeout 0 ./test/machines -run '^TestSoak$$' -v -soak $(SOAKTIME)
 
 fuzz: ## run each fuzz target for FUZZTIME (1m), one after another
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
