@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"net/http"
 	"strings"
 
@@ -28,7 +27,7 @@ func (c *call) rotateCA() error {
 		return err
 	}
 	var req sallyport.CARotate
-	if len(bytes.TrimSpace(body)) > 0 {
+	if len(body) > 0 {
 		o, err := parseObject(body)
 		if err != nil {
 			return err

@@ -110,6 +110,9 @@ func TestUncleanBodies(t *testing.T) {
 		}
 		check := func(bodies map[string]string, code string) {
 			for name, body := range bodies {
+				if body == "" && r.path == "/ca/rotate" {
+					continue // takes none, too
+				}
 				what := fmt.Sprintf("%s %s with %s", r.method, r.path, name)
 				var was, is runtime.MemStats
 				runtime.ReadMemStats(&was)
