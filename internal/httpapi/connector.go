@@ -91,8 +91,11 @@ func mergeConnector(now *sallyport.Connector, patch jsontext.Value) (*sallyport.
 		return readConnector(patch)
 	}
 	o, err := parseObject(patch)
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case len(o) == 0:
+		return nil, sallyport.Errorf(sallyport.CodeInvalidConnector, `connector says nothing: name the fields to change, or null to take it away`)
 	}
 	if kind, ok := o["type"]; ok && string(kind) != `"`+now.Type+`"` {
 		return connectorOf(o)
