@@ -107,7 +107,12 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 		Dial: func(ctx context.Context) (*connector.Link, error) {
 			return g.Connectors[ws.Connector.Type].Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
 		},
-		CheckHostKey: func(_ context.Context, seen sshpool.HostKey) error { return judgeKey(ws.Connector.HostKey, seen, &key) },
+		CheckHostKey: func(ctx context.Context, seen sshpool.HostKey) error {
+			if err := judgeKey(ws.Connector.HostKey, seen, &key); err != nil {
+				return err
+			}
+			return g.checkOwner(ctx, ws, seen)
+		},
 	}
 	var shell, sftp sallyport.DiagnosisStep
 	probe := g.Pool.Probe(ctx, target, func(s *sshpool.Session) { shell, sftp = g.diagnoseSession(ctx, s) })

@@ -244,6 +244,7 @@ func TestPlans(t *testing.T) {
 		selectRunningExecs: `USING INDEX activity_running`,
 		selectEvents:       `activity_of_org (org_id=? AND written_seq>?)`,
 		selectLastSeq:      `(org_id=?)`,
+		selectHostKeyTaken: `workspaces_host_key (host_key=?)`,
 		`UPDATE activity SET status = 'ok' WHERE id = 'x' AND org_id = 'x' AND status = 'running'`: `(id=?)`,
 	} {
 		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+arguments.Replace(query))

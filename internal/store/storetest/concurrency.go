@@ -109,6 +109,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 				return noted(org.ID), nil
 			}))
 		},
+		"HostKeyTaken":    func(c ctx, e Engine) error { return only(e.HostKeyTaken(c, org.ID, ws.ID, "k")) },
 		"DeleteWorkspace": func(c ctx, e Engine) error { return e.DeleteWorkspace(c, org.ID, ws.ID, noted(org.ID)) },
 		"CreateToken": func(c ctx, e Engine) error {
 			return e.CreateToken(c, newToken(org.ID, "", "new"), noted(org.ID))

@@ -39,6 +39,7 @@ type Engine interface {
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)
 	UpdateWorkspace(ctx context.Context, orgID, workspaceID string,
 		change func(*store.Workspace) (store.ActivityChange, error)) (store.Workspace, error)
+	HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error)
 	DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error
 
 	CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error
@@ -81,6 +82,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"UpdateWorkspace", testUpdateWorkspace},
 		{"UpdateWorkspaceAborted", testUpdateWorkspaceAborted},
 		{"UpdateWorkspaceConcurrently", testUpdateWorkspaceConcurrently},
+		{"HostKeyTaken", testHostKeyTaken},
 		{"DeleteWorkspace", testDeleteWorkspace},
 		{"Tokens", testTokens},
 		{"TokenErrors", testTokenErrors},
