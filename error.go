@@ -74,6 +74,32 @@ const (
 	CodeInternal            Code = "internal"
 )
 
+// Reasons refine a code where a caller or an operator can do something about it:
+// the closed list of Error.Reason.
+const (
+	// ReasonCapacity, with too_many_execs: the machine takes no more sessions now.
+	ReasonCapacity = "capacity"
+
+	// With connect_failed, and with connect_timeout for what was waited for:
+
+	// ReasonNameNotFound: the machine's name stands for no address.
+	ReasonNameNotFound = "name_not_found"
+	// ReasonAddressForbidden: its address isn't one that the server may dial.
+	ReasonAddressForbidden = "address_forbidden"
+	// ReasonDialFailed: nothing took the connection at the machine's address.
+	ReasonDialFailed = "dial_failed"
+	// ReasonNoBanner: something took it, and no SSH server spoke.
+	ReasonNoBanner = "no_banner"
+	// ReasonHandshakeFailed: the SSH server broke off before or while we logged in.
+	ReasonHandshakeFailed = "handshake_failed"
+	// ReasonAuthFailed: it refused the login.
+	ReasonAuthFailed = "auth_failed"
+	// ReasonKeyUnusable: the server has nothing to log in with.
+	ReasonKeyUnusable = "key_unusable"
+	// ReasonConnectionLost: a connection that was there broke before anything ran.
+	ReasonConnectionLost = "connection_lost"
+)
+
 // Error is what every refusal and failure of Sallyport's own looks like, in
 // JSON and in Go. A command that ran and failed is not an Error: it is an
 // ExecResult with its exit code.
@@ -82,7 +108,7 @@ type Error struct {
 	// of a machine or a provider.
 	Message string `json:"error"`
 	Code    Code   `json:"code"`
-	// Reason refines the code where the contract names one, such as "capacity".
+	// Reason refines the code where there is one, such as ReasonCapacity.
 	Reason string `json:"reason,omitempty"`
 	// TimeoutS is the time-out that passed, with CodeExecTimeout.
 	TimeoutS int `json:"timeout_s,omitempty"`

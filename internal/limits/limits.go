@@ -68,9 +68,49 @@ const (
 	ConnectionsIdleMax = 1024
 	// ConnectionIdleTime is how long a warm connection waits for its next session.
 	ConnectionIdleTime = 5 * time.Minute
-	// KeepaliveEvery and KeepaliveTimeout find a half-open connection within 15 s.
+	// SlotWaitersMax bounds who waits for a session of one workspace's machine: four
+	// times the execs that may run there. Who comes then is told at once.
+	SlotWaitersMax = 1024
+	// SlotsGrowAfter is how long after a refusal a connection that is full is tried
+	// with one session more: a refusal costs a round trip, and may have been due to
+	// a session that sshd had not freed yet.
+	SlotsGrowAfter = 10 * time.Second
+	// RefusedPause is how long a caller waits whom a connection has refused its only
+	// session: sshd frees one some milliseconds after it has confirmed its end.
+	RefusedPause = 25 * time.Millisecond
+	// AheadTrustTime is how long ago a connection may have been heard of for a session
+	// that was opened ahead on it to be used unasked: it may be half-open by now, and
+	// a command is sent that can't be taken back.
+	AheadTrustTime = 3 * time.Second
+	// DialBackoffMin and DialBackoffMax bound the pause after a dial that failed, which
+	// doubles with each: in it every caller gets the same error at once.
+	DialBackoffMin = 100 * time.Millisecond
+	DialBackoffMax = 10 * time.Second
+	// ProbeJoinTime is how long others join a caller who dials a machine that was
+	// dead: one that is back has answered by then, of the rest no more pile up.
+	ProbeJoinTime = time.Second
+	// LoginBytesMax bounds what a machine says until the login is done: greeting, key
+	// exchange and banner take a few kB.
+	LoginBytesMax = 256 << 10
+	// RekeysPerMinuteMax bounds the key exchanges that a machine asks for: honest ones
+	// come once a GiB, and each costs a millisecond of processor time.
+	RekeysPerMinuteMax = 60
+	// ForeignChannelsMax and RequestsPerMinuteMax bound what a machine asks of us: an
+	// honest sshd opens no channel to a client, and asks once a second at most whether
+	// it is there (ClientAliveInterval).
+	ForeignChannelsMax   = 16
+	RequestsPerMinuteMax = 600
+	// MachinesRemembered bounds of how many workspaces is kept how their machine was
+	// last reached, of 1 KiB each, and MachineMemoryTime for how long.
+	MachinesRemembered = 4096
+	MachineMemoryTime  = 24 * time.Hour
+	// KeepaliveEvery and KeepaliveTimeout find a half-open connection within 15 s:
+	// nothing has come for the time-out though an answer is due.
 	KeepaliveEvery   = 10 * time.Second
 	KeepaliveTimeout = 5 * time.Second
+	// AnswerTimeMax is how long an answer may be due on a connection on which other
+	// things come: five windows of 2 MiB stand before it, at 200 kB/s.
+	AnswerTimeMax = time.Minute
 	// PreambleBytesMax bounds what rc files may print before a command's mark.
 	PreambleBytesMax = 1 << 20
 )

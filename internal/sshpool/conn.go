@@ -1,149 +1,94 @@
 package sshpool
 
 import (
-	"bytes"
-	"context"
+	"container/list"
 	"errors"
 	"fmt"
-	"net"
-	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
-	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 )
 
 // conn is one authenticated connection.
 type conn struct {
-	pool   *Pool
-	group  *group
-	client ssh.Conn
-	done   chan struct{} // closed when the connection has ended
+	pool    *Pool
+	group   *group
+	client  ssh.Conn
+	wire    *wire
+	hostKey HostKey
+	since   time.Time
+	done    chan struct{} // closed when the connection has ended
 
 	// Guarded by Pool.mu.
-	busy      int
-	slots     int
-	idleSince time.Time
+	busy       int
+	unanswered int      // opens that nobody waits for any more and the machine still owes
+	ahead      *opening // a session opened ahead; nil for none
+	idleSince  time.Time
+	place      *list.Element // among the idle ones, or nil
+	removed    bool          // nobody is given it any more
 
 	once  sync.Once
-	cause error // why we ended it; set before done is closed
-}
-
-// connect dials, shakes hands and checks the host key.
-func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
-	link, err := g.target.Dial(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("dial: %w", cause(ctx, err))
-	}
-	// The link promises no deadlines: time is enforced by closing.
-	stop := context.AfterFunc(ctx, func() { link.Conn.Close() })
-	client, chans, reqs, err := handshake(ctx, link, g.target)
-	if !stop() && err == nil {
-		client.Close()
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		link.Conn.Close()
-		return nil, fmt.Errorf("handshake: %w", cause(ctx, err))
-	}
-	c := &conn{
-		pool: p, group: g, client: client, done: make(chan struct{}),
-		slots: p.slots(), idleSince: time.Now(),
-	}
-	p.wg.Go(func() { ssh.DiscardRequests(reqs) })
-	p.wg.Go(func() { rejectChannels(chans) })
-	p.wg.Go(c.monitor)
-	return c, nil
-}
-
-// handshake logs in to the machine behind link.
-func handshake(ctx context.Context, link *connector.Link, target Target) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
-	signers, err := link.Signers(ctx)
-	if err != nil {
-		return nil, nil, nil, fmt.Errorf("signers: %w", err)
-	}
-	client, chans, reqs, err := ssh.NewClientConn(link.Conn, "", &ssh.ClientConfig{
-		User:              link.User,
-		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signers...)},
-		HostKeyCallback:   hostKeyCallback(ctx, link, target.CheckHostKey),
-		HostKeyAlgorithms: hostKeyAlgorithms(target.HostKey),
-		ClientVersion:     "SSH-2.0-Sallyport",
-	})
-	return client, chans, reqs, err
-}
-
-func hostKeyCallback(ctx context.Context, link *connector.Link, check func(context.Context, HostKey) error) ssh.HostKeyCallback {
-	return func(_ string, _ net.Addr, key ssh.PublicKey) error {
-		switch {
-		case link.HostKey != nil && bytes.Equal(link.HostKey.Marshal(), key.Marshal()):
-			return nil
-		case link.HostKey == nil && check != nil:
-			line := bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))
-			return check(ctx, HostKey{Line: string(line), Fingerprint: ssh.FingerprintSHA256(key)})
-		}
-		return sallyport.Errorf(sallyport.CodeHostKeyMismatch, "the machine's host key is not the one it is known by")
-	}
-}
-
-// hostKeyAlgorithms are those of a key that is known, or else all that are good, the
-// shortest keys first. An RSA key has several (RFC 8332).
-func hostKeyAlgorithms(known string) []string {
-	kind, _, _ := strings.Cut(known, " ")
-	switch kind {
-	case "":
-		return []string{
-			ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
-			ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
-		}
-	case ssh.KeyAlgoRSA:
-		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
-	}
-	return []string{kind}
-}
-
-// cause prefers the reason for which ctx ended to the error that came of it.
-func cause(ctx context.Context, err error) error {
-	if c := context.Cause(ctx); c != nil {
-		return c
-	}
-	return err
-}
-
-// rejectChannels refuses what a server may not ask of a client.
-func rejectChannels(chans <-chan ssh.NewChannel) {
-	for ch := range chans {
-		_ = ch.Reject(ssh.Prohibited, "no channels to this side")
-	}
+	cause error // why it ended; set before done is closed
 }
 
 // monitor keeps the connection alive, finds a half-open one, and takes it out
 // of the pool when it has ended.
 func (c *conn) monitor() {
-	ended := make(chan struct{})
-	go func() {
-		_ = c.client.Wait()
-		close(ended)
-	}()
 	tick := time.NewTicker(limits.KeepaliveEvery)
 	defer tick.Stop()
-	for {
+	for c.alive() {
 		select {
-		case <-ended:
-			c.kill(errors.New("connection lost"))
-			c.pool.remove(c)
-			return
+		case <-c.done:
 		case <-tick.C:
-			watchdog := time.AfterFunc(limits.KeepaliveTimeout, func() { c.kill(errors.New("keepalive unanswered")) })
-			// What is wrong is told by the connection's end, or by the watchdog.
-			_, _, _ = c.client.SendRequest("keepalive@openssh.com", true, nil)
-			watchdog.Stop()
+			w := c.ask("keepalive")
+			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
+			w.stop()
+			if err != nil {
+				c.kill(fmt.Errorf("keepalive: %w", err))
+			}
+		}
+	}
+	c.dropAhead()
+	c.pool.remove(c)
+	end(c.client)
+	_ = c.client.Wait() // that it ended is what matters
+	freeOpens(c.client)
+}
+
+// serveChannels refuses what a machine may not ask of a client: channels to this
+// side. The library lets it go first of all when the connection has ended.
+func (c *conn) serveChannels(chans <-chan ssh.NewChannel) {
+	for asked := 0; ; asked++ {
+		ch, ok := <-chans
+		switch {
+		case !ok:
+			c.kill(errLost)
+			return
+		case asked == limits.ForeignChannelsMax:
+			c.kill(errors.New("the machine opens channels without end"))
+		}
+		_ = ch.Reject(ssh.Prohibited, "no channels to this side") // a lost connection shows elsewhere
+	}
+}
+
+// serveRequests refuses what the machine wants of the connection as a whole. An
+// honest one asks whether we are there, now and then.
+func (c *conn) serveRequests(reqs <-chan *ssh.Request) {
+	var asked pace
+	for req := range reqs {
+		if !asked.allow(limits.RequestsPerMinuteMax, time.Minute) {
+			c.kill(errors.New("the machine asks without end"))
+		}
+		if req.WantReply {
+			_ = req.Reply(false, nil) // a lost connection shows elsewhere
 		}
 	}
 }
+
+var errLost = errors.New("connection lost")
 
 // alive tells whether the connection has not ended, as far as we know.
 func (c *conn) alive() bool {
@@ -155,60 +100,59 @@ func (c *conn) alive() bool {
 	}
 }
 
-// kill ends the connection; the first cause is kept.
+// kill ends the connection; the first cause is kept. What hangs on it is told.
 func (c *conn) kill(cause error) {
 	c.once.Do(func() {
 		c.cause = cause
 		close(c.done)
 	})
-	_ = c.client.Close() // its end is what was wanted
+	_ = c.wire.Close() // its end is what was wanted
 }
 
-// open opens a session in the slot that the caller has taken, and frees the
-// slot when that fails.
-func (c *conn) open(ctx context.Context) (*Session, error) {
-	type opened struct {
-		ch   ssh.Channel
-		reqs <-chan *ssh.Request
-		err  error
-	}
-	answer := make(chan opened, 1)
-	c.pool.wg.Go(func() {
-		ch, reqs, err := c.client.OpenChannel("session", nil)
-		answer <- opened{ch, reqs, err}
-	})
-	select {
-	case o := <-answer:
-		if o.err != nil {
-			c.refused(o.err)
-			return nil, fmt.Errorf("open session: %w", o.err)
-		}
-		return newSession(c, o.ch, o.reqs), nil
-	case <-ctx.Done():
-		c.pool.wg.Go(func() {
-			watchdog := time.AfterFunc(limits.KeepaliveTimeout, func() { c.kill(errors.New("open unanswered")) })
-			defer watchdog.Stop()
-			if o := <-answer; o.err != nil {
-				c.refused(o.err)
-			} else {
-				_ = newSession(c, o.ch, o.reqs).Close()
-			}
-		})
-		return nil, fmt.Errorf("open session: %w", context.Cause(ctx))
-	}
+// question is one that the machine hasn't answered. Where nothing at all comes
+// for limits.KeepaliveTimeout the connection is given up: it is half-open. One on
+// which much is on its way may take longer, within limits.AnswerTimeMax.
+type question struct {
+	conn  *conn
+	what  string
+	asked time.Time
+
+	mu    sync.Mutex // guards timer
+	timer *time.Timer
+	over  bool
 }
 
-// refused gives the slot back. A refusal tells how many sessions the machine
-// takes; anything else means that the connection is broken.
-func (c *conn) refused(err error) {
-	var refusal *ssh.OpenChannelError
-	if !errors.As(err, &refusal) {
-		c.kill(err)
-	}
-	c.pool.mu.Lock()
-	defer c.pool.mu.Unlock()
-	if refusal != nil {
-		c.slots = max(1, c.busy-1)
-	}
-	c.pool.giveBack(c)
+func (c *conn) ask(what string) *question {
+	w := &question{conn: c, what: what, asked: time.Now()}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(limits.KeepaliveTimeout, w.look)
+	return w
 }
+
+func (w *question) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return
+	}
+	silent, waited := w.conn.wire.silentFor(), time.Since(w.asked)
+	if silent >= limits.KeepaliveTimeout || waited >= limits.AnswerTimeMax {
+		w.over = true
+		w.conn.kill(&silentError{w.what})
+		return
+	}
+	w.timer.Reset(min(limits.KeepaliveTimeout-silent, limits.AnswerTimeMax-waited))
+}
+
+func (w *question) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	w.timer.Stop()
+}
+
+// silentError is why a connection was given up.
+type silentError struct{ what string }
+
+func (e *silentError) Error() string { return e.what + " unanswered" }

@@ -9,6 +9,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
@@ -185,4 +186,17 @@ func output(s *sshpool.Session, line string) (string, error) {
 	}
 	out, err := io.ReadAll(s)
 	return string(out), err
+}
+
+// await waits for a condition in real time.
+func await(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-deadline:
+			t.Fatalf("%s has not come", what)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
 }

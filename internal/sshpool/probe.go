@@ -42,12 +42,13 @@ type Probe struct {
 func (p *Pool) Probe(ctx context.Context, target Target, use func(*Session)) Probe {
 	p.start.Do(p.begin)
 	w := &watch{began: time.Now(), took: map[Stage]time.Duration{}}
-	c, err := p.connect(ctx, &group{target: w.over(target)})
+	c, err := p.connect(ctx, &group{target: w.over(target), past: &past{}, slots: 1})
 	if err == nil {
 		w.reach(StageSession)
 		defer c.kill(errProbed)
 		p.mu.Lock()
-		c.busy++
+		c.removed = true // nobody else is given it
+		p.take(c)
 		p.mu.Unlock()
 		var s *Session
 		if s, err = c.open(ctx); err == nil {

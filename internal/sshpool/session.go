@@ -2,14 +2,10 @@ package sshpool
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"sallyport/internal/limits"
 )
 
 // Session is one session channel (RFC 4254, section 6) on a pooled connection.
@@ -68,7 +64,7 @@ func (s *Session) RequestSubsystem(name string) (bool, error) {
 func (s *Session) Sibling(ctx context.Context) (*Session, error) {
 	p := s.conn.pool
 	p.mu.Lock()
-	s.conn.busy++
+	p.take(s.conn)
 	p.mu.Unlock()
 	sibling, err := s.conn.open(ctx)
 	if err == nil {
@@ -85,15 +81,15 @@ func (s *Session) Sibling(ctx context.Context) (*Session, error) {
 // not end the command. It may be called twice.
 func (s *Session) Close() error {
 	s.once.Do(func() {
-		s.Channel.Close()
+		_ = s.Channel.Close() // a connection that is lost needs none
 		s.conn.pool.wg.Go(s.release)
 	})
 	return nil
 }
 
 func (s *Session) release() {
-	watchdog := time.AfterFunc(limits.KeepaliveTimeout, func() { s.conn.kill(errors.New("close unanswered")) })
-	defer watchdog.Stop()
+	w := s.conn.ask("close")
+	defer w.stop()
 	ssh.DiscardRequests(s.requests)
 	s.wg.Wait()
 	p := s.conn.pool

@@ -1,14 +1,11 @@
 package sshpool
 
 import (
-	"errors"
-	"slices"
 	"time"
-
-	"sallyport/internal/limits"
 )
 
-// sweepUntilClosed closes idle connections for as long as the pool lives.
+// sweepUntilClosed closes idle connections, and forgets old pasts, for as long as
+// the pool lives.
 func (p *Pool) sweepUntilClosed() {
 	tick := time.NewTicker(max(p.idleTime()/4, 10*time.Millisecond))
 	defer tick.Stop()
@@ -16,36 +13,21 @@ func (p *Pool) sweepUntilClosed() {
 		select {
 		case <-p.life.Done():
 			return
-		case <-tick.C:
-			for _, c := range p.idle(time.Now()) {
-				c.kill(errIdle)
-			}
+		case now := <-tick.C:
+			p.sweep(now)
 		}
 	}
 }
 
-var errIdle = errors.New("idle")
-
-// idle takes out of the pool the connections that have been idle for too long,
-// and the ones idle for longest where there are too many.
-func (p *Pool) idle(now time.Time) []*conn {
+func (p *Pool) sweep(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	var idle, out []*conn
-	for _, g := range p.groups {
-		for _, c := range g.conns {
-			if c.busy == 0 {
-				idle = append(idle, c)
-			}
+	for p.idling.Len() > 0 {
+		c := p.idling.Front().Value.(*conn)
+		if now.Sub(c.idleSince) < p.idleTime() {
+			break
 		}
+		p.retire(c)
 	}
-	slices.SortFunc(idle, func(a, b *conn) int { return a.idleSince.Compare(b.idleSince) })
-	tooMany := len(idle) - limits.ConnectionsIdleMax
-	for i, c := range idle {
-		if i < tooMany || now.Sub(c.idleSince) >= p.idleTime() {
-			c.group.conns = slices.DeleteFunc(c.group.conns, func(o *conn) bool { return o == c })
-			out = append(out, c)
-		}
-	}
-	return out
+	p.forgetOld(now)
 }

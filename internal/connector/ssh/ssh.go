@@ -32,16 +32,8 @@ type Connector struct {
 	Resolver *net.Resolver
 }
 
-// Reasons of a connect_failed.
-const (
-	ReasonNameNotFound     = "name_not_found"
-	ReasonAddressForbidden = "address_forbidden"
-	ReasonDialFailed       = "dial_failed"
-	ReasonKeyUnusable      = "key_unusable"
-)
-
-// Dial connects to target's host. Its errors are connect_failed with one of the
-// reasons above.
+// Dial connects to target's host. Its errors are connect_failed with the reason
+// name_not_found, address_forbidden or dial_failed.
 func (c *Connector) Dial(ctx context.Context, target connector.Target) (*connector.Link, error) {
 	spec := target.Spec
 	port := spec.Port
@@ -90,12 +82,12 @@ func (c *Connector) control(_ context.Context, _, address string, _ syscall.RawC
 func dialError(err error) error {
 	var dns *net.DNSError
 	e := sallyport.Errorf(sallyport.CodeConnectFailed, "the machine could not be reached")
-	e.Reason = ReasonDialFailed
+	e.Reason = sallyport.ReasonDialFailed
 	switch {
 	case errors.Is(err, ErrForbidden):
-		e.Message, e.Reason = "the machine's address is not one that this server may dial", ReasonAddressForbidden
+		e.Message, e.Reason = "the machine's address is not one that this server may dial", sallyport.ReasonAddressForbidden
 	case errors.As(err, &dns):
-		e.Message, e.Reason = "the machine's name can't be found", ReasonNameNotFound
+		e.Message, e.Reason = "the machine's name can't be found", sallyport.ReasonNameNotFound
 	}
 	return e.Because(err)
 }
@@ -106,7 +98,7 @@ func (c *Connector) signers(ctx context.Context, target connector.Target) ([]ssh
 	signers, err := c.proofs(ctx, target)
 	if err != nil {
 		e := sallyport.Errorf(sallyport.CodeConnectFailed, "the server has no usable key for the machine")
-		e.Reason = ReasonKeyUnusable
+		e.Reason = sallyport.ReasonKeyUnusable
 		return nil, e.Because(err)
 	}
 	return signers, nil

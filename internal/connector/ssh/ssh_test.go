@@ -119,7 +119,7 @@ func TestStoredKey(t *testing.T) {
 	}}
 	to := target(t, server.Addr, server.User)
 	to.Spec.Auth, to.SealedKey = &sallyport.ConnectorAuth{Type: sallyport.AuthKey}, []byte("sealed")
-	for _, want := range []string{"", ssh.ReasonKeyUnusable} {
+	for _, want := range []string{"", sallyport.ReasonKeyUnusable} {
 		link, err := c.Dial(t.Context(), to)
 		if err != nil {
 			t.Fatal(err)
@@ -165,15 +165,15 @@ func TestForbidden(t *testing.T) {
 	for _, host := range []string{"127.0.0.1", "localhost", "::ffff:127.0.0.1", "0.0.0.0", "::", "127.1"} {
 		_, err := c.Dial(t.Context(), target(t, net.JoinHostPort(host, port), "u"))
 		var known *sallyport.Error
-		if !errors.As(err, &known) || known.Reason != ssh.ReasonAddressForbidden && known.Reason != ssh.ReasonNameNotFound {
+		if !errors.As(err, &known) || known.Reason != sallyport.ReasonAddressForbidden && known.Reason != sallyport.ReasonNameNotFound {
 			t.Errorf("%s: %v", host, err)
 		}
 	}
 	_, err := c.Dial(t.Context(), target(t, "no-such-host.invalid:22", "u"))
-	wantReason(t, err, ssh.ReasonNameNotFound)
+	wantReason(t, err, sallyport.ReasonNameNotFound)
 	l.Close()
 	_, err = (&ssh.Connector{Rules: ssh.Rules{Loopback: true}}).Dial(t.Context(), target(t, l.Addr().String(), "u"))
-	wantReason(t, err, ssh.ReasonDialFailed)
+	wantReason(t, err, sallyport.ReasonDialFailed)
 	if len(accepted) != 0 {
 		t.Error("a forbidden address was dialled")
 	}

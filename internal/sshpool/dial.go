@@ -1,0 +1,268 @@
+package sshpool
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"golang.org/x/crypto/ssh"
+
+	"sallyport"
+	"sallyport/internal/connector"
+	"sallyport/internal/limits"
+)
+
+// dialMore starts as many dials as the waiters need: no more than a few at once,
+// since sshd drops connections that have not authenticated yet (MaxStartups), and
+// none before the back-off is over. Pool.mu is held.
+func (p *Pool) dialMore(g *group) {
+	const atOnce = 4
+	for g.dialing < atOnce &&
+		len(g.conns)+g.dialing < p.connectionsMax() &&
+		g.dialing*g.slots < len(g.waiters) {
+		if g.past.failures > 0 && g.dialing > 0 {
+			return // one is enough to learn whether the machine is back
+		}
+		if wait := time.Until(g.past.notBefore); wait > 0 {
+			p.dialLater(g, wait)
+			return
+		}
+		if g.dialing == 0 {
+			g.dialedAt = time.Now()
+		}
+		g.dialing++
+		p.wg.Go(func() { p.dial(g) })
+	}
+}
+
+// dialLater dials when the back-off is over, for whoever still waits then.
+// Pool.mu is held.
+func (p *Pool) dialLater(g *group, wait time.Duration) {
+	if g.later {
+		return
+	}
+	g.later = true
+	p.wg.Go(func() {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-p.life.Done():
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		g.later = false
+		if !p.closed {
+			p.dialMore(g)
+		}
+		p.dropIfEmpty(g)
+	})
+}
+
+// dial opens one connection for g and tells the waiters.
+func (p *Pool) dial(g *group) {
+	ctx, cancel := context.WithTimeoutCause(p.life, p.connectTime(), errConnectTime)
+	defer cancel()
+	began := time.Now()
+	c, err := p.connect(ctx, g)
+	p.dialed(ctx, time.Since(began), err)
+
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g.dialing--
+	if err == nil && p.closed {
+		p.wg.Go(func() { c.kill(errClosed) })
+		c.removed = true
+		err = errClosed
+	}
+	if err != nil {
+		p.dialFailed(g, began, asKnown(ctx, err))
+		return
+	}
+	g.conns = append(g.conns, c)
+	g.past.connected(c)
+	p.grantAll(g)
+	p.restIfIdle(c)
+	p.dialMore(g)
+}
+
+// dialed tells who watches of a dial, unless the pool's end is what failed it.
+func (p *Pool) dialed(ctx context.Context, took time.Duration, err error) {
+	if p.Dialed == nil || p.life.Err() != nil {
+		return
+	}
+	if err != nil {
+		err = classify(ctx, err)
+	}
+	p.Dialed(took, err)
+}
+
+// dialFailed tells the waiters that no connection could be made, unless there are
+// others to wait for. Pool.mu is held.
+func (p *Pool) dialFailed(g *group, began time.Time, err *sallyport.Error) {
+	if p.closed {
+		p.dropIfEmpty(g)
+		return
+	}
+	p.backOff(g, began, err)
+	p.log().Info("dial failed", "key", g.target.Key, "code", err.Code, "reason", err.Reason,
+		"failures", g.past.failures, "not_before", g.past.notBefore, "cause", err.Cause)
+	if len(g.conns) == 0 && g.dialing == 0 {
+		for _, w := range g.waiters {
+			w.got <- grant{err: err}
+		}
+		g.waiters = nil
+	}
+	p.dialMore(g)
+	p.dropIfEmpty(g)
+}
+
+// connect dials, shakes hands and checks the host key.
+func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
+	link, err := g.target.Dial(ctx)
+	if err != nil {
+		return nil, dialError(ctx, err)
+	}
+	l := &login{link: link, wire: newWire(link.Conn), target: g.target}
+	// The link promises no deadlines: time is enforced by closing.
+	stop := context.AfterFunc(ctx, func() { _ = link.Conn.Close() })
+	client, chans, reqs, err := l.shake(ctx)
+	if !stop() && err == nil {
+		p.wg.Go(func() { ssh.DiscardRequests(reqs) })
+		p.wg.Go(func() { discardChannels(chans) })
+		end(client)
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		_ = link.Conn.Close() // the error is told already
+		return nil, l.fault(ctx, err)
+	}
+	l.wire.trust()
+	c := &conn{
+		pool: p, group: g, client: client, wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: time.Now(), done: make(chan struct{}),
+	}
+	p.wg.Go(func() { c.serveRequests(reqs) })
+	p.wg.Go(func() { c.serveChannels(chans) })
+	p.wg.Go(c.monitor)
+	return c, nil
+}
+
+// login is one attempt to log in to the machine behind a link. How far it came is
+// what its error says.
+type login struct {
+	link   *connector.Link
+	wire   *wire
+	target Target
+
+	hostKey    ssh.PublicKey // the one that was proven and accepted
+	credential error         // why there is nothing to log in with
+	rekeys     pace
+}
+
+func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
+	signers := func() ([]ssh.Signer, error) {
+		signers, err := l.link.Signers(ctx)
+		l.credential = err
+		return signers, err
+	}
+	return ssh.NewClientConn(l.wire, "", &ssh.ClientConfig{
+		User: l.link.User,
+		// A grant may run out between its making and its use: what is refused is
+		// tried once more with a new one.
+		Auth:              []ssh.AuthMethod{ssh.RetryableAuthMethod(ssh.PublicKeysCallback(signers), 2)},
+		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return l.judge(ctx, key) },
+		HostKeyAlgorithms: hostKeyAlgorithms(l.target.HostKey),
+		ClientVersion:     "SSH-2.0-Sallyport",
+	})
+}
+
+// judge accepts the machine's host key or doesn't, at each exchange of keys.
+func (l *login) judge(ctx context.Context, key ssh.PublicKey) error {
+	if l.hostKey != nil {
+		// A rekey. Each costs some milliseconds of ours: none needs one every second.
+		switch {
+		case !bytes.Equal(l.hostKey.Marshal(), key.Marshal()):
+			return hostKeyError()
+		case !l.rekeys.allow(limits.RekeysPerMinuteMax, time.Minute):
+			return errRekeys
+		}
+		return nil
+	}
+	switch {
+	case l.link.HostKey != nil && !bytes.Equal(l.link.HostKey.Marshal(), key.Marshal()), l.link.HostKey == nil && l.target.CheckHostKey == nil:
+		return hostKeyError()
+	case l.link.HostKey == nil:
+		if err := l.target.CheckHostKey(ctx, hostKeyOf(key)); err != nil {
+			return err
+		}
+	}
+	l.hostKey = key
+	l.wire.crowd()
+	return nil
+}
+
+func hostKeyOf(key ssh.PublicKey) HostKey {
+	return HostKey{Line: string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))), Fingerprint: ssh.FingerprintSHA256(key)}
+}
+
+// hostKeyAlgorithms are those of a key that is known, or else all that are good, the
+// shortest keys first. An RSA key has several (RFC 8332).
+func hostKeyAlgorithms(known string) []string {
+	kind, _, _ := strings.Cut(known, " ")
+	switch kind {
+	case "":
+		return []string{
+			ssh.KeyAlgoED25519, ssh.KeyAlgoECDSA256, ssh.KeyAlgoECDSA384, ssh.KeyAlgoECDSA521,
+			ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256,
+		}
+	case ssh.KeyAlgoRSA:
+		return []string{ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256}
+	}
+	return []string{kind}
+}
+
+var errRekeys = errors.New("the machine exchanges keys without end")
+
+// discardChannels takes what a connection that has ended still offers.
+func discardChannels(chans <-chan ssh.NewChannel) {
+	for ch := range chans {
+		_ = ch.Reject(ssh.Prohibited, "the connection has ended") // nobody hears it
+	}
+}
+
+// pace counts events in a window of time.
+type pace struct {
+	since time.Time
+	n     int
+}
+
+// allow counts one more, and tells whether there are at most most in a window.
+func (p *pace) allow(most int, window time.Duration) bool {
+	if now := time.Now(); now.Sub(p.since) > window {
+		p.since, p.n = now, 0
+	}
+	p.n++
+	return p.n <= most
+}
+
+// dialError gives the error of a connector its code and reason.
+func dialError(ctx context.Context, err error) error {
+	var known *sallyport.Error
+	isKnown := errors.As(err, &known)
+	hasReason := isKnown && (known.Code != sallyport.CodeConnectFailed || known.Reason != "" && known.Reason != sallyport.ReasonDialFailed)
+	switch {
+	case hasReason:
+		return fmt.Errorf("dial: %w", err)
+	case isKnown && context.Cause(ctx) == nil:
+		known = known.Because(fmt.Errorf("dial: %w", err))
+		known.Reason = sallyport.ReasonDialFailed
+		return known
+	case context.Cause(ctx) != nil:
+		return timeoutError(ctx, sallyport.ReasonDialFailed, "the machine did not answer in time: nothing took the connection", err)
+	}
+	return failure(sallyport.ReasonDialFailed, "the machine could not be reached: the connection was refused, or there is no way to it", err)
+}

@@ -1,0 +1,110 @@
+package sshpool
+
+import (
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/limits"
+)
+
+// past is what is remembered of a key beyond its connections: for the back-off,
+// and for operators. Pool.mu guards it.
+type past struct {
+	usedAt  time.Time
+	since   time.Time // when the connections began that there are; zero without
+	endedAt time.Time // when the last one ended
+	hostKey HostKey
+
+	// The dials that failed, one after another, since one succeeded.
+	failures    int
+	failedSince time.Time
+	refusal     *sallyport.Error
+	notBefore   time.Time
+
+	last   *sallyport.Error
+	lastAt time.Time
+}
+
+// remember returns the past of a key. Where too many are remembered, those go that
+// were of no use for longest. Pool.mu is held.
+func (p *Pool) remember(key string) *past {
+	if known := p.pasts[key]; known != nil {
+		return known
+	}
+	if len(p.pasts) >= limits.MachinesRemembered {
+		p.forgetOldest(len(p.pasts) / 8)
+	}
+	fresh := &past{}
+	p.pasts[key] = fresh
+	return fresh
+}
+
+func (p *Pool) forgetOldest(n int) {
+	var keys []string
+	for key := range p.pasts {
+		if p.groups[key] == nil {
+			keys = append(keys, key)
+		}
+	}
+	slices.SortFunc(keys, func(a, b string) int { return p.pasts[a].usedAt.Compare(p.pasts[b].usedAt) })
+	for _, key := range keys[:min(n, len(keys))] {
+		delete(p.pasts, key)
+	}
+}
+
+// forgetOld forgets what nobody has asked for in a long time. Pool.mu is held.
+func (p *Pool) forgetOld(now time.Time) {
+	for key, old := range p.pasts {
+		if p.groups[key] == nil && now.Sub(old.usedAt) >= limits.MachineMemoryTime {
+			delete(p.pasts, key)
+		}
+	}
+}
+
+// connected ends a row of failures.
+func (h *past) connected(c *conn) {
+	h.failures, h.refusal, h.notBefore = 0, nil, time.Time{}
+	h.hostKey = c.hostKey
+	if h.since.IsZero() {
+		h.since = c.since
+	}
+}
+
+// lost remembers that a connection ended which was to go on.
+func (h *past) lost(cause error) {
+	if errors.Is(cause, errIdle) || errors.Is(cause, errClosed) {
+		return
+	}
+	message := "the connection to the machine was lost"
+	var silent *silentError
+	if errors.As(cause, &silent) {
+		message = "the connection to the machine was given up: nothing came from it any more"
+	}
+	h.last, h.lastAt = failure(sallyport.ReasonConnectionLost, message, cause), time.Now()
+}
+
+// backOff puts off the next dial of a machine of which one failed that began
+// then. Dials that failed at the same time count once. Pool.mu is held.
+func (p *Pool) backOff(g *group, began time.Time, err *sallyport.Error) {
+	h, now := g.past, time.Now()
+	if h.failures == 0 {
+		h.failedSince = now
+	}
+	if h.failures == 0 || began.After(h.lastAt) {
+		h.failures++
+		h.notBefore = now.Add(jitter(p.pause(h.failures)))
+	}
+	h.refusal, h.last, h.lastAt = err, err, now
+}
+
+// pause is how long callers get the same error after so many failures.
+func (p *Pool) pause(failures int) time.Duration {
+	least, most := or(p.BackoffMin, limits.DialBackoffMin), or(p.BackoffMax, limits.DialBackoffMax)
+	return min(most, least<<min(failures-1, 20))
+}
+
+// jitter spreads callers of many servers: half to the whole of d.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
