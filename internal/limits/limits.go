@@ -111,6 +111,13 @@ const (
 	// AnswerTimeMax is how long an answer may be due on a connection on which other
 	// things come: five windows of 2 MiB stand before it, at 200 kB/s.
 	AnswerTimeMax = time.Minute
+	// FarRoundTrip is from when on an exec is written into the command line, where it
+	// can be, which saves a round trip and costs the overlap of the row's commit with
+	// the start of a process: about a millisecond and a half.
+	FarRoundTrip = 3 * time.Millisecond
+	// PlainBytesMax bounds an argv that is written into the command line: the shell
+	// that it starts is one argument, of which Linux takes 128 KiB.
+	PlainBytesMax = 16 << 10
 	// PreambleBytesMax bounds what rc files may print before a command's mark.
 	PreambleBytesMax = 1 << 20
 )

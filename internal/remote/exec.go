@@ -71,24 +71,51 @@ func (r *run) start(ctx context.Context) error {
 	r.s.Go(r.readRequests)
 	r.s.Go(r.stdout.run)
 	r.s.Go(r.stderr.run)
-	payload := ssh.Marshal(struct{ Command string }{r.wrapper.line()})
-	if _, err := r.s.SendRequest("exec", false, payload); err != nil {
+	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
+		return r.startPlain(ctx)
+	}
+	if err := r.request(r.wrapper.line()); err != nil {
 		return transportError("the connection to the machine broke before the command started", false, err)
 	}
+	if err := r.pass(ctx); err != nil {
+		return err
+	}
+	r.s.Go(func() { r.feed(r.wrapper.header(r.cmd)) })
+	return nil
+}
+
+// startPlain waits for the gate, and sends all in the command line. When that fails
+// nobody knows what has arrived.
+func (r *run) startPlain(ctx context.Context) error {
+	if err := r.pass(ctx); err != nil {
+		return err
+	}
+	if err := r.request(r.wrapper.plainLine(r.cmd)); err != nil {
+		return transportError("the connection broke while the command was being started", true, err)
+	}
+	r.s.Go(func() { r.feed(nil) })
+	return nil
+}
+
+func (r *run) request(line string) error {
+	_, err := r.s.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line}))
+	return err
+}
+
+// pass waits until the command may start.
+func (r *run) pass(ctx context.Context) error {
 	if err := r.cmd.Gate(); err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	r.s.Go(r.feed)
 	return nil
 }
 
 // feed sends the header, the caller's stdin behind it, and the end of file. A
 // command that ends without reading makes it fail, which is no fault.
-func (r *run) feed() {
-	header := r.wrapper.header(r.cmd)
+func (r *run) feed(header []byte) {
 	// One packet when it is small.
 	if len(r.cmd.Stdin) < 16<<10 {
 		header = append(header, r.cmd.Stdin...)

@@ -19,6 +19,11 @@
 //   - A directory that can't be entered has a mark of its own, before anything ran.
 //   - The shell is there before the header is sent: while it starts, the caller
 //     can still wait for the row that must be on disk before the act (Command.Gate).
+//
+// A header costs a round trip: sshd opens the window for stdin only when it has
+// started the shell. On a machine that is far (limits.FarRoundTrip) that is more than
+// all else, so there a command goes into the string itself, behind the same mark, if
+// nothing of it must be hidden from ps and every shell reads it alike.
 package remote
 
 import (

@@ -164,14 +164,16 @@ var errAheadEnded = errors.New("the session that was opened ahead has ended")
 func (c *conn) run(o *opening) {
 	defer close(o.over)
 	w := c.ask("open")
+	asked := time.Now()
 	ch, reqs, err := c.client.OpenChannel("session", nil)
 	w.stop()
+	c.learnTrip(time.Since(asked))
 	if err != nil {
 		o.err = err
 		return
 	}
 	o.session = newSession(c, ch, reqs)
-	var asked pace
+	var pace pace
 	for {
 		select {
 		case <-o.claimed:
@@ -187,7 +189,7 @@ func (c *conn) run(o *opening) {
 				return
 			}
 			// Nothing runs on it: whatever is said of it means nothing.
-			if !asked.allow(limits.RequestsPerMinuteMax, time.Minute) {
+			if !pace.allow(limits.RequestsPerMinuteMax, time.Minute) {
 				c.kill(errors.New("the machine asks without end"))
 			}
 			if req.WantReply {

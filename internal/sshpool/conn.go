@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -21,6 +22,7 @@ type conn struct {
 	hostKey HostKey
 	since   time.Time
 	done    chan struct{} // closed when the connection has ended
+	trip    atomic.Int64  // the shortest round trip that was seen, in ns; 0 before the first
 
 	// Guarded by Pool.mu.
 	busy       int

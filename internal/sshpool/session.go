@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"golang.org/x/crypto/ssh"
 )
@@ -37,6 +38,19 @@ func (s *Session) Go(f func()) { s.wg.Go(f) }
 
 // Lost is closed when the connection under the session has ended.
 func (s *Session) Lost() <-chan struct{} { return s.conn.done }
+
+// RoundTrip is the shortest that was seen on the session's connection.
+func (s *Session) RoundTrip() time.Duration { return time.Duration(s.conn.trip.Load()) }
+
+// learnTrip takes how long an answer took.
+func (c *conn) learnTrip(d time.Duration) {
+	for {
+		known := c.trip.Load()
+		if known != 0 && known <= int64(d) || c.trip.CompareAndSwap(known, int64(d)) {
+			return
+		}
+	}
+}
 
 // Ping waits for a round trip to the machine, on this session's channel: what
 // the machine sent before its reply has arrived when Ping returns nil.

@@ -18,6 +18,7 @@ import (
 	"sallyport"
 	"sallyport/client"
 	"sallyport/internal/limits"
+	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -54,6 +55,42 @@ func TestArgv(t *testing.T) {
 				rt.Fatalf("got %q, want %q", got[:len(got)-1], args)
 			}
 		})
+	})
+}
+
+// plain is text that may stand in a command line: all that is printable and means the
+// same to every shell between single quotes.
+var plain = rapid.StringOfN(rapid.RuneFrom([]rune(" \"#$%&()*+,-./0123456789:;<=>?@ABCXYZ[]^_`abcxyz{|}~")), 0, 30, -1)
+
+// So does it on a machine that is far, where an exec takes another way if it can.
+func TestArgvFar(t *testing.T) {
+	everywhere(t, func(t *testing.T, m *machine) {
+		m.behind(t, faultproxy.Faults{Delay: 2 * time.Millisecond})
+		rapid.Check(t, func(rt *rapid.T) {
+			args := rapid.SliceOfN(rapid.OneOf(plain, plain, plain, nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") })), 0, 5).Draw(rt, "args")
+			stdin := rapid.SampledFrom([]string{"", "in\n"}).Draw(rt, "stdin")
+			out, err := m.exec(t.Context(), client.Exec{
+				Cmd:   append([]string{"/bin/sh", "-c", "cat; printf \"%s\" \"$SALLYPORT_EXEC_ID\" >&2; for a in \"$@\"; do printf \"%s,\" \"$a\"; done; exit 9", "-"}, args...),
+				Stdin: strings.NewReader(stdin), Cwd: rapid.SampledFrom([]string{"", "/usr/bin"}).Draw(rt, "cwd"),
+			})
+			want := stdin
+			for _, a := range args {
+				want += a + ","
+			}
+			if err != nil || out.ExitCode != 9 || out.stdout.String() != want || out.stderr.String() != out.ExecID {
+				rt.Fatalf("%v, %+v, %q, want %q, stderr %q", err, out.ExecDone, out.stdout.String(), want, out.stderr.String())
+			}
+		})
+		for _, tt := range execCases() {
+			out, err := m.exec(t.Context(), tt.exec)
+			if err != nil || out.ExitCode != tt.exit || out.Signal != tt.signal || out.stdout.String() != tt.stdout {
+				t.Errorf("%s: %v, %+v, %.100q", tt.name, err, out.ExecDone, out.stdout.String())
+			}
+		}
+		_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}, Cwd: "/no/such/dir"})
+		if sallyport.CodeOf(err) != sallyport.CodeInvalidCwd {
+			t.Errorf("cwd: %v", err)
+		}
 	})
 }
 

@@ -71,9 +71,10 @@ func TestConnectionBreaks(t *testing.T) {
 	}
 	m.sshd.Kill()
 	p.Set(faultproxy.Faults{})
-	if _, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}}); sallyport.CodeOf(err) != sallyport.CodeConnectFailed {
-		t.Errorf("a dead machine: %v", err)
-	}
+	await(t, "the machine to be known as dead", func() bool { // for a while its callers are told what was told last
+		_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}})
+		return sallyport.CodeOf(err) == sallyport.CodeConnectFailed
+	})
 	m.sshd.Restart(t)
 	await(t, "the machine to be used again", func() bool {
 		_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}})

@@ -1,0 +1,54 @@
+package remote
+
+import (
+	"strings"
+
+	"sallyport/internal/limits"
+)
+
+// isPlain tells whether a command may stand in the command line: it holds nothing that
+// ps must not show (an env value, code of our own), and nothing that a login shell
+// takes for anything but itself between single quotes: fish and tcsh differ there in
+// the backslash and the exclamation mark.
+func isPlain(cmd Command) bool {
+	if len(cmd.Env) > 0 || cmd.script != "" || strings.Trim(cmd.ExecID, "0123456789abcdef-") != "" || strings.HasPrefix(cmd.Argv[0], "-") || !isPlainText(cmd.Dir) {
+		return false
+	}
+	bytes := len(cmd.Dir)
+	for _, arg := range cmd.Argv {
+		if bytes += len(arg) + 3; bytes > limits.PlainBytesMax || !isPlainText(arg) {
+			return false
+		}
+	}
+	return true
+}
+
+func isPlainText(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '\'' || c == '\\' || c == '!' {
+			return false
+		}
+	}
+	return true
+}
+
+// plainLine is the command string that starts cmd without a header. Its mark is put
+// together by the shell, so that one which traces what it runs doesn't print it.
+func (w wrapper) plainLine(cmd Command) string {
+	half := len(w.mark) / 2
+	first, rest := w.mark[:half], w.mark[half:]
+	var b strings.Builder
+	b.WriteString(`exec /bin/sh -c '`)
+	if cmd.Dir != "" {
+		b.WriteString(`cd -- "$1" >/dev/null 2>&1 || { printf "%s%s\n" ` + first + ` "` + rest + ` ` + markNoDir + `"; exit 1; }; shift; `)
+	}
+	b.WriteString(`export SALLYPORT_EXEC_ID=` + cmd.ExecID + `; printf "%s%s\n" ` + first + ` "` + rest + ` ` + markStarted + ` $$" && ` +
+		`printf "%s%s\n" ` + first + ` ` + rest + ` >&2 && exec "$@"' sh`)
+	if cmd.Dir != "" {
+		b.WriteString(` '` + plainPath(cmd.Dir) + `'`)
+	}
+	for _, arg := range cmd.Argv {
+		b.WriteString(` '` + arg + `'`)
+	}
+	return b.String()
+}
