@@ -129,21 +129,32 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 	connectBy := time.Now().Add(g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
-	session, err := g.Pool.Open(connectCtx, g.target(by, ws))
-	if err != nil {
-		return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
+	for try := 1; ; try++ {
+		session, err := g.Pool.Open(connectCtx, g.target(by, ws))
+		if err != nil {
+			return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
+		}
+		report.Reached, report.Warm = time.Now(), session.Warm
+		outcome, err := remote.Exec(ctx, session, remote.Command{
+			Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: report.ExecID,
+			Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
+			Gate: durable, Stdout: out.Stdout, Stderr: out.Stderr,
+			Started: func() {
+				report.Started = time.Now()
+				out.Started()
+			},
+		})
+		// A warm connection may turn out to be none: the command, of which nothing was
+		// sent, goes over another one.
+		if try == execTries || !remote.MayRetry(session, err) || connectCtx.Err() != nil {
+			return outcome, err
+		}
+		g.Log.InfoContext(ctx, "exec begun again: its connection broke before it was sent", "exec_id", report.ExecID, "cause", err)
 	}
-	report.Reached, report.Warm = time.Now(), session.Warm
-	return remote.Exec(ctx, session, remote.Command{
-		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: report.ExecID,
-		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
-		Gate: durable, Stdout: out.Stdout, Stderr: out.Stderr,
-		Started: func() {
-			report.Started = time.Now()
-			out.Started()
-		},
-	})
 }
+
+// execTries is over how many connections an exec is tried of which nothing was sent.
+const execTries = 3
 
 // target is the machine of a workspace for the pool. Its key changes whenever
 // somebody sets the connector: no connection outlives what it was made from. It is

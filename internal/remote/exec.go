@@ -110,7 +110,36 @@ func (r *run) pass(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if r.isLost() {
+		return transportError("the connection to the machine broke before the command started", false, errors.New("lost before the header was sent"))
+	}
 	return nil
+}
+
+// isLost tells whether the session has ended, as far as we know.
+func (r *run) isLost() bool {
+	select {
+	case <-r.s.Lost():
+	case <-r.closed:
+	default:
+		return false
+	}
+	return true
+}
+
+// MayRetry tells whether err, of Exec on s, is that of a connection that broke
+// before anything of the command was sent: it may be run on another one.
+func MayRetry(s *sshpool.Session, err error) bool {
+	var known *sallyport.Error
+	if !errors.As(err, &known) || known.Code != sallyport.CodeExecTransport || known.Started == nil || *known.Started {
+		return false
+	}
+	select {
+	case <-s.Lost():
+		return true
+	default:
+		return false
+	}
 }
 
 // feed sends the header, the caller's stdin behind it, and the end of file. A

@@ -115,7 +115,7 @@ func (s *server) open(ctx context.Context) error {
 	s.onClose(live.Close)
 	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)
 	s.onClose(log.Close)
-	pool := &sshpool.Pool{Log: s.log, Dialed: s.watch.meter.Dialed}
+	pool := &sshpool.Pool{Log: s.log, ConnectTime: s.cfg.Limits.ConnectTimeout, Dialed: s.watch.meter.Dialed}
 	connectors, err := s.connectors()
 	if err != nil {
 		return err

@@ -24,6 +24,8 @@ type Faults struct {
 	// CutUpAfter and CutDownAfter close a connection, both ways, once so many bytes
 	// of it have gone to the server or come from it; 0 is never. Cut at once by Cut.
 	CutUpAfter, CutDownAfter int64
+	// Once lifts both when a connection was closed for them: the next isn't.
+	Once bool
 	// Reset makes what CutUpAfter and CutDownAfter do a reset, not an end of file.
 	Reset bool
 }
@@ -89,6 +91,12 @@ func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
+}
+
+func (p *Proxy) liftCuts() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.CutUpAfter, p.faults.CutDownAfter = 0, 0
 }
 
 func (p *Proxy) now() Faults {
@@ -221,6 +229,9 @@ func (l *link) pass(to, from *net.TCPConn, cutAfter func(Faults) int64) {
 		if limit > 0 && passed+int64(n) >= limit {
 			n = int(max(0, limit-passed))
 			_, _ = to.Write(buffer[:n]) // it is cut anyway
+			if f.Once {
+				l.proxy.liftCuts()
+			}
 			l.cut(f.Reset)
 			return
 		}
