@@ -41,6 +41,7 @@ func TestCalls(t *testing.T) {
 			})
 			return err
 		}},
+		{`GET /workspaces/w/connection`, func(ctx context.Context, c *client.Client) error { _, err := c.GetConnection(ctx, "w"); return err }},
 		{`DELETE /workspaces/w`, func(ctx context.Context, c *client.Client) error { return c.DeleteWorkspace(ctx, "w") }},
 
 		{`POST /ca/rotate {}`, func(ctx context.Context, c *client.Client) error {
@@ -135,6 +136,7 @@ func TestOrgOfTheClient(t *testing.T) {
 			_, err := c.CreateWorkspace(ctx, sallyport.WorkspaceCreate{Name: "w"})
 			return err
 		},
+		"/workspaces/w/connection?org=acme ": func() error { _, err := c.GetConnection(ctx, "w"); return err },
 		"/workspaces/w/tokens?org=acme ": func() error {
 			_, err := c.ListTokens(ctx, client.Owner{Workspace: "w"}, client.Page{})
 			return err

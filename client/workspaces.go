@@ -62,6 +62,19 @@ func (c *Client) DeleteWorkspace(ctx context.Context, ref string) error {
 	}, nil)
 }
 
+// GetConnection tells how the server reaches a workspace's machine now. The machine
+// isn't asked; see Diagnose for that. It takes the scope workspaces.
+func (c *Client) GetConnection(ctx context.Context, ref string) (sallyport.Connection, error) {
+	var connection sallyport.Connection
+	if err := checkRef("workspace", ref); err != nil {
+		return connection, err
+	}
+	err := c.do(ctx, call{
+		doing: "get connection of workspace " + ref, method: http.MethodGet, path: path("workspaces", ref, "connection"), query: orgQuery(c.Org),
+	}, &connection)
+	return connection, err
+}
+
 // Diagnose walks the way to a workspace's machine and says what it finds. Nothing
 // is changed, and no host key is trusted. It takes the scope workspaces.
 func (c *Client) Diagnose(ctx context.Context, ref string) (sallyport.Diagnosis, error) {

@@ -25,6 +25,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /session", fakeSession)
 	mux.HandleFunc("GET /workspaces", fakeWorkspaces)
 	mux.HandleFunc("GET /workspaces/{id}", fakeWorkspace)
+	mux.HandleFunc("GET /workspaces/{id}/connection", fakeConnection)
 	mux.HandleFunc("POST /workspaces", fakeEcho)
 	mux.HandleFunc("PATCH /workspaces/{id}", fakeEcho)
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
@@ -113,6 +114,18 @@ func fakeWorkspace(w http.ResponseWriter, r *http.Request) {
 	default:
 		fakeJSON(w, 200, fakeRecord(r, name))
 	}
+}
+
+// fakeConnection is up for up, and down for any other.
+func fakeConnection(w http.ResponseWriter, r *http.Request) {
+	at := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	c := sallyport.Connection{State: sallyport.StateConnected, Since: &at, Connections: 2, Sessions: 6, SessionsPerConnection: 5,
+		HostKey: "ssh-ed25519 AAAA", HostKeyFingerprint: "SHA256:x"}
+	if r.PathValue("id") != "up" {
+		c = sallyport.Connection{State: sallyport.StateBackingOff, Since: &at, SessionsPerConnection: 5, NextDialAt: &at, LastError: &sallyport.ConnectionError{
+			Message: "nothing answers", Code: sallyport.CodeConnectFailed, Reason: sallyport.ReasonDialFailed, At: at}}
+	}
+	fakeJSON(w, 200, c)
 }
 
 // fakeEcho answers with what it was sent: the body, and the route as the id.

@@ -40,6 +40,7 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}", handle: (*call).getWorkspace},
 		{method: http.MethodPatch, pattern: "/workspaces/{workspace}", handle: (*call).updateWorkspace},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}", handle: (*call).deleteWorkspace},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/connection", handle: (*call).workspaceConnection},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/diagnose", handle: (*call).diagnoseWorkspace},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/tokens", handle: (*call).createToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/tokens", handle: (*call).listTokens},

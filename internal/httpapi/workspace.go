@@ -90,6 +90,15 @@ func (c *call) deleteWorkspace() error {
 	return nil
 }
 
+func (c *call) workspaceConnection() error {
+	connection, err := c.api.Gateway.Connection(c.r.Context(), c.by, c.ref())
+	if err != nil {
+		return err
+	}
+	c.answer(http.StatusOK, connection)
+	return nil
+}
+
 // diagnoseWorkspace is POST /workspaces/{workspace}/diagnose. It takes no body.
 func (c *call) diagnoseWorkspace() error {
 	done, err := c.api.Gateway.Admit()

@@ -110,6 +110,31 @@ func TestErrorCodes(t *testing.T) {
 	}
 }
 
+// TestReasons: the document has the reasons of error.go, and no others.
+func TestReasons(t *testing.T) {
+	file, err := parser.ParseFile(token.NewFileSet(), "../../error.go", nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		if spec, ok := n.(*ast.ValueSpec); ok && strings.HasPrefix(spec.Names[0].Name, "Reason") {
+			reason, err := strconv.Unquote(spec.Values[0].(*ast.BasicLit).Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, reason)
+		}
+		return true
+	})
+	got := values(newRoot(t).get("components", "schemas", "Reason", "enum"))
+	slices.Sort(want)
+	slices.Sort(got)
+	if len(want) == 0 || !slices.Equal(got, want) {
+		t.Errorf("the document has %v\nerror.go has %v", got, want)
+	}
+}
+
 // TestErrorCodesCome: each code is one of some answer, or of a stream's end.
 func TestErrorCodesCome(t *testing.T) {
 	root := newRoot(t)
@@ -164,6 +189,8 @@ var wireTypes = []struct {
 	{schema: "WorkspacePatch", of: sallyport.WorkspacePatch{}, asked: true},
 	{schema: "Connector", of: sallyport.Connector{}},
 	{schema: "ConnectorAuth", of: sallyport.ConnectorAuth{}},
+	{schema: "Connection", of: sallyport.Connection{}},
+	{schema: "ConnectionError", of: sallyport.ConnectionError{}},
 	{schema: "Diagnosis", of: sallyport.Diagnosis{}},
 	{schema: "DiagnosisStep", of: sallyport.DiagnosisStep{}},
 	{schema: "Activity", of: sallyport.Activity{}},

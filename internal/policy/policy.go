@@ -34,6 +34,7 @@ func Rules() RuleSet {
 		CA:              Rule{Name: "the admin"},
 		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
 		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
+		ReadConnection:  Rule{Name: "a token with scope workspaces", Kinds: anyToken, Scope: sallyport.ScopeWorkspaces},
 		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
 		Exec:            Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
 		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
@@ -45,6 +46,7 @@ func Rules() RuleSet {
 type RuleSet struct {
 	Orgs, AllActivity, CA                   Rule
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
+	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
 }
 

@@ -25,6 +25,7 @@ var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"CA":              {},
 	"ReadWorkspaces":  {principal.Org: whatever, principal.Workspace: whatever},
 	"WriteWorkspaces": {principal.Org: sallyport.ScopeWorkspaces},
+	"ReadConnection":  {principal.Org: sallyport.ScopeWorkspaces, principal.Workspace: sallyport.ScopeWorkspaces},
 	"Tokens":          {principal.Org: sallyport.ScopeTokens},
 	"Exec":            {principal.Org: sallyport.ScopeExec, principal.Workspace: sallyport.ScopeExec},
 	"ReadActivity":    {principal.Org: sallyport.ScopeAuditRead, principal.Workspace: sallyport.ScopeAuditRead},

@@ -53,6 +53,7 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}", "", 200, 0, 0, 0, 404, 404, "*"},
 	{"PATCH", "/workspaces/{workspace}", "{}", 200, 0, 0, 403, 404, 404, "workspaces"},
 	{"DELETE", "/workspaces/{free-workspace}", "", 204, 0, 0, 403, 404, 404, "workspaces"},
+	{"GET", "/workspaces/{workspace}/connection", "", 200, 0, 0, 0, 404, 404, "workspaces"},
 	{"POST", "/workspaces/{workspace}/diagnose", "", 200, 0, 0, 403, 404, 404, "workspaces"},
 	{"POST", "/workspaces/{workspace}/tokens", `{"name":"t","scopes":["tokens"]}`, 201, 0, 0, 403, 404, 404, "tokens"},
 	{"GET", "/workspaces/{workspace}/tokens", "", 200, 0, 0, 403, 404, 404, "tokens"},
