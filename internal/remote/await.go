@@ -57,6 +57,7 @@ type waiting struct {
 	deadline *time.Timer
 	by       time.Time // the deadline that the command has
 	over     bool      // the command has ended, or its connection has
+	held     bool      // the reader held the output back when that was last looked at
 	exited   *Outcome  // set when the machine has said how it ended
 	quiet    chan struct{}
 }
@@ -90,12 +91,21 @@ func (w *waiting) late(ctx, quietCtx context.Context) (out Outcome, done bool) {
 	switch {
 	case w.exitSaid(quietCtx):
 		return out, false
-	case w.exited == nil || !r.stdout.held() && !r.stderr.held():
+	case w.exited == nil:
 		return r.force(ctx, Outcome{End: TimedOut}, w.over), true
-	case time.Since(r.lastByte()) > limits.AnswerWriteTime || time.Since(w.by) > limits.SlowReaderTime:
-		return w.cancel(ctx, errSlowReader), true
 	}
-	w.deadline.Reset(r.cmd.OutputGrace)
+	held, late := r.stdout.held() || r.stderr.held(), time.Since(w.by) > limits.SlowReaderTime
+	switch {
+	case !held && (late || !w.held):
+		return r.force(ctx, Outcome{End: TimedOut}, w.over), true
+	case held && (late || time.Since(r.lastByte()) > limits.AnswerWriteTime):
+		return w.cancel(ctx, errSlowReader), true
+	case held:
+		w.deadline.Reset(r.cmd.OutputGrace)
+	default: // the reader has just taken what it held back: the rest may be on its way
+		w.deadline.Reset(2 * r.cmd.OutputGrace)
+	}
+	w.held = held
 	return out, false
 }
 
