@@ -221,8 +221,9 @@ func TestRefusedWaitsForItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{ConnectionsPerKey: 1}, m)
 		first := open(t, p, m.target("k"))
+		synctest.Wait() // the session that is opened ahead is refused
 		second := openLater(t.Context(), p, m.target("k"))
-		<-time.After(time.Minute)
+		<-time.After(limits.SlotsGrowAfter / 2)
 		if refused, _ := s.counts(); refused != 1 || isDone(second.done) {
 			t.Fatalf("refused %d times; %v", refused, second.err)
 		}
