@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"io/fs"
 	"maps"
@@ -209,12 +210,25 @@ func (f *flock) search(when string) {
 	if !bytes.Contains(all, []byte(harmless)) || len(f.execIDs) < 20 {
 		f.t.Errorf("%s: %q is not found, or too little was run (%d)", when, harmless, len(f.execIDs))
 	}
+	if f.live() {
+		maps.Copy(files, f.shown())
+	}
 	for place, canary := range f.canaries {
 		for name, content := range files {
 			if i := bytes.Index(content, []byte(canary)); i >= 0 {
 				f.t.Errorf("%s: the canary planted in %q is in %s: …%.150q…", when, place, name, content[max(0, i-60):])
 			}
 		}
+	}
+}
+
+// live tells whether the server is there to be asked.
+func (f *flock) live() bool {
+	select {
+	case <-f.server.ended:
+		return false
+	default:
+		return true
 	}
 }
 
@@ -234,6 +248,31 @@ func (f *flock) files() map[string][]byte {
 		f.t.Fatal(err)
 	}
 	return files
+}
+
+// shown is what the server shows to who may watch it: its metrics, every event of the
+// organisation's log, and the log as a list.
+func (f *flock) shown() map[string][]byte {
+	f.t.Helper()
+	web := &http.Transport{}
+	defer web.CloseIdleConnections()
+	var events bytes.Buffer
+	r := &eventReader{s: f.server.Stack, last: lastSeq(f.t, f.server.Stack)}
+	err := r.readSSE(f.t.Context(), web, func(row []byte) error {
+		events.Write(row)
+		if r.at++; r.at == r.last {
+			return errEnough
+		}
+		return nil
+	})
+	if !errors.Is(err, errEnough) {
+		f.t.Fatal(err)
+	}
+	return map[string][]byte{
+		"the events":   events.Bytes(),
+		"the metrics":  []byte(f.server.Do(f.t, http.MethodGet, "/metrics", "", "").Body),
+		"the activity": []byte(f.server.Do(f.t, http.MethodGet, "/activity?limit=500", f.server.AdminToken, "").Body),
+	}
 }
 
 // decode reads a JSON answer of the admin's or the organisation's routes.
