@@ -15,12 +15,28 @@ import (
 // Kill kills sshd and the processes of all its connections, as a crash would.
 // What their sessions ran is left alone.
 func (s *Server) Kill() {
-	s.signal(s.processes(), syscall.SIGKILL)
+	s.killAll(s.processes)
 	<-s.ended
 }
 
 // KillConnections kills the processes of the connections; sshd goes on listening.
-func (s *Server) KillConnections() { s.signal(s.connections(), syscall.SIGKILL) }
+func (s *Server) KillConnections() { s.killAll(s.connections) }
+
+// killAll kills what list finds, and what that is just now forking: a child whose
+// parent has gone would be found no more. Who is stopped forks nothing.
+func (s *Server) killAll(list func() []int) {
+	for {
+		before := list()
+		s.signal(before, syscall.SIGSTOP)
+		after := list()
+		slices.Sort(before)
+		slices.Sort(after)
+		if slices.Equal(before, after) {
+			s.signal(after, syscall.SIGKILL)
+			return
+		}
+	}
+}
 
 // Stop stops sshd and its connections in their tracks: the kernel goes on
 // accepting and acknowledging, and nobody answers.
