@@ -42,7 +42,7 @@ func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspac
 // checkOwner keeps a certificate of the CA from opening another organisation's machine.
 // All machines trust the one CA, so whoever may set a workspace's host could name any
 // of them: but a machine is the organisation's that has known its host key longest. The
-// answer is that of a machine which lets the server not in, and tells of nobody.
+// answer is that of a machine which refuses the login, to the letter: it tells of nobody.
 func (g *Gateway) checkOwner(ctx context.Context, ws store.Workspace, key sshpool.HostKey) error {
 	if auth := ws.Connector.Auth; auth != nil && auth.Type == sallyport.AuthKey {
 		return nil // it opens what the tenant has the key of
@@ -55,9 +55,7 @@ func (g *Gateway) checkOwner(ctx context.Context, ws store.Workspace, key sshpoo
 		return nil
 	}
 	g.Log.Warn("a workspace names another organisation's machine: not logged in there", "org_id", ws.OrgID, "workspace_id", ws.ID, "host_key", key.Fingerprint)
-	refused := sallyport.Errorf(sallyport.CodeConnectFailed, "the machine does not let the server in")
-	refused.Reason = "auth_failed"
-	return refused
+	return sshpool.RefusedLogin()
 }
 
 var errPinned = errors.New("a key is pinned already")

@@ -35,6 +35,16 @@ func hostKeyError() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeHostKeyMismatch, "the machine's host key is not the one it is known by")
 }
 
+// refusedLogin is what a machine's refusal is called.
+const refusedLogin = "the machine refused the login: it doesn't know our key, or not for this user"
+
+// RefusedLogin is the error of a machine that refuses the login: connect_failed with
+// the reason auth_failed. A Target's CheckHostKey returns it for a machine that is not
+// to be logged in to, where nobody may tell that from a refusal.
+func RefusedLogin() *sallyport.Error {
+	return failure(sallyport.ReasonAuthFailed, refusedLogin, nil)
+}
+
 // failure is a connect_failed with its reason.
 func failure(reason, message string, cause error) *sallyport.Error {
 	e := sallyport.Errorf(sallyport.CodeConnectFailed, "%s", message).Because(cause)
@@ -77,7 +87,7 @@ func (l *login) stage(err error) (reason, message string) {
 	case l.credential != nil:
 		return sallyport.ReasonKeyUnusable, "there is nothing to log in to the machine with"
 	case isRefusal(err):
-		return sallyport.ReasonAuthFailed, "the machine refused the login: it doesn't know our key, or not for this user"
+		return sallyport.ReasonAuthFailed, refusedLogin
 	}
 	return sallyport.ReasonHandshakeFailed, "the machine's SSH server broke the login off"
 }
