@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"sallyport"
-	"sallyport/internal/connector"
 	"sallyport/internal/remote"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
@@ -104,9 +103,7 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 	key := sallyport.DiagnosisStep{Name: sallyport.StepHostKey, Status: sallyport.StepOK}
 	target := sshpool.Target{
 		HostKey: ws.Connector.HostKey,
-		Dial: func(ctx context.Context) (*connector.Link, error) {
-			return g.Connectors[ws.Connector.Type].Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
-		},
+		Dial:    g.dial(ws),
 		CheckHostKey: func(ctx context.Context, seen sshpool.HostKey) error {
 			if err := judgeKey(ws.Connector.HostKey, seen, &key); err != nil {
 				return err

@@ -161,16 +161,21 @@ const execTries = 3
 // by who asks that a host key is pinned, if one is.
 func (g *Gateway) target(by Caller, ws store.Workspace) sshpool.Target {
 	return sshpool.Target{
-		Key: fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion),
-		Dial: func(ctx context.Context) (*connector.Link, error) {
-			c, ok := g.Connectors[ws.Connector.Type]
-			if !ok {
-				return nil, sallyport.Errorf(sallyport.CodeConnectFailed, "the connector %s is not enabled on this server", ws.Connector.Type)
-			}
-			return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
-		},
+		Key:          fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion),
+		Dial:         g.dial(ws),
 		HostKey:      ws.Connector.HostKey,
 		CheckHostKey: func(ctx context.Context, key sshpool.HostKey) error { return g.checkHostKey(ctx, by, ws, key) },
+	}
+}
+
+// dial is the way to a workspace's machine, by its connector.
+func (g *Gateway) dial(ws store.Workspace) func(context.Context) (*connector.Link, error) {
+	return func(ctx context.Context) (*connector.Link, error) {
+		c, ok := g.Connectors[ws.Connector.Type]
+		if !ok {
+			return nil, sallyport.Errorf(sallyport.CodeConnectFailed, "the connector %s is not enabled on this server", ws.Connector.Type)
+		}
+		return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
 	}
 }
 
