@@ -29,7 +29,7 @@ type EventSink struct {
 // behind the seq after on (feed.Live for the next one), until ctx ends, or the sink,
 // or what the caller may see. It returns workspace_not_found, scope_forbidden, or
 // why a stream that had been opened was ended: canceled, revoked,
-// workspace_deleted, draining, slow_reader.
+// workspace_deleted, draining, slow_reader, platform_unavailable.
 func (g *Gateway) WorkspaceEvents(ctx context.Context, by Caller, ref Ref, after int64, sink EventSink) error {
 	ws, err := g.workspace(ctx, by, ref)
 	if err != nil {
@@ -88,23 +88,24 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 
 // followOn hands over what comes next, or says that nothing does.
 func followOn(ctx context.Context, reader *feed.Reader, workspaceID string, sink EventSink) error {
-	waiting, cancel := context.WithTimeoutCause(ctx, limits.KeepaliveFrameEvery, errIdle)
+	waiting, cancel := context.WithTimeout(ctx, limits.KeepaliveFrameEvery)
 	defer cancel()
 	for {
 		events, err := reader.Next(waiting)
 		switch {
-		case errors.Is(err, errIdle):
-			return sink.Idle()
-		case err != nil:
+		case err == nil:
+		case errors.Is(err, feed.ErrSlow), ctx.Err() != nil:
 			return err
+		case waiting.Err() != nil:
+			return sink.Idle()
+		default:
+			return unavailable(err)
 		}
 		if events = ofWorkspace(events, workspaceID); len(events) > 0 {
 			return sink.Events(events)
 		}
 	}
 }
-
-var errIdle = errors.New("nothing happens")
 
 // ofWorkspace picks a workspace's events; an organisation's reader gets all.
 func ofWorkspace(events []Event, workspaceID string) []Event {
@@ -128,6 +129,8 @@ func endOfFollowing(ctx context.Context, reader *feed.Reader, workspaceID string
 	case errors.Is(err, feed.ErrSlow):
 		return sallyport.Errorf(sallyport.CodeSlowReader,
 			"the reader is too slow: it is %d events behind; come again with the id of the last one to miss none", limits.EventLagMax)
+	case ctx.Err() == nil && errors.As(err, &known) && known.Code == sallyport.CodePlatformUnavailable:
+		return known
 	case ctx.Err() == nil:
 		return sallyport.Errorf(sallyport.CodeCanceled, "the reader has gone").Because(err)
 	case errors.As(context.Cause(ctx), &known) && endsCalls(known.Code):

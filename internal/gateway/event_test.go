@@ -1,0 +1,39 @@
+package gateway_test
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"testing"
+
+	"sallyport"
+	"sallyport/internal/bus"
+	"sallyport/internal/feed"
+	"sallyport/internal/gateway"
+)
+
+// A reader whose store stops answering is told so, and may come again: it has not gone.
+func TestEventsOfStoreThatStops(t *testing.T) {
+	w := newWorld(t)
+	quiet := slog.New(slog.DiscardHandler)
+	b, err := bus.Open(quiet)
+	must(t, err)
+	w.Feed = feed.New(w.db, b, quiet)
+	t.Cleanup(func() {
+		must(t, w.Feed.Close())
+		must(t, b.Close())
+	})
+	org := w.org(t, "acme")
+	for i := range 40 { // more than are read at once
+		w.workspace(t, org, fmt.Sprintf("box-%d", i))
+	}
+	err = w.OrgEvents(t.Context(), w.admin, org.ID, 0, gateway.EventSink{
+		Opened: func(int64) error { return nil },
+		Events: func([]gateway.Event) error { return w.db.Close() },
+		Idle:   func() error { return errors.New("idle beside events") },
+	})
+	var known *sallyport.Error
+	if !errors.As(err, &known) || known.Code != sallyport.CodePlatformUnavailable {
+		t.Errorf("the stream ended with %v", err)
+	}
+}
