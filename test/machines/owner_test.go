@@ -45,7 +45,7 @@ func TestMachineOfAnotherOrganisation(t *testing.T) {
 		for range 2 {
 			var known *sallyport.Error
 			_, err = thief.Exec(t.Context(), client.Exec{Workspace: name, Cmd: []string{"true"}})
-			if !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed || known.Reason != "auth_failed" || strings.Contains(known.Message, "organisation") {
+			if !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed || known.Reason != "auth_failed" || !strings.Contains(known.Message, "refused the login: ") || strings.Contains(known.Message, "organisation") {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
