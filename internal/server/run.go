@@ -111,6 +111,9 @@ func (s *server) open(ctx context.Context) error {
 	if s.ca, err = s.openCA(ctx, dir); err != nil {
 		return err
 	}
+	if err := s.resealKeys(ctx); err != nil {
+		return err
+	}
 	live := feed.New(s.store, s.bus, s.log)
 	s.onClose(live.Close)
 	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)

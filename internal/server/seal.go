@@ -10,6 +10,7 @@ import (
 
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
+	"sallyport/internal/store"
 )
 
 // openCA opens the SSH CA with the seal that opens the database's private keys.
@@ -43,6 +44,42 @@ func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
 		return nil, fmt.Errorf("open the SSH CA with the seal %s: %w", path, err)
 	}
 	return ca, nil
+}
+
+// resealKeys seals those private keys of workspaces anew that an older key of the seal
+// file has sealed, so that it can be given up. One that can't be opened is its own
+// workspace's trouble, not the server's.
+func (s *server) resealKeys(ctx context.Context) error {
+	page := store.Page{Limit: limits.PageMax}
+	for {
+		found, err := s.store.SealedKeys(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, key := range found {
+			if err := s.resealKey(ctx, key.Record); err != nil {
+				return err
+			}
+			page.After = key.Position
+		}
+		if len(found) < page.Limit {
+			return nil
+		}
+	}
+}
+
+func (s *server) resealKey(ctx context.Context, key store.SealedKey) error {
+	if s.ca.Seal.IsCurrent(key.Sealed) {
+		return nil
+	}
+	private, err := s.ca.Seal.Open(keyPurpose(key.WorkspaceID), key.Sealed)
+	if err != nil {
+		s.log.Warn("a workspace's private key can't be opened with the seal file: nobody can log in to its machine",
+			"workspace_id", key.WorkspaceID, "cause", err)
+		return nil
+	}
+	defer clear(private)
+	return s.store.ResealWorkspaceKey(ctx, key.WorkspaceID, key.Sealed, s.ca.Seal.Seal(keyPurpose(key.WorkspaceID), private))
 }
 
 // readSeal reads a seal file, and its mode.

@@ -46,6 +46,12 @@ type Workspace struct {
 	UpdatedAt        time.Time
 }
 
+// SealedKey is the private key of a workspace's connector, as it is stored.
+type SealedKey struct {
+	WorkspaceID string
+	Sealed      []byte
+}
+
 // Token is a token without its secret, which is stored nowhere.
 type Token struct {
 	ID    string

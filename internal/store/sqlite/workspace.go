@@ -136,6 +136,30 @@ const selectHostKeyTaken = `SELECT EXISTS (
 	SELECT 1 FROM workspaces AS others WHERE others.host_key = ?3 AND others.org_id <> ?1 AND others.host_key_since <= coalesce(
 		(SELECT host_key_since FROM workspaces WHERE org_id = ?1 AND id = ?2 AND host_key = ?3), others.host_key_since))`
 
+// SealedKeys returns a page of the private keys of all workspaces that have one.
+func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {
+	found, err := list(ctx, db.readers, scanSealedKey,
+		`SELECT position, id, sealed_key FROM workspaces WHERE sealed_key IS NOT NULL AND position > ? ORDER BY position LIMIT ?`,
+		page.After, limit(page))
+	return found, wrap(err, "list sealed keys")
+}
+
+// ResealWorkspaceKey replaces the private key of a workspace if it is still was.
+// That it is another, or gone, is no error. It leaves no activity row: the key is
+// the same.
+func (db *DB) ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error {
+	err := db.writer.do(ctx, true, func(ctx context.Context) error {
+		_, err := db.writer.conn.ExecContext(ctx, `UPDATE workspaces SET sealed_key = ? WHERE id = ? AND sealed_key = ?`, sealed, workspaceID, was)
+		return err
+	})
+	return wrap(err, "seal a workspace's key anew")
+}
+
+func scanSealedKey(row scanner) (found store.Positioned[store.SealedKey], err error) {
+	err = row.Scan(&found.Position, &found.Record.WorkspaceID, &found.Record.Sealed)
+	return found, err
+}
+
 // DeleteWorkspace deletes the workspace and its tokens; its activity stays.
 // ErrNotFound if the organisation has no such workspace.
 func (db *DB) DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error {

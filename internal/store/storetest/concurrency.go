@@ -109,6 +109,10 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 				return noted(org.ID), nil
 			}))
 		},
+		"SealedKeys": func(c ctx, e Engine) error { return only(e.SealedKeys(c, all)) },
+		"ResealWorkspaceKey": func(c ctx, e Engine) error {
+			return e.ResealWorkspaceKey(c, ws.ID, []byte("x"), []byte("y"))
+		},
 		"HostKeyTaken":    func(c ctx, e Engine) error { return only(e.HostKeyTaken(c, org.ID, ws.ID, "k")) },
 		"DeleteWorkspace": func(c ctx, e Engine) error { return e.DeleteWorkspace(c, org.ID, ws.ID, noted(org.ID)) },
 		"CreateToken": func(c ctx, e Engine) error {

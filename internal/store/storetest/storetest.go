@@ -39,6 +39,8 @@ type Engine interface {
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)
 	UpdateWorkspace(ctx context.Context, orgID, workspaceID string,
 		change func(*store.Workspace) (store.ActivityChange, error)) (store.Workspace, error)
+	SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error)
+	ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error
 	HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error)
 	DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error
 
@@ -83,6 +85,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"UpdateWorkspaceAborted", testUpdateWorkspaceAborted},
 		{"UpdateWorkspaceConcurrently", testUpdateWorkspaceConcurrently},
 		{"HostKeyTaken", testHostKeyTaken},
+		{"SealedKeys", testSealedKeys},
 		{"DeleteWorkspace", testDeleteWorkspace},
 		{"Tokens", testTokens},
 		{"TokenErrors", testTokenErrors},
