@@ -120,11 +120,12 @@ func runEnd(ctx context.Context, s *sshpool.Session, script string) (Survivors, 
 
 // countScript defines c, which counts in n the living processes of group $g by
 // looking at each, since kill's result tells nothing of a group that holds
-// another user's process. A name may hold a newline or a parenthesis: what counts
-// stands behind the last one. cat reads in blocks, where read takes a byte a call.
-const countScript = `N=${IFS#??}; c() { n=0; x=$(cat /proc/[0-9]*/stat); IFS=$N; set -f; for l in $x; do ` +
-	`t=${l##*") "}; s=${t%% *}; t=${t#* }; t=${t#* }; case ${t%% *}:$s in $g:[!ZX]) n=$((n+1));; esac; done; ` +
-	`set +f; unset IFS; } 2>/dev/null; `
+// another user's process; where there is one of those, it sets o. A name may hold a
+// newline or a parenthesis: what counts stands behind the last one. cat reads in
+// blocks, where read takes a byte a call.
+const countScript = `N=${IFS#??}; c() { n=0; o=; x=$(cat /proc/[0-9]*/stat); F=$IFS; IFS=$N; set -f; for l in $x; do ` +
+	`t=${l##*") "}; s=${t%% *}; t=${t#* }; t=${t#* }; case ${t%% *}:$s in $g:[!ZX]) n=$((n+1)); [ -r /proc/${l%% *}/environ ] || o=1;; esac; done; ` +
+	`set +f; IFS=$F; } 2>/dev/null; `
 
 // The scripts say kill -TERM -PGID and not -- -PGID, which dash and busybox refuse.
 
@@ -156,10 +157,21 @@ const waitScript = `k() { if [ -n "$g" ]; then kill -$1 -$g; fi; if [ -n "$p" ];
 const totalScript = `u() { c; s; set -- $p; n=$((n+$#)); }; `
 
 // endGroupScript sends TERM to a process group and to whatever else has the exec's id,
-// KILL to what is left of them two seconds later, also through sudo where that asks no
-// password, and prints how many are left. Where /proc shows the login user no process
-// of others, nobody can know.
+// KILL to what is left of them two seconds later, and prints how many are left. Where
+// /proc shows the login user no process of others, nobody can know.
+//
+// Where the group holds a process of another user, such as sudo's, which the login user
+// can neither end nor look into, all of it is done by root, if sudo asks no password.
 func endGroupScript(group, execID string, exited bool) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "g=%s; ", group)
+	b.WriteString(countScript + `c; z=`)
+	quote(&b, endScript(group, execID, exited))
+	b.WriteString(`; if [ -n "$o" ] && command -v sudo >/dev/null 2>&1 && sudo -n true >/dev/null 2>&1; then exec sudo -n /bin/sh -c "$z"; fi; eval "$z"`)
+	return b.String()
+}
+
+func endScript(group, execID string, exited bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "g=%s; ", group)
 	b.WriteString(countScript + findScript([]string{execID}) + waitScript + totalScript)
@@ -172,9 +184,7 @@ func endGroupScript(group, execID string, exited bool) string {
 	// that waits is late.
 	b.WriteString(`s; k TERM; { sleep 2; k KILL; } </dev/null >/dev/null 2>&1 & z=$!; ` +
 		`w 60; kill -KILL $z 2>/dev/null; s; k KILL; w 6; ` +
-		`if [ -r /proc/1/stat ]; then u; ` +
-		`if [ $n != 0 ] && [ -n "$g" ] && command -v sudo >/dev/null 2>&1; then sudo -n kill -KILL -$g >/dev/null 2>&1 && w 4; u; fi; ` +
-		`echo $n; else echo unknown; fi`)
+		`if [ -r /proc/1/stat ]; then u; echo $n; else echo unknown; fi`)
 	return b.String()
 }
 
