@@ -43,7 +43,7 @@ type pump struct {
 
 // smallRead is a pump's first buffer: a command that says little costs little.
 // A stream that fills it gets a pooled one of limits.ChunkBytesMax.
-const smallRead = 1 << 10
+const smallRead = 512
 
 // largeBuffers are the buffers of streams that flow.
 var largeBuffers = sync.Pool{New: func() any { b := make([]byte, limits.ChunkBytesMax); return &b }}
@@ -59,7 +59,8 @@ func newPump(r io.Reader, w io.Writer, mark string) *pump {
 // run reads until the stream ends.
 func (p *pump) run() {
 	defer close(p.ended)
-	rest, ok := p.preambleUntilMark()
+	buf := make([]byte, smallRead)
+	rest, ok := p.preambleUntilMark(buf)
 	if !ok {
 		return
 	}
@@ -68,14 +69,13 @@ func (p *pump) run() {
 		_, _ = io.Copy(io.Discard, p.r)
 		return
 	}
-	p.copy()
+	p.copy(buf)
 }
 
 // preambleUntilMark drops what rc files print, reads the mark, and returns what
 // came behind it. It looks at each byte once, however few come at a time: the far
-// side decides about that.
-func (p *pump) preambleUntilMark() (rest []byte, ok bool) {
-	buf := make([]byte, smallRead)
+// side decides about that. What it returns doesn't share buf.
+func (p *pump) preambleUntilMark(buf []byte) (rest []byte, ok bool) {
 	var kept []byte // the end of the preamble, in which the mark may begin, then the mark's line
 	total, marked := 0, false
 	for {
@@ -105,10 +105,9 @@ func (p *pump) preambleUntilMark() (rest []byte, ok bool) {
 	}
 }
 
-// copy writes what it reads, from a small buffer at first and a large one once
+// copy writes what it reads, from the small buffer at first and a large one once
 // that was full.
-func (p *pump) copy() {
-	buf := make([]byte, smallRead)
+func (p *pump) copy(buf []byte) {
 	large := false
 	for {
 		n, err := p.r.Read(buf)
