@@ -7,11 +7,19 @@ type Diagnosis struct {
 	Steps []DiagnosisStep `json:"steps"`
 }
 
-// Steps of a Diagnosis, in order.
+// Steps of a Diagnosis. They come in this order, but for what comes before StepBanner:
+// with ConnectorSSH StepName, StepAddress and StepPort, with ConnectorLocal StepPort, and
+// with ConnectorEIC StepCredentials, StepInstance, StepEndpoint and StepTunnel.
 const (
 	StepName    = "name"
 	StepAddress = "address"
 	StepPort    = "port"
+
+	StepCredentials = "credentials"
+	StepInstance    = "instance"
+	StepEndpoint    = "endpoint"
+	StepTunnel      = "tunnel"
+
 	StepBanner  = "banner"
 	StepHostKey = "host_key"
 	StepLogin   = "login"

@@ -3,6 +3,7 @@ package sallyport
 import (
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is a word for a program: the closed list of what can go wrong.
@@ -39,6 +40,7 @@ const (
 	CodeInvalidSince     Code = "invalid_since"
 	CodeInvalidUntil     Code = "invalid_until"
 	CodeInvalidNow       Code = "invalid_now"
+	CodeInvalidAWS       Code = "invalid_aws"
 )
 
 // Codes of who may do what, and of what is there.
@@ -98,6 +100,30 @@ const (
 	ReasonKeyUnusable = "key_unusable"
 	// ReasonConnectionLost: a connection that was there broke before anything ran.
 	ReasonConnectionLost = "connection_lost"
+
+	// With connect_failed and connect_timeout of a ConnectorEIC:
+
+	// ReasonPermission: AWS doesn't let the server do what it must; the message names
+	// the IAM action.
+	ReasonPermission = "permission"
+	// ReasonCredentials: the server has no AWS credentials, or AWS doesn't know them.
+	ReasonCredentials = "credentials"
+	// ReasonNotFound: there is no such instance.
+	ReasonNotFound = "not_found"
+	// ReasonNotRunning: it is not running, or not yet.
+	ReasonNotRunning = "not_running"
+	// ReasonNoEndpoint: its network has no EC2 Instance Connect Endpoint that is usable.
+	ReasonNoEndpoint = "no_endpoint"
+	// ReasonUnreachable: what is on the way, or the machine's SSH server, can't be
+	// reached, or doesn't answer.
+	ReasonUnreachable = "unreachable"
+	// ReasonKeyRefused: AWS took the key, and the machine didn't.
+	ReasonKeyRefused = "key_refused"
+	// ReasonThrottled: AWS puts the server off.
+	ReasonThrottled = "throttled"
+	// ReasonConfiguration: AWS refuses what the server sends: a clock that is wrong, a
+	// certificate, a value.
+	ReasonConfiguration = "configuration"
 )
 
 // Error is what every refusal and failure of Sallyport's own looks like, in
@@ -115,6 +141,8 @@ type Error struct {
 	// Started tells whether the command had started, where that matters to a
 	// caller who thinks of trying again. Nil where nothing was dispatched.
 	Started *bool `json:"started,omitempty"`
+	// RetryAfter is when to try again, where the error knows better than its code.
+	RetryAfter time.Duration `json:"-"`
 	// RequestID is set with CodeInternal: the line of the server's log to look for.
 	RequestID string `json:"request_id,omitempty"`
 

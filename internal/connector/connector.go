@@ -21,6 +21,11 @@ type Target struct {
 	WorkspaceID string
 	// Spec is the workspace's connector as it is stored.
 	Spec sallyport.Connector
+	// ExecID is the exec for which the machine is reached, for the log; empty where it
+	// is for none.
+	ExecID string
+	// AWS is the organisation's access to AWS, for connectors that need one.
+	AWS sallyport.OrgAWS
 	// SealedKey is the private key that goes with it, for connectors that log in
 	// with one and know how to open it.
 	SealedKey []byte
@@ -50,6 +55,13 @@ type Link struct {
 	// nil where it must be pinned or trusted by what is stored. The check is
 	// made above the connector, never in it.
 	HostKey ssh.PublicKey
-	// MaxLife is how long the stream lasts at most; 0 is without limit.
+	// MaxLife is how long the stream lasts at most, from the dial on; 0 is without
+	// limit.
 	MaxLife time.Duration
+	// Shared names what the link takes a place of that others wait for, such as an
+	// endpoint with so many tunnels; empty is nothing.
+	Shared string
+	// Explain, where set, says what an error means that the login over the link ended
+	// with; ctx is that of the dial.
+	Explain func(ctx context.Context, err *sallyport.Error) *sallyport.Error
 }

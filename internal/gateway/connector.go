@@ -26,7 +26,7 @@ func (g *Gateway) changeConnector(ws *store.Workspace, change func(*sallyport.Co
 		return err
 	}
 	if before != nil && spec != nil && spec.TrustOnFirstUse && before.TrustOnFirstUse && spec.HostKey == before.HostKey &&
-		(spec.Host != before.Host || spec.Port != before.Port) {
+		(spec.Host != before.Host || spec.Port != before.Port || spec.InstanceID != before.InstanceID) {
 		again := *spec
 		again.HostKey = ""
 		spec = &again

@@ -3,21 +3,22 @@ package gateway
 import (
 	"context"
 	"errors"
-	"net/netip"
 	"strings"
 	"time"
 
 	"sallyport"
+	"sallyport/internal/connector"
 	"sallyport/internal/remote"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
 
-// resolver is a connector whose machines have names or addresses.
-type resolver interface {
-	// Resolve returns the addresses of spec's host, and an error that tells of the
-	// first step that failed: ErrForbidden of the connector for an address.
-	Resolve(ctx context.Context, spec sallyport.Connector) (addrs []netip.Addr, allowed error, err error)
+// walker is a connector with steps of its own on the way to a machine.
+type walker interface {
+	// Steps names them, in order. The last is that of the dial.
+	Steps() []string
+	// Walk takes all but the last, until one fails.
+	Walk(ctx context.Context, target connector.Target) []sallyport.DiagnosisStep
 }
 
 // Diagnose walks the way to a workspace's machine, step by step, and says what it
@@ -37,26 +38,37 @@ func (g *Gateway) Diagnose(ctx context.Context, by Caller, ref Ref) (sallyport.D
 	}
 	ctx, cancel := context.WithTimeout(ctx, g.ConnectTime)
 	defer cancel()
-	d := &diagnosis{}
-	if g.diagnoseName(ctx, ws, d) {
+	d := &diagnosis{all: []string{sallyport.StepPort}}
+	goOn := true
+	if w, ok := g.Connectors[ws.Connector.Type].(walker); ok {
+		target, err := g.connectorTarget(ctx, ws)
+		if err != nil {
+			return sallyport.Diagnosis{}, err
+		}
+		d.all, d.steps = w.Steps(), w.Walk(ctx, target)
+		goOn = len(d.steps) == len(d.all)-1 && d.steps[len(d.steps)-1].Status != sallyport.StepFail
+	}
+	d.dial = d.all[len(d.all)-1]
+	d.all = append(d.all, sallyport.StepBanner, sallyport.StepHostKey, sallyport.StepLogin, sallyport.StepShell, sallyport.StepSFTP)
+	if goOn {
 		g.diagnoseMachine(ctx, ws, d)
 	}
-	return d.result(ws.Connector), nil
+	return d.result(), nil
 }
 
 // diagnosis is what has been found so far.
-type diagnosis struct{ steps []sallyport.DiagnosisStep }
+type diagnosis struct {
+	all   []string // every step there is
+	dial  string   // the one that opens the way to the SSH server
+	steps []sallyport.DiagnosisStep
+}
 
 func (d *diagnosis) add(step sallyport.DiagnosisStep) { d.steps = append(d.steps, step) }
 
 // result fills in the steps that were not reached.
-func (d *diagnosis) result(c *sallyport.Connector) sallyport.Diagnosis {
+func (d *diagnosis) result() sallyport.Diagnosis {
 	out := sallyport.Diagnosis{OK: true, Steps: d.steps}
-	all := []string{sallyport.StepPort, sallyport.StepBanner, sallyport.StepHostKey, sallyport.StepLogin, sallyport.StepShell, sallyport.StepSFTP}
-	if c.Type == sallyport.ConnectorSSH {
-		all = append([]string{sallyport.StepName, sallyport.StepAddress}, all...)
-	}
-	for i, name := range all {
+	for i, name := range d.all {
 		if i >= len(out.Steps) {
 			out.Steps = append(out.Steps, sallyport.DiagnosisStep{Name: name, Status: sallyport.StepSkipped})
 		}
@@ -65,45 +77,12 @@ func (d *diagnosis) result(c *sallyport.Connector) sallyport.Diagnosis {
 	return out
 }
 
-// diagnoseName looks the name up and holds the addresses to the rules. It tells
-// whether to go on.
-func (g *Gateway) diagnoseName(ctx context.Context, ws store.Workspace, d *diagnosis) bool {
-	r, ok := g.Connectors[ws.Connector.Type].(resolver)
-	if !ok {
-		return true
-	}
-	began := time.Now()
-	addrs, allowed, err := r.Resolve(ctx, *ws.Connector)
-	name := sallyport.DiagnosisStep{Name: sallyport.StepName, Status: sallyport.StepOK, DurationMS: time.Since(began).Milliseconds()}
-	if err != nil {
-		name.Status, name.Detail = sallyport.StepFail, "the name "+ws.Connector.Host+" can't be found"
-		name.Hint = "check connector.host, and the names that the server's own resolver knows"
-		d.add(name)
-		return false
-	}
-	texts := make([]string, len(addrs))
-	for i, a := range addrs {
-		texts[i] = a.String()
-	}
-	if name.Detail = ws.Connector.Host + " is " + strings.Join(texts, ", "); len(texts) == 1 && texts[0] == ws.Connector.Host {
-		name.Detail = "it is an address"
-	}
-	d.add(name)
-	address := sallyport.DiagnosisStep{Name: sallyport.StepAddress, Status: sallyport.StepOK, Detail: "it may be dialled"}
-	if allowed != nil {
-		address.Status, address.Detail = sallyport.StepFail, "none of the addresses may be dialled"
-		address.Hint = "an operator allows networks with connectors.ssh.allow"
-	}
-	d.add(address)
-	return allowed == nil
-}
-
 // diagnoseMachine knocks, and takes apart how far it came.
 func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *diagnosis) {
 	key := sallyport.DiagnosisStep{Name: sallyport.StepHostKey, Status: sallyport.StepOK}
 	target := sshpool.Target{
 		HostKey: ws.Connector.HostKey,
-		Dial:    g.dial(ws),
+		Dial:    func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, "") },
 		CheckHostKey: func(ctx context.Context, seen sshpool.HostKey) error {
 			if err := judgeKey(ws.Connector.HostKey, seen, &key); err != nil {
 				return err
@@ -116,16 +95,20 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 	passed := func(stage sshpool.Stage) bool { return probe.Reached > stage }
 	took := func(stage sshpool.Stage) int64 { return probe.Took[stage].Milliseconds() }
 
-	port := sallyport.DiagnosisStep{Name: sallyport.StepPort, Status: sallyport.StepOK, DurationMS: took(sshpool.StageDial)}
+	hints := hintsOf(ws.Connector)
+	dialled := sallyport.DiagnosisStep{Name: d.dial, Status: sallyport.StepOK, DurationMS: took(sshpool.StageDial)}
 	if !passed(sshpool.StageDial) {
-		port.Status, port.Detail, port.Hint = sallyport.StepFail, ownWords(probe.Err), "is the machine up, and does its firewall let the server in?"
-		d.add(port)
+		dialled.Status, dialled.Detail, dialled.Hint = sallyport.StepFail, ownWords(probe.Err), hints.dial
+		d.add(dialled)
 		return
 	}
-	d.add(port)
+	d.add(dialled)
 	banner := sallyport.DiagnosisStep{Name: sallyport.StepBanner, Status: sallyport.StepOK, Detail: probe.Banner, DurationMS: took(sshpool.StageBanner)}
 	if !strings.HasPrefix(probe.Banner, "SSH-") || !passed(sshpool.StageBanner) && ws.Connector.Type != sallyport.ConnectorLocal {
-		banner.Status, banner.Hint = sallyport.StepFail, "something answers on this port, but not as an SSH server; is it sshd, and is it stuck or full (MaxStartups)?"
+		banner.Status, banner.Hint = sallyport.StepFail, hints.banner
+		if banner.Detail == "" {
+			banner.Detail = ownWords(probe.Err)
+		}
 		d.add(banner)
 		return
 	}
@@ -136,7 +119,7 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 	}
 	login := sallyport.DiagnosisStep{Name: sallyport.StepLogin, Status: sallyport.StepOK, DurationMS: took(sshpool.StageLogin)}
 	if !passed(sshpool.StageLogin) {
-		login.Status, login.Detail, login.Hint = sallyport.StepFail, "the machine lets nobody in as "+ws.Connector.User+" with what the server has", loginHint(ws.Connector)
+		login.Status, login.Detail, login.Hint = sallyport.StepFail, "the machine lets nobody in as "+ws.Connector.User+" with what the server has", hints.login
 		d.add(login)
 		return
 	}
@@ -168,11 +151,24 @@ func judgeKey(known string, seen sshpool.HostKey, step *sallyport.DiagnosisStep)
 	return nil
 }
 
-func loginHint(c *sallyport.Connector) string {
-	if c.Auth != nil && c.Auth.Type == sallyport.AuthKey {
-		return "is the public part of the key in ~" + c.User + "/.ssh/authorized_keys on the machine?"
+// hints are what to do where the way ends at the dial, the banner or the login.
+type hints struct{ dial, banner, login string }
+
+func hintsOf(c *sallyport.Connector) hints {
+	h := hints{
+		dial:   "is the machine up, and does its firewall let the server in?",
+		banner: "something answers on this port, but not as an SSH server; is it sshd, and is it stuck or full (MaxStartups)?",
+		login:  "does the machine's sshd_config have TrustedUserCAKeys with the keys of GET /ca, and is there a user " + c.User + "?",
 	}
-	return "does the machine's sshd_config have TrustedUserCAKeys with the keys of GET /ca, and is there a user " + c.User + "?"
+	switch {
+	case c.Type == sallyport.ConnectorEIC:
+		h.dial = "the server's log has AWS's own words and request ids; docs/aws.md lists the permissions"
+		h.banner = "do the security groups let the endpoint in on port 22, is sshd up, and is the instance done booting?"
+		h.login = "on the machine: is the package ec2-instance-connect installed, the metadata service on, no other AuthorizedKeysCommand set, and is there a user " + c.User + "?"
+	case c.Auth != nil && c.Auth.Type == sallyport.AuthKey:
+		h.login = "is the public part of the key in ~" + c.User + "/.ssh/authorized_keys on the machine?"
+	}
+	return h
 }
 
 // diagnoseSession tries the shell and the file server.

@@ -11,10 +11,8 @@ import (
 
 	"sallyport"
 	"sallyport/internal/audit"
-	"sallyport/internal/connector"
 	"sallyport/internal/policy"
 	"sallyport/internal/remote"
-	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
 
@@ -129,8 +127,10 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 	connectBy := time.Now().Add(g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
+	target := g.target(by, ws, report.ExecID)
+	target.Need = time.Duration(e.TimeoutS) * time.Second
 	for try := 1; ; try++ {
-		session, err := g.Pool.Open(connectCtx, g.target(by, ws))
+		session, err := g.Pool.Open(connectCtx, target)
 		if err != nil {
 			return remote.Outcome{}, fmt.Errorf("reach workspace %s: %w", ws.ID, err)
 		}
@@ -155,29 +155,6 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 
 // execTries is over how many connections an exec is tried of which nothing was sent.
 const execTries = 3
-
-// target is the machine of a workspace for the pool. Its key changes whenever
-// somebody sets the connector: no connection outlives what it was made from. It is
-// by who asks that a host key is pinned, if one is.
-func (g *Gateway) target(by Caller, ws store.Workspace) sshpool.Target {
-	return sshpool.Target{
-		Key:          fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion),
-		Dial:         g.dial(ws),
-		HostKey:      ws.Connector.HostKey,
-		CheckHostKey: func(ctx context.Context, key sshpool.HostKey) error { return g.checkHostKey(ctx, by, ws, key) },
-	}
-}
-
-// dial is the way to a workspace's machine, by its connector.
-func (g *Gateway) dial(ws store.Workspace) func(context.Context) (*connector.Link, error) {
-	return func(ctx context.Context) (*connector.Link, error) {
-		c, ok := g.Connectors[ws.Connector.Type]
-		if !ok {
-			return nil, sallyport.Errorf(sallyport.CodeConnectFailed, "the connector %s is not enabled on this server", ws.Connector.Type)
-		}
-		return c.Dial(ctx, connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey})
-	}
-}
 
 // conclude says what became of an exec: in its row, and to its caller. err is
 // that of a command that didn't start.

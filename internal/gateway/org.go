@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"regexp"
 
 	"sallyport"
 	"sallyport/internal/id"
@@ -20,8 +21,8 @@ type OrgStore interface {
 
 const noOrg = "organisation"
 
-// CreateOrg makes an organisation. It returns scope_forbidden, invalid_name or
-// name_taken.
+// CreateOrg makes an organisation. It returns scope_forbidden, invalid_name, invalid_aws
+// or name_taken.
 func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCreate) (sallyport.Org, error) {
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "create an organisation"); err != nil {
 		return sallyport.Org{}, err
@@ -30,6 +31,12 @@ func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCre
 		return sallyport.Org{}, err
 	}
 	org := store.Org{ID: id.New(), Name: req.Name, CreatedAt: g.Now().UTC()}
+	if req.AWS != nil {
+		if err := checkAWS(*req.AWS); err != nil {
+			return sallyport.Org{}, err
+		}
+		org.AWS = *req.AWS
+	}
 	change := g.event(by, sallyport.ActivityOrgCreated, org.ID, "", "organisation %s created", org.Name)
 	return wireOrg(org), storeError(g.Orgs.CreateOrg(ctx, org, change), noOrg)
 }
@@ -57,8 +64,16 @@ func (g *Gateway) Org(ctx context.Context, by Caller, ref string) (sallyport.Org
 	return wireOrg(org), err
 }
 
-// UpdateOrg renames an organisation. It returns not_found, invalid_name or name_taken.
-func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, patch sallyport.OrgPatch) (sallyport.Org, error) {
+// OrgChange is a checked JSON merge patch of an organisation: what is nil stays.
+type OrgChange struct {
+	Name *string
+	// AWS makes the new access to AWS from the one that there is; zero is none.
+	AWS func(now sallyport.OrgAWS) (sallyport.OrgAWS, error)
+}
+
+// UpdateOrg changes an organisation. It returns not_found, invalid_name, invalid_aws or
+// name_taken.
+func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgChange) (sallyport.Org, error) {
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "update an organisation"); err != nil {
 		return sallyport.Org{}, err
 	}
@@ -66,18 +81,52 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, patch sa
 	if err != nil {
 		return sallyport.Org{}, err
 	}
-	if patch.Name == nil {
+	if c.Name == nil && c.AWS == nil {
 		return wireOrg(org), nil
 	}
-	if err := checkName(*patch.Name); err != nil {
-		return sallyport.Org{}, err
+	if c.Name != nil {
+		if err := checkName(*c.Name); err != nil {
+			return sallyport.Org{}, err
+		}
 	}
 	org, err = g.Orgs.UpdateOrg(ctx, org.ID, func(org *store.Org) (store.ActivityChange, error) {
-		before := org.Name
-		org.Name = *patch.Name
-		return g.event(by, sallyport.ActivityOrgUpdated, org.ID, "", "organisation %s renamed to %s", before, org.Name), nil
+		summary, err := c.apply(org)
+		return g.event(by, sallyport.ActivityOrgUpdated, org.ID, "", "organisation %s", summary), err
 	})
 	return wireOrg(org), storeError(err, noOrg)
+}
+
+// apply changes org, and says in words what was changed.
+func (c OrgChange) apply(org *store.Org) (summary string, err error) {
+	summary = org.Name
+	if c.Name != nil {
+		summary += " renamed to " + *c.Name
+		org.Name = *c.Name
+	}
+	if c.AWS == nil {
+		return summary, nil
+	}
+	if org.AWS, err = c.AWS(org.AWS); err == nil && org.AWS != (sallyport.OrgAWS{}) {
+		err = checkAWS(org.AWS)
+	}
+	return summary + " updated: aws", err
+}
+
+// What IAM takes (its API reference, AssumeRole), the ARN by its parts.
+const (
+	rolePattern        = `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}$`
+	externalIDPattern  = `^([A-Za-z0-9+=,.@:/_-]{2,})?$`
+	externalIDCharsMax = 1224
+)
+
+func checkAWS(aws sallyport.OrgAWS) error {
+	if !regexp.MustCompile(rolePattern).MatchString(aws.RoleARN) {
+		return sallyport.Errorf(sallyport.CodeInvalidAWS, "aws.role_arn must be a role's ARN, such as arn:aws:iam::123456789012:role/sallyport")
+	}
+	if len(aws.ExternalID) > externalIDCharsMax || !regexp.MustCompile(externalIDPattern).MatchString(aws.ExternalID) {
+		return sallyport.Errorf(sallyport.CodeInvalidAWS, "aws.external_id must be 2 to 1224 letters, digits, and + = , . @ : / _ -")
+	}
+	return nil
 }
 
 // DeleteOrg deletes an organisation and its tokens. It returns not_found, or
@@ -100,5 +149,9 @@ func (g *Gateway) DeleteOrg(ctx context.Context, by Caller, ref string) error {
 }
 
 func wireOrg(o store.Org) sallyport.Org {
-	return sallyport.Org{ID: o.ID, Name: o.Name, CreatedAt: o.CreatedAt}
+	org := sallyport.Org{ID: o.ID, Name: o.Name, CreatedAt: o.CreatedAt}
+	if o.AWS != (sallyport.OrgAWS{}) {
+		org.AWS = &o.AWS
+	}
+	return org
 }

@@ -33,6 +33,8 @@ func connectorOf(o object) (*sallyport.Connector, error) {
 		return c, o.only("connector.", "type")
 	case sallyport.ConnectorSSH:
 		return c, readSSH(o, c)
+	case sallyport.ConnectorEIC:
+		return c, readEIC(o, c)
 	}
 	return c, nil // the gateway knows that there is no such type
 }
@@ -78,6 +80,22 @@ func readSSH(o object, c *sallyport.Connector) (err error) {
 		return err
 	}
 	c.Auth.PrivateKey, err = auth.str("private_key", sallyport.CodeInvalidConnector)
+	return err
+}
+
+func readEIC(o object, c *sallyport.Connector) (err error) {
+	if err := o.only("connector.", "type", "instance_id", "region", "user", "endpoint_id", "private_ip", "host_key", "trust_on_first_use"); err != nil {
+		return err
+	}
+	for name, into := range map[string]*string{
+		"instance_id": &c.InstanceID, "region": &c.Region, "user": &c.User, "endpoint_id": &c.EndpointID, "private_ip": &c.PrivateIP,
+		"host_key": &c.HostKey,
+	} {
+		if *into, err = o.str(name, sallyport.CodeInvalidConnector); err != nil {
+			return err
+		}
+	}
+	c.TrustOnFirstUse, err = o.boolean("trust_on_first_use", sallyport.CodeInvalidConnector)
 	return err
 }
 

@@ -3,6 +3,8 @@ package httpapi
 import (
 	"errors"
 	"net/http"
+	"strconv"
+	"time"
 
 	"sallyport"
 )
@@ -65,12 +67,17 @@ func (c *call) fail(err error) {
 		status = http.StatusUnprocessableEntity // known only on the machine
 	}
 	h := c.w.Header()
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second)/time.Second)))
+	}
 	switch status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if e.Started == nil || !*e.Started { // what ran is not to run again
-			h.Set("Retry-After", "1")
+			if e.RetryAfter == 0 {
+				h.Set("Retry-After", "1")
+			}
 		}
 	}
 	c.cause = err

@@ -150,6 +150,68 @@ const (
 	SealFileBytesMax = 4 << 10
 )
 
+// EC2 Instance Connect Endpoints.
+const (
+	// TunnelsPerEndpoint is how many tunnels go through an endpoint at once, whoever
+	// opens them; AWS does not raise it.
+	TunnelsPerEndpoint = 20
+	// TunnelDuration is the longest life of a tunnel.
+	TunnelDuration = time.Hour
+	// TunnelURLTime is how long a presigned URL opens one.
+	TunnelURLTime = time.Minute
+	// TunnelMessageBytesMax bounds a message to the endpoint; AWS's own client sends no
+	// longer ones.
+	TunnelMessageBytesMax = 65_000
+	// TunnelLookEvery is how often who waits for a tunnel looks for an idle one.
+	TunnelLookEvery = 100 * time.Millisecond
+	// EndpointFullTime is how long an endpoint is taken for full that has refused a
+	// tunnel: others use it too, and nobody tells when they end.
+	EndpointFullTime = time.Second
+	// DialTellTime is left of the connect budget for saying what was waited for.
+	DialTellTime = 250 * time.Millisecond
+	// InstanceMemoryTime and EndpointMemoryTime are how long a description is good:
+	// what it says of a running instance changes when that is stopped, which shows in
+	// its tunnel. NoEndpointMemoryTime spares AWS a question for each exec where there
+	// is no endpoint.
+	InstanceMemoryTime   = 5 * time.Minute
+	EndpointMemoryTime   = 10 * time.Minute
+	NoEndpointMemoryTime = 10 * time.Second
+	// InstanceYoungTime is how long an instance may take to boot. Its description is
+	// good for YoungMemoryTime; its SSH server is asked for YoungTries times again, with
+	// pauses of up to AWSBackoffMin doubled YoungPauseShift times.
+	InstanceYoungTime = 5 * time.Minute
+	YoungMemoryTime   = 15 * time.Second
+	YoungTries        = 5
+	YoungPauseShift   = 3
+	// PendingRetryAfter is when to come again for an instance that is starting.
+	PendingRetryAfter = 5 * time.Second
+	// AWSCallTime bounds one try of a request to AWS.
+	AWSCallTime = 5 * time.Second
+	// AWSBackoffMin, doubled for each try up to AWSBackoffMax, bounds the random pause
+	// before the next.
+	AWSBackoffMin = 100 * time.Millisecond
+	AWSBackoffMax = 2 * time.Second
+	// AWSAnswerBytesMax bounds an answer of AWS's: a page of a thousand instances.
+	AWSAnswerBytesMax = 16 << 20
+	// AWSAccountsMax bounds the accounts and regions that are remembered, AWSRecordsMax
+	// the instances, and the VPCs.
+	AWSAccountsMax = 1024
+	AWSRecordsMax  = 16 << 10
+	// AWSConnectionsIdleMax bounds the idle connections to one of AWS's services.
+	AWSConnectionsIdleMax = 8
+	// AWSCredentialsSpare is how long before their end credentials are replaced.
+	AWSCredentialsSpare = time.Minute
+	// AWSPagesMax ends a listing of instances.
+	AWSPagesMax = 64
+	// ConnectionSpare is what is left of a connection's life when an exec's time-out
+	// has passed on it: for ending the command, and the end of its output.
+	ConnectionSpare = EndTimeMax + 2*time.Second
+	// RenewConnectionAt is how much is left of a connection's life when the next is
+	// dialled, as long as it is in use: the longest time-out of an exec (two minutes),
+	// ConnectionSpare, and some tries.
+	RenewConnectionAt = 3 * time.Minute
+)
+
 // The stream of an answer.
 const (
 	// SlowReaderTime is how long after its deadline a command that has ended in

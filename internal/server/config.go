@@ -3,6 +3,7 @@ package server
 import (
 	"log/slog"
 	"net/netip"
+	"net/url"
 	"time"
 )
 
@@ -48,6 +49,7 @@ type Config struct {
 	// SSHAllow are the networks that workspaces reached by SSH may be in; none are
 	// all but loopback, link-local and metadata addresses, and in dev loopback too.
 	SSHAllow []netip.Prefix
+	EIC      EICConfig
 	// DrainTimeout is how long running execs may go on after SIGTERM.
 	DrainTimeout time.Duration
 	Limits       LimitsConfig
@@ -56,6 +58,17 @@ type Config struct {
 	// TracesEndpoint is the URL that traces are posted to; empty for none.
 	TracesEndpoint string
 	Log            LogConfig
+}
+
+// EICConfig is how EC2 instances are reached.
+type EICConfig struct {
+	// TunnelEndpoint is where tunnels are dialled in place of AWS's own names; nil is
+	// there.
+	TunnelEndpoint *url.URL
+	// Region is that of workspaces which name none; empty is the AWS SDK's.
+	Region string
+	// TunnelDuration is how long a tunnel is asked to last.
+	TunnelDuration time.Duration
 }
 
 // TLSFiles name a certificate chain and its key, in PEM: both or neither.

@@ -163,12 +163,17 @@ func connectorKeys() []key {
 			set:     setNetworks(func(c *Config) *[]netip.Prefix { return &c.SSHAllow }),
 			takes:   "addresses and networks, such as `10.1.0.0/16`",
 			meaning: "The networks that workspaces reached by SSH may be in, and no others. Without it: all but loopback (`dev` has it), link-local and metadata addresses. Asked of the address that is dialled."},
-		{name: "eic.tunnel_endpoint", env: "SALLYPORT_EIC_TUNNEL_ENDPOINT", kind: kindString, set: keep,
-			takes:   "`ws://`, `wss://`, `http://` or `https://`, host and port",
-			meaning: "The address of EC2 Instance Connect's tunnels, in place of AWS's own. No effect until a workspace is reached through one."},
-		{name: "eic.region", env: "SALLYPORT_EIC_REGION", kind: kindString, set: keep,
+		{name: "eic.region", env: "SALLYPORT_EIC_REGION", kind: kindString, set: setRegion,
 			takes:   "an AWS region, such as `us-east-2`",
-			meaning: "The region of EC2 Instance Connect, in place of the one that the AWS SDK finds. No effect until a workspace is reached through it."},
+			meaning: "The region of EC2 instances whose workspace names none, in place of the one that the AWS SDK finds ([more](aws.md))."},
+		{name: "eic.tunnel_duration", env: "SALLYPORT_EIC_TUNNEL_DURATION", kind: kindDuration,
+			server: limits.TunnelDuration.String(), dev: limits.TunnelDuration.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.EIC.TunnelDuration }, time.Second, limits.TunnelDuration),
+			takes:   "1s to 1h, in whole seconds",
+			meaning: "How long a tunnel of an EC2 Instance Connect Endpoint is asked to last, for where IAM allows less than an hour (`maxTunnelDuration`). Below 3m, execs with the longest time-outs each need a fresh one."},
+		{name: "eic.tunnel_endpoint", env: "SALLYPORT_EIC_TUNNEL_ENDPOINT", kind: kindString, set: setTunnelEndpoint,
+			takes:   "`ws://`, `wss://`, `http://` or `https://`, host and port",
+			meaning: "Where every tunnel is dialled, and whether with TLS, in place of its endpoint's DNS name, which is signed for and asked for all the same."},
 	}
 }
 

@@ -74,6 +74,7 @@ func TestLoadDefaults(t *testing.T) {
 		DataDir:      "/var/lib/sallyport",
 		Store:        StoreConfig{Migrate: true},
 		Keys:         KeysConfig{CAOverlap: limits.CAOverlap},
+		EIC:          EICConfig{TunnelDuration: limits.TunnelDuration},
 		DrainTimeout: limits.DrainTime,
 		Limits:       LimitsConfig{ConnectTimeout: limits.ConnectTime, OutputGrace: limits.OutputGrace},
 		Log:          LogConfig{Level: slog.LevelInfo, Format: "json"},
@@ -114,7 +115,7 @@ store.migrate: false
 keys: {seal_file: SEAL, ca_overlap: 24h}
 admin_token: `+canary+`
 connectors.local: {enabled: true}
-eic: {tunnel_endpoint: "ws://127.0.0.1:9", region: us-east-2}
+eic: {tunnel_endpoint: "ws://127.0.0.1:9", region: us-east-2, tunnel_duration: 10m}
 limits.connect_timeout: 3s
 limits.output_grace: 1s
 drain_timeout: 1m
@@ -139,9 +140,13 @@ log: {level: debug, format: text}
 		DataDir:        "/srv/sallyport",
 		Keys:           KeysConfig{seal, 24 * time.Hour},
 		LocalEnabled:   true,
+		EIC:            EICConfig{got.EIC.TunnelEndpoint, "us-east-2", 10 * time.Minute},
 		DrainTimeout:   time.Minute,
 		Limits:         LimitsConfig{3 * time.Second, time.Second},
 		Log:            LogConfig{slog.LevelDebug, "text"},
+	}
+	if got.EIC.TunnelEndpoint.String() != "ws://127.0.0.1:9" {
+		t.Errorf("tunnel endpoint %v", got.EIC.TunnelEndpoint)
 	}
 	if fmt.Sprintf("%+v", got) != fmt.Sprintf("%+v", want) {
 		t.Errorf("\n got %+v\nwant %+v", got, want)

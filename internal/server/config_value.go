@@ -6,6 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -107,6 +110,32 @@ func setDuration(field func(*Config) *time.Duration, least, most time.Duration) 
 		*field(c) = d
 		return nil
 	}
+}
+
+// setRegion takes what goes into host names.
+func setRegion(c *Config, v value) error {
+	if v.text != "" && !regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`).MatchString(v.text) {
+		return errors.New("it takes a region, such as us-east-2")
+	}
+	c.EIC.Region = v.text
+	return nil
+}
+
+func setTunnelEndpoint(c *Config, v value) error {
+	if v.text == "" {
+		c.EIC.TunnelEndpoint = nil
+		return nil
+	}
+	const want = "it takes a scheme, a host and a port, such as wss://tunnels.example.com:443"
+	u, err := url.Parse(v.text)
+	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
+		return errors.New(want)
+	}
+	if host, port, err := net.SplitHostPort(u.Host); err != nil || host == "" || port == "" {
+		return errors.New(want)
+	}
+	c.EIC.TunnelEndpoint = u
+	return nil
 }
 
 // setListen checks the form; what the host means is checked when all is known.

@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/bus"
 	"sallyport/internal/connector"
+	"sallyport/internal/connector/eic"
 	"sallyport/internal/connector/local"
 	"sallyport/internal/connector/ssh"
 	"sallyport/internal/feed"
@@ -79,6 +80,7 @@ type server struct {
 	bus      *bus.Bus
 	store    *sqlite.DB
 	ca       *keys.CA
+	eic      *eic.Connector
 	gateway  *gateway.Gateway
 	auth     *identity.Authenticator
 }
@@ -119,7 +121,7 @@ func (s *server) open(ctx context.Context) error {
 	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)
 	s.onClose(log.Close)
 	pool := &sshpool.Pool{Log: s.log, ConnectTime: s.cfg.Limits.ConnectTimeout, Dialed: s.watch.meter.Dialed}
-	connectors, err := s.connectors()
+	connectors, err := s.connectors(pool)
 	if err != nil {
 		return err
 	}
@@ -177,7 +179,7 @@ func (s *server) take(address, remedy string) (net.Listener, error) {
 	return listener, nil
 }
 
-func (s *server) connectors() (map[string]connector.Connector, error) {
+func (s *server) connectors(pool *sshpool.Pool) (map[string]connector.Connector, error) {
 	connectors := map[string]connector.Connector{}
 	if s.cfg.LocalEnabled {
 		c, err := local.New(local.Config{Log: s.log})
@@ -194,6 +196,12 @@ func (s *server) connectors() (map[string]connector.Connector, error) {
 			return s.ca.Seal.Open(keyPurpose(workspaceID), sealed)
 		},
 	}
+	s.eic = eic.New(eic.Options{
+		Region: s.cfg.EIC.Region, TunnelEndpoint: s.cfg.EIC.TunnelEndpoint, TunnelDuration: s.cfg.EIC.TunnelDuration,
+		GiveBack: pool.GiveBack, Log: s.log,
+	})
+	s.onClose(s.eic.Close)
+	connectors[sallyport.ConnectorEIC] = s.eic
 	return connectors, nil
 }
 

@@ -21,6 +21,8 @@ type conn struct {
 	wire    *wire
 	hostKey HostKey
 	since   time.Time
+	life    time.Duration // how long it lasts at most from since on; 0 is without limit
+	shared  string        // see connector.Link
 	done    chan struct{} // closed when the connection has ended
 	trip    atomic.Int64  // the shortest round trip that was seen, in ns; 0 before the first
 

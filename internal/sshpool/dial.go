@@ -87,6 +87,7 @@ func (p *Pool) dial(g *group) {
 	g.past.connected(c)
 	p.grantAll(g)
 	p.restIfIdle(c)
+	p.retireReplaced(g)
 	p.dialMore(g)
 }
 
@@ -108,7 +109,11 @@ func (p *Pool) dialFailed(g *group, began time.Time, err *sallyport.Error) {
 		p.dropIfEmpty(g)
 		return
 	}
-	p.backOff(g, began, err)
+	if err.Code == sallyport.CodeTooManyExecs {
+		g.past.last, g.past.lastAt = err, time.Now() // nothing is wrong with the machine
+	} else {
+		p.backOff(g, began, err)
+	}
 	p.log().Info("dial failed", "key", g.target.Key, "code", err.Code, "reason", err.Reason,
 		"failures", g.past.failures, "not_before", g.past.notBefore, "cause", err.Cause)
 	if len(g.conns) == 0 && g.dialing == 0 {
@@ -127,6 +132,7 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
+	dialled := time.Now()
 	l := &login{link: link, wire: newWire(link.Conn), target: g.target}
 	// The link promises no deadlines: time is enforced by closing.
 	stop := context.AfterFunc(ctx, func() { _ = link.Conn.Close() })
@@ -139,11 +145,12 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 	}
 	if err != nil {
 		_ = link.Conn.Close() // the error is told already
-		return nil, l.fault(ctx, err)
+		return nil, l.explain(ctx, l.fault(ctx, err))
 	}
 	l.wire.trust()
 	c := &conn{
-		pool: p, group: g, client: client, wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: time.Now(), done: make(chan struct{}),
+		pool: p, group: g, client: client, wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: dialled, done: make(chan struct{}),
+		life: link.MaxLife, shared: link.Shared,
 	}
 	p.wg.Go(func() { c.serveRequests(reqs) })
 	p.wg.Go(func() { c.serveChannels(chans) })
@@ -206,7 +213,7 @@ func (l *login) judge(ctx context.Context, key ssh.PublicKey) error {
 }
 
 func hostKeyOf(key ssh.PublicKey) HostKey {
-	return HostKey{Line: string(bytes.TrimSpace(ssh.MarshalAuthorizedKey(key))), Fingerprint: ssh.FingerprintSHA256(key)}
+	return HostKey{Line: connector.HostKeyLine(key), Fingerprint: ssh.FingerprintSHA256(key)}
 }
 
 // hostKeyAlgorithms are those of a key that is known, or else all that are good, the

@@ -78,6 +78,15 @@ func (l *login) fault(ctx context.Context, err error) error {
 	return failure(reason, message, err)
 }
 
+// explain lets the connector say what an error means, where it knows more.
+func (l *login) explain(ctx context.Context, err error) error {
+	var known *sallyport.Error
+	if l.link.Explain == nil || !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed && known.Code != sallyport.CodeConnectTimeout {
+		return err
+	}
+	return l.link.Explain(ctx, known)
+}
+
 func (l *login) stage(err error) (reason, message string) {
 	switch {
 	case !l.wire.greeted():

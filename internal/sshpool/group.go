@@ -30,6 +30,7 @@ type group struct {
 // waiter is a caller who waits for a slot. got is buffered: a grant never blocks.
 type waiter struct {
 	group *group
+	need  time.Duration
 	got   chan grant
 }
 
@@ -67,15 +68,16 @@ func (p *Pool) ask(target Target) (*waiter, *conn, error) {
 		return nil, nil, errClosed
 	}
 	g := p.group(target)
-	if c := p.free(g); c != nil {
+	if c := p.free(g, target.Need); c != nil {
 		p.take(c)
+		p.renew(c)
 		return nil, c, nil
 	}
 	if err := p.refusal(g); err != nil {
 		p.dropIfEmpty(g)
 		return nil, nil, err
 	}
-	w := &waiter{group: g, got: make(chan grant, 1)}
+	w := &waiter{group: g, need: target.Need, got: make(chan grant, 1)}
 	g.waiters = append(g.waiters, w)
 	p.dialMore(g)
 	return w, nil, nil
@@ -109,23 +111,32 @@ func (p *Pool) refusal(g *group) error {
 	return nil
 }
 
-// free returns the first connection with a free slot. Pool.mu is held.
-func (p *Pool) free(g *group) *conn {
-	usable := 0
+// free returns the first connection with a free slot that lasts as long as it is needed;
+// one whose end is near comes last. Pool.mu is held.
+func (p *Pool) free(g *group, need time.Duration) *conn {
+	now, usable := time.Now(), 0
+	var ending *conn
 	for _, c := range g.conns {
-		if !c.alive() || c.unanswered > 0 {
+		if !c.alive() || c.unanswered > 0 || !c.lasts(need, now) {
 			continue
 		}
 		usable++
-		if c.busy < g.slots {
+		switch {
+		case c.busy >= g.slots:
+		case !c.isEnding(now):
 			return c
+		case ending == nil:
+			ending = c
 		}
+	}
+	if ending != nil {
+		return ending
 	}
 	// What was learned in a bad moment isn't kept for ever: one more is tried now
 	// and then, where somebody needs it. A refusal costs him a round trip.
-	if usable > 0 && g.slots < p.slots() && time.Since(g.slotsAt) >= limits.SlotsGrowAfter {
-		g.slots, g.slotsAt = g.slots+1, time.Now()
-		return p.free(g)
+	if usable > 0 && g.slots < p.slots() && now.Sub(g.slotsAt) >= limits.SlotsGrowAfter {
+		g.slots, g.slotsAt = g.slots+1, now
+		return p.free(g, need)
 	}
 	return nil
 }
@@ -164,16 +175,18 @@ func (p *Pool) giveBack(c *conn) {
 	p.restIfIdle(c)
 }
 
-// grantAll hands free slots to waiters. Pool.mu is held.
+// grantAll hands free slots to waiters, to those that wait longest first. Pool.mu is held.
 func (p *Pool) grantAll(g *group) {
-	for len(g.waiters) > 0 {
-		c := p.free(g)
+	for i := 0; i < len(g.waiters) && p.free(g, 0) != nil; {
+		w := g.waiters[i]
+		c := p.free(g, w.need)
 		if c == nil {
-			return
+			i++ // the connections end too soon for it
+			continue
 		}
 		p.take(c)
-		g.waiters[0].got <- grant{conn: c}
-		g.waiters = g.waiters[1:]
+		w.got <- grant{conn: c}
+		g.waiters = slices.Delete(g.waiters, i, i+1)
 	}
 }
 
@@ -185,6 +198,10 @@ func (p *Pool) restIfIdle(c *conn) {
 	}
 	c.idleSince = time.Now()
 	c.place = p.idling.PushBack(c)
+	if c.isReplaced(c.idleSince) {
+		p.retire(c)
+		return
+	}
 	if p.idling.Len() > p.idleMax() {
 		p.retire(p.idling.Front().Value.(*conn))
 	}
@@ -218,7 +235,9 @@ func (p *Pool) remove(c *conn) {
 	g := c.group
 	if !c.removed {
 		p.detach(c)
-		g.past.lost(c.cause)
+		if !c.isOver(time.Now()) {
+			g.past.lost(c.cause)
+		}
 	}
 	if len(g.waiters) > 0 && !p.closed {
 		p.dialMore(g)

@@ -36,6 +36,9 @@ type Target struct {
 	// HostKey is the key that CheckHostKey will want, as HostKey.Line has it, where
 	// that is known: a machine has several, and is asked for this one.
 	HostKey string
+	// Need is how long the caller will need a session at most. A connection that ends
+	// sooner (connector.Link.MaxLife) is not used for it.
+	Need time.Duration
 }
 
 // HostKey is a key that a machine has proven.
@@ -125,6 +128,20 @@ func cost(err error) int {
 		return 4
 	}
 	return 1
+}
+
+// GiveBack closes the connection that has been idle for longest of those that take a
+// place of shared (see connector.Link), and tells whether there was one.
+func (p *Pool) GiveBack(shared string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for at := p.idling.Front(); at != nil; at = at.Next() {
+		if c := at.Value.(*conn); c.shared == shared {
+			p.retire(c)
+			return true
+		}
+	}
+	return false
 }
 
 // Close closes every connection, waits for all that they run here, and refuses

@@ -29,5 +29,12 @@ func (p *Pool) sweep(now time.Time) {
 		}
 		p.retire(c)
 	}
+	for at := p.idling.Front(); at != nil; {
+		c := at.Value.(*conn)
+		at = at.Next()
+		if c.isReplaced(now) {
+			p.retire(c)
+		}
+	}
 	p.forgetOld(now)
 }

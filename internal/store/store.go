@@ -27,6 +27,8 @@ type Org struct {
 	ID        string
 	Name      string
 	CreatedAt time.Time
+	// AWS is zero where the organisation has no access of its own.
+	AWS sallyport.OrgAWS
 }
 
 // Workspace is one machine of one organisation.

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport"
+	"sallyport/internal/connector"
 )
 
 const (
@@ -31,11 +32,11 @@ func (c *Connector) Check(spec sallyport.Connector, hasKey bool) (sallyport.Conn
 	}
 	switch {
 	case spec.HostKey != "":
-		key, err := ParseHostKey(spec.HostKey)
+		key, err := connector.ParseHostKey(spec.HostKey)
 		if err != nil {
 			return spec, fmt.Errorf("connector.host_key: %w", err)
 		}
-		spec.HostKey = hostKeyLine(key)
+		spec.HostKey = connector.HostKeyLine(key)
 	case !spec.TrustOnFirstUse:
 		return spec, errors.New(`connector.host_key is needed: the machine's key, as ssh-keyscan prints it, or "trust_on_first_use": true`)
 	}

@@ -51,25 +51,6 @@ func (c *Connector) Dial(ctx context.Context, target connector.Target) (*connect
 	}, nil
 }
 
-// Resolve returns the addresses that spec's host stands for now, and whether one of
-// them may be dialled: the reason of the last that may not, if none.
-func (c *Connector) Resolve(ctx context.Context, spec sallyport.Connector) (addrs []netip.Addr, allowed error, err error) {
-	resolver := c.Resolver
-	if resolver == nil {
-		resolver = net.DefaultResolver
-	}
-	if addrs, err = resolver.LookupNetIP(ctx, "ip", spec.Host); err != nil {
-		return nil, nil, dialError(err)
-	}
-	for i, addr := range addrs {
-		addrs[i] = addr.Unmap()
-		if allowed = c.Rules.Check(addr); allowed == nil {
-			return addrs, nil, nil
-		}
-	}
-	return addrs, allowed, nil
-}
-
 // control sees each address just before it is dialled, whatever a name stood for.
 func (c *Connector) control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	to, err := netip.ParseAddrPort(address)

@@ -26,6 +26,22 @@ func testOrgs(t *testing.T, e Engine) {
 	wantEqual(t, value(e.Activity(ctx, org.ID, row.ID))(t), *row)
 }
 
+// testOrgAWS demands that an organisation's access to AWS is kept, changed, and taken away.
+func testOrgAWS(t *testing.T, e Engine) {
+	ctx := t.Context()
+	org := store.Org{ID: id.New(), Name: "acme", CreatedAt: start(), AWS: sallyport.OrgAWS{RoleARN: "arn:aws:iam::123456789012:role/a", ExternalID: "x"}}
+	must(t, e.CreateOrg(ctx, org, noted(org.ID)))
+	for _, aws := range []sallyport.OrgAWS{org.AWS, {RoleARN: "arn:aws:iam::123456789012:role/b"}, {}} {
+		value(e.UpdateOrg(ctx, org.ID, func(o *store.Org) (store.ActivityChange, error) {
+			o.AWS = aws
+			return noted(org.ID), nil
+		}))(t)
+		org.AWS = aws
+		wantEqual(t, value(e.Org(ctx, "acme"))(t), org)
+		wantEqual(t, value(e.Orgs(ctx, all))(t)[0].Record, org)
+	}
+}
+
 func testOrgErrors(t *testing.T, e Engine) {
 	ctx := t.Context()
 	org := mustOrg(t, e, "acme")

@@ -74,6 +74,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		run  func(t *testing.T, e Engine)
 	}{
 		{"Orgs", testOrgs},
+		{"OrgAWS", testOrgAWS},
 		{"OrgErrors", testOrgErrors},
 		{"OrgsListing", testOrgsListing},
 		{"UpdateOrg", testUpdateOrg},

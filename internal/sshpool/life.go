@@ -1,0 +1,68 @@
+package sshpool
+
+import (
+	"slices"
+	"time"
+
+	"sallyport/internal/limits"
+)
+
+// left is how much of its life a connection has; only one with a limit has any.
+func (c *conn) left(now time.Time) time.Duration { return c.life - now.Sub(c.since) }
+
+// lasts tells whether a connection lasts for what needs so long. Where no connection's
+// life is so long, a fresh one has to do.
+func (c *conn) lasts(need time.Duration, now time.Time) bool {
+	if c.life == 0 {
+		return true
+	}
+	need += limits.ConnectionSpare
+	return c.left(now) >= min(need, c.life-c.life/4)
+}
+
+// isEnding tells whether it is time for the next connection.
+func (c *conn) isEnding(now time.Time) bool {
+	return c.life > 0 && c.left(now) < min(limits.RenewConnectionAt, c.life/2)
+}
+
+// isOver tells whether a connection is used for nothing any more: its end is no fault.
+func (c *conn) isOver(now time.Time) bool {
+	return c.life > 0 && c.left(now) < min(limits.ConnectionSpare, c.life/4)
+}
+
+// isReplaced tells whether another connection has come for one whose end is near.
+// Pool.mu is held.
+func (c *conn) isReplaced(now time.Time) bool {
+	if !c.isEnding(now) {
+		return false
+	}
+	for _, other := range c.group.conns {
+		if other.alive() && !other.isEnding(now) {
+			return true
+		}
+	}
+	return c.isOver(now)
+}
+
+// retireReplaced closes idle connections whose end is near, now that there are others.
+// Pool.mu is held.
+func (p *Pool) retireReplaced(g *group) {
+	now := time.Now()
+	for _, c := range slices.Clone(g.conns) {
+		if c.place != nil && c.isReplaced(now) {
+			p.retire(c)
+		}
+	}
+}
+
+// renew dials the next connection where c is in use and its end is near, so that nobody
+// has to wait for it. Pool.mu is held.
+func (p *Pool) renew(c *conn) {
+	g, now := c.group, time.Now()
+	if !c.isEnding(now) || c.isReplaced(now) || g.dialing > 0 || len(g.conns) >= p.connectionsMax() || now.Before(g.past.notBefore) {
+		return
+	}
+	g.dialing++
+	g.dialedAt = now
+	p.wg.Go(func() { p.dial(g) })
+}
