@@ -59,6 +59,9 @@ const (
 	// ConnectTime is the budget for reaching a machine and seeing the command
 	// start; a command's own time-out begins after it.
 	ConnectTime = 15 * time.Second
+	// DialTellTime is left of it when a dial is given up, so that its callers, whose
+	// budget began before, are told what was waited for.
+	DialTellTime = 250 * time.Millisecond
 	// SessionsPerConnection is how many sessions are busy at once on one SSH
 	// connection: OpenSSH frees them late, and refuses more than MaxSessions (10).
 	SessionsPerConnection = 5
@@ -167,8 +170,6 @@ const (
 	// EndpointFullTime is how long an endpoint is taken for full that has refused a
 	// tunnel: others use it too, and nobody tells when they end.
 	EndpointFullTime = time.Second
-	// DialTellTime is left of the connect budget for saying what was waited for.
-	DialTellTime = 250 * time.Millisecond
 	// InstanceMemoryTime and EndpointMemoryTime are how long a description is good:
 	// what it says of a running instance changes when that is stopped, which shows in
 	// its tunnel. NoEndpointMemoryTime spares AWS a question for each exec where there

@@ -65,7 +65,8 @@ func (p *Pool) dialLater(g *group, wait time.Duration) {
 
 // dial opens one connection for g and tells the waiters.
 func (p *Pool) dial(g *group) {
-	ctx, cancel := context.WithTimeoutCause(p.life, p.connectTime(), errConnectTime)
+	budget := p.connectTime() - min(limits.DialTellTime, p.connectTime()/8)
+	ctx, cancel := context.WithTimeoutCause(p.life, budget, errConnectTime)
 	defer cancel()
 	began := time.Now()
 	c, err := p.connect(ctx, g)

@@ -20,6 +20,7 @@ func TestOrgAWS(t *testing.T) {
 		{`{"aws":{"role_arn":"` + role + `","external_id":"acme"}}`, "", `"aws":{"role_arn":"` + role + `","external_id":"acme"}`},
 		{`{"aws":{"role_arn":"` + other + `"}}`, "", `"aws":{"role_arn":"` + other + `","external_id":"acme"}`},
 		{`{"aws":{"external_id":null}}`, "", `"aws":{"role_arn":"` + other + `"}`},
+		{`{"aws":{"external_id":"acme"}}`, "", `"aws":{"role_arn":"` + other + `","external_id":"acme"}`},
 		{`{"aws":{"role_arn":null}}`, "invalid_aws", ""},
 		{`{"aws":{"role_arn":"sallyport"}}`, "invalid_aws", ""},
 		{`{"aws":{"role_arn":1}}`, "invalid_aws", ""},

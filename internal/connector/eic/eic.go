@@ -103,28 +103,16 @@ func (c *Connector) Close() error {
 // errors have the code connect_failed or connect_timeout, with a reason, or are
 // too_many_execs (capacity) when no tunnel was free in time.
 func (c *Connector) Dial(ctx context.Context, target connector.Target) (*connector.Link, error) {
-	inner, cancel := early(ctx)
-	defer cancel()
 	d := &dial{Connector: c, target: target, user: cmp.Or(target.Spec.User, sallyport.DefaultEICUser)}
-	link, err := d.run(inner)
+	link, err := d.run(ctx)
 	if err == nil {
 		return link, nil
 	}
-	if ctx.Err() != nil && errors.Is(context.Cause(ctx), context.Canceled) {
+	if errors.Is(context.Cause(ctx), context.Canceled) {
 		return nil, fmt.Errorf("dial %s: %w", target.Spec.InstanceID, context.Canceled)
 	}
 	c.log.InfoContext(ctx, "eic: not reached", d.attrs("cause", err)...)
-	return nil, tell(inner, err)
-}
-
-// early is ctx with an end a little before its own, so that there is time to say what
-// was waited for.
-func early(ctx context.Context) (context.Context, context.CancelFunc) {
-	by, ok := ctx.Deadline()
-	if !ok {
-		return context.WithCancel(ctx)
-	}
-	return context.WithDeadline(ctx, by.Add(-min(limits.DialTellTime, time.Until(by)/4)))
+	return nil, tell(ctx, err)
 }
 
 // dial is one way to one instance, on its way.
@@ -241,6 +229,7 @@ func (d *dial) push(ctx context.Context) error {
 // it is asked again, while there is time: others may be using it.
 func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 	id := d.found.endpoint.ID
+	var full error // the last refusal for want of a tunnel
 	for try := 0; ; try++ {
 		if err := d.places.take(ctx, id, d.target.WorkspaceID); err != nil {
 			return nil, err
@@ -256,7 +245,10 @@ func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 		d.account.calls.count(openTunnel, err)
 		switch kind, _ := classOf(err); {
 		case kind == capacity:
+			full = err
 			d.places.refused(id)
+		case ctx.Err() != nil && full != nil:
+			return nil, full
 		case kind == credentials && try == 0:
 			d.account.creds.Invalidate()
 		case kind != transient && kind != throttled || !pause(ctx, try):

@@ -20,8 +20,6 @@ func (c *Connector) Steps() []string {
 
 // Walk asks AWS anew for all that a tunnel to target takes, and opens none.
 func (c *Connector) Walk(ctx context.Context, target connector.Target) []sallyport.DiagnosisStep {
-	ctx, cancel := early(ctx)
-	defer cancel()
 	w := &walk{dial: dial{Connector: c, target: target, user: cmp.Or(target.Spec.User, sallyport.DefaultEICUser)}}
 	for i, step := range []func(context.Context) (string, error){w.credentials, w.instance, w.endpoint} {
 		if !w.take(ctx, c.Steps()[i], step) {
