@@ -91,10 +91,13 @@ func (m *machine) create(t testing.TB, c *sallyport.Connector) {
 	}
 }
 
-// exec runs a command, and returns what it wrote to stdout.
+// exec runs a command, and returns what it wrote to stdout, unless e says where to.
 func (m *machine) exec(ctx context.Context, e client.Exec) (string, *client.ExecDone, error) {
 	var out strings.Builder
-	e.Workspace, e.Stdout = m.name, &out
+	e.Workspace = m.name
+	if e.Stdout == nil {
+		e.Stdout = &out
+	}
 	done, err := m.client.Exec(ctx, e)
 	return out.String(), done, err
 }
@@ -107,6 +110,14 @@ func (m *machine) must(t testing.TB, argv ...string) string {
 		t.Fatalf("%q: %v, %v; the simulator refused %q", argv, done, quote(err), m.sim.Rejections())
 	}
 	return out
+}
+
+// onWrite calls a function for each piece of output.
+type onWrite func()
+
+func (f onWrite) Write(p []byte) (int, error) {
+	f()
+	return len(p), nil
 }
 
 // rows are the workspace's execs, newest first.

@@ -241,12 +241,15 @@ func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 			d.log.InfoContext(ctx, "eic: tunnel open", d.attrs("request_id", requestID)...)
 			return s, nil
 		}
-		d.places.release(id, d.target.WorkspaceID)
 		d.account.calls.count(openTunnel, err)
-		switch kind, _ := classOf(err); {
-		case kind == capacity:
+		kind, _ := classOf(err)
+		if kind == capacity {
 			full = err
-			d.places.refused(id)
+			d.places.refused(id, d.target.WorkspaceID)
+			continue
+		}
+		d.places.release(id, d.target.WorkspaceID)
+		switch {
 		case ctx.Err() != nil && full != nil:
 			return nil, full
 		case kind == credentials && try == 0:

@@ -26,6 +26,7 @@ type endpointPlaces struct {
 	mine    map[string]int // by workspace
 	waiters []*placeWaiter // those who have no tunnel yet first
 	full    time.Time      // until when the endpoint is taken for full, whatever we hold
+	ended   time.Time      // when the last tunnel of ours ended
 }
 
 type placeWaiter struct {
@@ -102,26 +103,34 @@ func (e *endpointPlaces) add(workspaceID string) {
 	e.mine[workspaceID]++
 }
 
+func (e *endpointPlaces) leave(workspaceID string) {
+	e.taken--
+	if e.mine[workspaceID]--; e.mine[workspaceID] == 0 {
+		delete(e.mine, workspaceID)
+	}
+}
+
 // release gives a place back.
 func (p *places) release(endpointID, workspaceID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.of[endpointID]
-	e.taken--
-	if e.mine[workspaceID]--; e.mine[workspaceID] == 0 {
-		delete(e.mine, workspaceID)
-	}
+	e.leave(workspaceID)
 	// One that has ended makes room, whoever else holds how many.
-	e.full = time.Time{}
+	e.full, e.ended = time.Time{}, time.Now()
 	p.grantAll(endpointID, e)
 }
 
-// refused keeps that the endpoint has taken no more than we have.
-func (p *places) refused(endpointID string) {
+// refused gives a place back that the endpoint has refused: it takes no more than we have.
+// Where a tunnel of ours has just ended it may not have noticed yet.
+func (p *places) refused(endpointID, workspaceID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.of[endpointID]; e != nil {
-		e.full = time.Now().Add(limits.EndpointFullTime)
+	e, now := p.of[endpointID], time.Now()
+	e.leave(workspaceID)
+	e.full = now.Add(limits.EndpointFullTime)
+	if now.Sub(e.ended) < limits.EndpointFullTime {
+		e.full = now.Add(limits.TunnelLookEvery)
 	}
 }
 
