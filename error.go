@@ -41,6 +41,8 @@ const (
 	CodeInvalidUntil     Code = "invalid_until"
 	CodeInvalidNow       Code = "invalid_now"
 	CodeInvalidAWS       Code = "invalid_aws"
+	CodeInvalidRegion    Code = "invalid_region"
+	CodeInvalidTag       Code = "invalid_tag"
 )
 
 // Codes of who may do what, and of what is there.

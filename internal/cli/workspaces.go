@@ -27,7 +27,7 @@ A workspace is named by its name or its id.`,
 		Example: `  sallyport workspaces list
   sallyport workspaces add build --ssh ubuntu@10.0.0.5
   sallyport workspaces create build --tier 3 --connector local --label team=core`,
-	}, a.newWorkspacesList(), a.newWorkspacesGet(), a.newWorkspacesAdd(), a.newWorkspacesCreate(), a.newWorkspacesUpdate(), a.newWorkspacesConnection(), a.newWorkspacesDelete())
+	}, a.newWorkspacesList(), a.newWorkspacesGet(), a.newWorkspacesAdd(), a.newWorkspacesDiscover(), a.newWorkspacesCreate(), a.newWorkspacesUpdate(), a.newWorkspacesConnection(), a.newWorkspacesDelete())
 }
 
 func workspaceColumns() []column[sallyport.Workspace] {

@@ -22,6 +22,7 @@ import (
 // addFlags are the flags of workspaces add.
 type addFlags struct {
 	ssh, keyFile, hostKey string
+	eic, region, user     string
 	tier                  int
 	labels                []string
 	yes                   bool
@@ -30,30 +31,38 @@ type addFlags struct {
 func (a *app) newWorkspacesAdd() *cobra.Command {
 	var f addFlags
 	cmd := &cobra.Command{
-		Use:   "add NAME --ssh USER@HOST[:PORT]",
-		Short: "Make a workspace of a machine with an SSH server, and try it",
+		Use:   "add NAME {--ssh USER@HOST[:PORT] | --eic INSTANCE}",
+		Short: "Make a workspace of a machine with an SSH server, or of an EC2 instance, and try it",
 		Long: `Does the whole thing: makes the workspace, lets the server fetch the machine's host
 key, shows its fingerprint and asks whether it is the right one, says what line to put
 on the machine when it lets the server not in yet, and ends with a first command.
 
 The server logs in with certificates of its own SSH CA, or with --key by a private key
-that it stores encrypted.`,
+that it stores encrypted.
+
+With --eic the machine is an EC2 instance, reached through the EC2 Instance Connect
+Endpoint of its VPC: AWS lets a key in for each connection, and vouches for the way, so
+that the first host key is trusted without asking.`,
 		Example: `  sallyport workspaces add build --ssh ubuntu@10.0.0.5
   sallyport workspaces add build --ssh ubuntu@build.example.com:2222 --key ~/.ssh/build
-  sallyport workspaces add build --ssh ubuntu@10.0.0.5 --host-key "$(cat build_host_key.pub)"`,
+  sallyport workspaces add build --ssh ubuntu@10.0.0.5 --host-key "$(cat build_host_key.pub)"
+  sallyport workspaces add build --eic i-0123456789abcdef0 --region us-east-2 --user ubuntu`,
 		Args:              takes("NAME"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.addWorkspace(cmd.Context(), args[0], f) },
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.ssh, "ssh", "", "the login name and the machine, `USER@HOST[:PORT]`")
+	flags.StringVar(&f.eic, "eic", "", "the EC2 instance, an `INSTANCE` id, instead of --ssh")
+	flags.StringVar(&f.region, "region", "", "with --eic, the AWS `REGION` (default the server's own)")
+	flags.StringVar(&f.user, "user", "", "with --eic, the login `NAME` on the machine (default "+sallyport.DefaultEICUser+")")
 	flags.StringVar(&f.keyFile, "key", "", "log in with the private key in this `FILE`, without a passphrase, instead of by the CA")
 	flags.StringVar(&f.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64, instead of asking")
 	flags.IntVar(&f.tier, "tier", sallyport.TierPrivileged, "the `TIER`, 1 to 4; commands take 3 or 4")
 	flags.StringArrayVar(&f.labels, "label", nil, "a label, `K=V`; may be repeated")
 	flags.BoolVar(&f.yes, "yes", false, "trust the host key that is seen, without asking")
 	complete(cmd, "tier", completeTiers)
-	for _, name := range []string{"ssh", "host-key", "label"} {
+	for _, name := range []string{"ssh", "eic", "region", "user", "host-key", "label"} {
 		complete(cmd, name, cobra.NoFileCompletions)
 	}
 	return cmd
@@ -74,7 +83,7 @@ func (a *app) addWorkspace(ctx context.Context, name string, f addFlags) error {
 	}
 	in := bufio.NewReaderSize(a.Stdin, tokenBytesMax)
 	_, person := openTerminal(a.Stdin)
-	if f.hostKey == "" && !f.yes && !person {
+	if f.hostKey == "" && !f.yes && !person && f.eic == "" {
 		return usagef("give --host-key KEY, or --yes to trust the one that is seen", "there is no terminal to ask whether the host key is the right one")
 	}
 	if _, err := api.CreateWorkspace(ctx, w); err != nil {
@@ -87,6 +96,16 @@ func (a *app) addWorkspace(ctx context.Context, name string, f addFlags) error {
 // connector is what the flags say.
 func (f addFlags) connector() (*sallyport.Connector, error) {
 	const see = "for example: --ssh ubuntu@10.0.0.5, or --ssh ubuntu@[2001:db8::5]:2222"
+	switch {
+	case f.ssh == "" && f.eic == "":
+		return nil, usagef(see+", or --eic i-0123456789abcdef0", "one of --ssh and --eic is needed")
+	case f.eic == "" && (f.region != "" || f.user != ""):
+		return nil, usagef(see, "--region and --user go with --eic")
+	case f.eic != "" && (f.ssh != "" || f.keyFile != ""):
+		return nil, usagef("leave --ssh and --key out: the instance is found by its id, and AWS lets a key in", "--eic goes with neither --ssh nor --key")
+	case f.eic != "":
+		return &sallyport.Connector{Type: sallyport.ConnectorEIC, InstanceID: f.eic, Region: f.region, User: f.user, HostKey: f.hostKey}, nil
+	}
 	user, address, ok := strings.Cut(f.ssh, "@")
 	if !ok || user == "" || address == "" {
 		return nil, usagef(see, "--ssh must be USER@HOST[:PORT]")
@@ -128,7 +147,7 @@ func (a *adding) run(ctx context.Context) error {
 			return err
 		}
 		step := firstFailure(found)
-		if key := stepOf(found, sallyport.StepHostKey); a.flags.hostKey == "" && key.Status == sallyport.StepWarn {
+		if key := stepOf(found, sallyport.StepHostKey); a.flags.hostKey == "" && a.flags.eic == "" && key.Status == sallyport.StepWarn {
 			if err := a.trust(ctx, key); err != nil {
 				return err
 			}
@@ -137,7 +156,7 @@ func (a *adding) run(ctx context.Context) error {
 		switch {
 		case step == nil:
 			return a.first(ctx)
-		case step.Name == sallyport.StepLogin:
+		case step.Name == sallyport.StepLogin && a.flags.eic == "":
 			if err := a.explainLogin(ctx); err != nil {
 				return err
 			}

@@ -32,6 +32,7 @@ func routes() []route {
 		{method: http.MethodPost, pattern: "/orgs/{org}/tokens", handle: (*call).createToken},
 		{method: http.MethodGet, pattern: "/orgs/{org}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/orgs/{org}/tokens/{token}", handle: (*call).revokeToken},
+		{method: http.MethodGet, pattern: "/orgs/{org}/instances", handle: (*call).orgInstances},
 		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
 		{method: http.MethodGet, pattern: "/orgs/{org}/events", handle: (*call).orgEvents},
 

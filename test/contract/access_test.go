@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"sallyport"
+	"sallyport/test/eicsim"
 	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
@@ -45,6 +46,8 @@ var accesses = []access{
 	{"POST", "/orgs/{org}/tokens", `{"name":"t","scopes":["tokens"]}`, 201, 0, 0, 403, 403, 404, "tokens"},
 	{"GET", "/orgs/{org}/tokens", "", 200, 0, 0, 403, 403, 404, "tokens"},
 	{"DELETE", "/orgs/{org}/tokens/{free-org-token}", "", 204, 0, 0, 403, 403, 404, "tokens"},
+	// An organisation without a role of its own is the admin's to look for.
+	{"GET", "/orgs/{org}/instances", "", 200, 0, 403, 403, 403, 404, "none"},
 	{"GET", "/orgs/{org}/activity", "", 200, 0, 0, 403, 403, 404, "audit:read"},
 	{"GET", "/orgs/{org}/events", "", 200, 0, 0, 403, 403, 404, "audit:read"},
 
@@ -173,6 +176,9 @@ func (r access) codeOf(status int) string {
 // TestAccess goes through every route with every sort of caller. A refusal of who
 // is known leaves one row, where it belongs; all else leaves none.
 func TestAccess(t *testing.T) {
+	for name, value := range eicsim.Start(t, eicsim.Options{}).Env() {
+		t.Setenv(name, value)
+	}
 	g := gather(t)
 	for _, r := range accesses {
 		for _, as := range g.guests {

@@ -61,7 +61,7 @@ func (a *accounts) of(ctx context.Context, region string, role sallyport.OrgAWS)
 	}
 	region = cmp.Or(region, a.region, a.source.Region)
 	if region == "" {
-		return nil, &fault{class: configuration, action: "choose a region", err: errors.New("neither the connector, eic.region, nor AWS's own configuration names one")}
+		return nil, &fault{class: configuration, action: "choose a region", say: "no AWS region is known: set connector.region, or the server's eic.region"}
 	}
 	key := accountKey{region, role}
 	if known := a.known[key]; known != nil {

@@ -95,7 +95,7 @@ func (a *account) once(ctx context.Context, c call) (answer, error) {
 	}
 	resp, err := a.http.Do(req)
 	if err != nil {
-		return answer{}, &fault{class: networkClass(err), action: c.action, err: plainCause(err)}
+		return answer{}, networkFault(c.action, err)
 	}
 	defer func() { _ = resp.Body.Close() }() // it was only read
 	return c.read(resp)

@@ -40,7 +40,9 @@ type fault struct {
 	action string
 	// code is AWS's word for it, and requestID AWS's name of the request.
 	code, requestID string
-	err             error
+	// say is a sentence for the caller that is better than the class's own; "" is none.
+	say string
+	err error
 }
 
 func (f *fault) Error() string {
@@ -107,6 +109,9 @@ func tell(ctx context.Context, err error) error {
 		code = sallyport.CodeConnectTimeout
 	}
 	message, reason := f.words()
+	if f.say != "" {
+		message = f.say
+	}
 	e := sallyport.Errorf(code, "%s", message).Because(err)
 	e.Reason = reason
 	switch f.class {

@@ -119,7 +119,7 @@ func (d dialer) client(a *account) *http.Client {
 func refusal(resp *http.Response, err error) *fault {
 	f := &fault{action: openTunnel}
 	if resp == nil {
-		f.class, f.err = networkClass(err), plainCause(err)
+		f = networkFault(openTunnel, err)
 		if isNoName(err) {
 			f.class = stale // the endpoint has been deleted
 		}

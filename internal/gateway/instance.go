@@ -1,0 +1,83 @@
+package gateway
+
+import (
+	"context"
+
+	"sallyport"
+	"sallyport/internal/connector"
+	"sallyport/internal/limits"
+	"sallyport/internal/principal"
+	"sallyport/internal/store"
+)
+
+// discoverer is a connector that can list the machines it could reach.
+type discoverer interface {
+	Discover(ctx context.Context, target connector.Target, q sallyport.InstanceQuery, cursor string, page int) (found []sallyport.Instance, next string, err error)
+}
+
+// Instances lists EC2 instances that could be workspaces of an organisation, with the
+// organisation's own role. What the server's own credentials show is everybody's, and so
+// the admin's alone. It returns not_found, scope_forbidden, or as an exec that can't
+// reach its machine.
+func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyport.InstanceQuery, page PageRequest) (sallyport.List[sallyport.Instance], error) {
+	var none sallyport.List[sallyport.Instance]
+	const tried = "list EC2 instances"
+	org, err := g.org(ctx, by, ref)
+	if err != nil {
+		return none, err
+	}
+	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, nil, tried); err != nil {
+		return none, err
+	}
+	if by.Kind != principal.Admin && org.AWS == (sallyport.OrgAWS{}) {
+		return none, g.refuse(ctx, by, sallyport.Errorf(sallyport.CodeScopeForbidden,
+			"%s may not do this: the organisation has no AWS role of its own, and what the server's credentials show is the admin's", by.Actor()), nil, tried)
+	}
+	c, ok := g.Connectors[sallyport.ConnectorEIC].(discoverer)
+	if !ok {
+		return none, g.unknownConnector(sallyport.ConnectorEIC)
+	}
+	ctx, cancel := context.WithTimeout(ctx, g.ConnectTime)
+	defer cancel()
+	limit := page.Limit
+	if limit == 0 {
+		limit = limits.PageDefault
+	}
+	found, next, err := c.Discover(ctx, connector.Target{AWS: org.AWS}, q, page.Cursor, limit)
+	if err != nil {
+		return none, err
+	}
+	known, err := g.instanceWorkspaces(ctx, org.ID)
+	if err != nil {
+		return none, err
+	}
+	for i := range found {
+		ws := known[found[i].ID]
+		found[i].WorkspaceID, found[i].WorkspaceName = ws.ID, ws.Name
+	}
+	if found == nil {
+		found = []sallyport.Instance{}
+	}
+	return sallyport.List[sallyport.Instance]{Items: found, NextCursor: next}, nil
+}
+
+// instanceWorkspaces are the organisation's workspaces on EC2, by their instances.
+func (g *Gateway) instanceWorkspaces(ctx context.Context, orgID string) (map[string]store.Workspace, error) {
+	known := map[string]store.Workspace{}
+	page := store.Page{Limit: limits.PageMax}
+	for {
+		found, err := g.Workspaces.Workspaces(ctx, orgID, page)
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		for _, ws := range found {
+			if c := ws.Record.Connector; c != nil && c.Type == sallyport.ConnectorEIC {
+				known[c.InstanceID] = ws.Record
+			}
+			page.After = ws.Position
+		}
+		if len(found) < page.Limit {
+			return known, nil
+		}
+	}
+}
