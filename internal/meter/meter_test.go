@@ -12,6 +12,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/bus"
+	"sallyport/internal/connector/eic"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 )
@@ -21,6 +22,7 @@ func sources(gate <-chan struct{}) Sources {
 	return Sources{
 		Gateway:    func() gateway.Stats { <-gate; return gateway.Stats{} },
 		Bus:        func() bus.Stats { return bus.Stats{} },
+		EIC:        func() eic.Stats { return eic.Stats{} },
 		PingStore:  func() error { return errors.New("away") },
 		StoreBytes: func() (map[string]int64, error) { return nil, errors.New("no file") },
 	}

@@ -59,6 +59,15 @@ var (
 	dialFailures = series{name: "sallyport_ssh_dial_failures_total", kind: counter, labels: []string{"code"},
 		help: "Dials that failed, by code."}
 
+	eicTunnels = series{name: "sallyport_eic_tunnels", kind: gauge,
+		help: "Tunnels through EC2 Instance Connect Endpoints that are open, or being opened. An endpoint has 20 for all of its VPC."}
+	eicWaiters = series{name: "sallyport_eic_tunnel_waiters", kind: gauge,
+		help: "Connections that wait for a tunnel to be free."}
+	eicFull = series{name: "sallyport_eic_endpoints_full", kind: gauge,
+		help: "Endpoints that take no more tunnels of this server now."}
+	awsFailures = series{name: "sallyport_aws_failures_total", kind: counter, labels: []string{"action", "reason"},
+		help: "Requests to AWS that failed, those that were tried again too, by IAM action and by reason, as callers are told it."}
+
 	commitDurations = series{name: "sallyport_audit_commit_duration_seconds", kind: histogram, labels: []string{"durable"}, buckets: commitSeconds(),
 		help: "Time of the activity log's commits, failed ones too, by whether they waited for the disk (true: a row was begun) or not (false: completions alone)."}
 	commitRows = series{name: "sallyport_audit_commit_rows", kind: histogram, buckets: prometheus.ExponentialBuckets(1, 2, 9),
@@ -105,6 +114,7 @@ func all() []series {
 		httpRequests, httpDurations, httpInFlight,
 		execDurations, execRefusals, execsRunning, execReach, execStart, execOutput,
 		sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, dialDurations, dialFailures,
+		eicTunnels, eicWaiters, eicFull, awsFailures,
 		commitDurations, commitRows, commitFailures, auditQueue, auditKept,
 		storeUp, storePing, storeSize,
 		busConnected, busSent, busReceived,

@@ -6,6 +6,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sallyport/internal/bus"
+	"sallyport/internal/connector/eic"
 	"sallyport/internal/gateway"
 )
 
@@ -13,6 +14,7 @@ import (
 type Sources struct {
 	Gateway func() gateway.Stats
 	Bus     func() bus.Stats
+	EIC     func() eic.Stats
 	// PingStore tells whether the store can answer and write, within a bounded time.
 	PingStore func() error
 	// StoreBytes is what each of the store's files takes on the disk.
@@ -32,6 +34,7 @@ func newAsked(from Sources) *asked {
 	a := &asked{from: from, descs: map[string]*prometheus.Desc{}}
 	for _, s := range []series{
 		execsRunning, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept,
+		eicTunnels, eicWaiters, eicFull, awsFailures,
 		storeUp, storePing, storeSize, busConnected, busSent, busReceived,
 		feedOrganisations, feedReaders, feedDelivered, feedSlow, draining,
 	} {
@@ -70,6 +73,13 @@ func (a *asked) Collect(to chan<- prometheus.Metric) {
 	tell(feedReaders, float64(g.Feed.Readers))
 	tell(feedDelivered, float64(g.Feed.Delivered))
 	tell(feedSlow, float64(g.Feed.Slow))
+	e := a.from.EIC()
+	tell(eicTunnels, float64(e.Tunnels))
+	tell(eicWaiters, float64(e.Waiters))
+	tell(eicFull, float64(e.EndpointsFull))
+	for failure, n := range e.Failed {
+		tell(awsFailures, float64(n), failure.Action, failure.Reason)
+	}
 	b := a.from.Bus()
 	tell(busConnected, truth(b.Connected))
 	tell(busSent, float64(b.Sent))

@@ -101,3 +101,21 @@ func TestTunnelCut(t *testing.T) {
 		t.Errorf("%d tunnels", opened)
 	}
 }
+
+// The metrics tell how many tunnels there are, and what AWS refused, with no tenant in
+// any label.
+func TestMetrics(t *testing.T) {
+	w := newWorld(t, eicsim.Options{}, nil)
+	m := w.newMachine(t, sshd.Options{})
+	w.sim.Faults(eicsim.Faults{Error: map[string]eicsim.APIError{eicsim.SendSSHPublicKey: {Code: "ThrottlingException", Times: 2}}})
+	m.must(t, "true")
+	metrics := w.Do(t, "GET", "/metrics", "", "").Body
+	for _, want := range []string{
+		"\nsallyport_eic_tunnels 1\n", "\nsallyport_eic_tunnel_waiters 0\n", "\nsallyport_eic_endpoints_full 0\n",
+		`sallyport_aws_failures_total{action="ec2-instance-connect:SendSSHPublicKey",reason="throttled"} 2`,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("no %q", want)
+		}
+	}
+}

@@ -27,9 +27,12 @@ const deployDir = "../../deploy"
 // lived is the scrape of a server that has seen something of everything.
 func lived(t *testing.T) scrape {
 	t.Helper()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_EIC_REGION": "us-east-2", "SALLYPORT_LIMITS_CONNECT_TIMEOUT": "1s"}})
 	var planted flock
 	planted.runAll(t, s, func(*http.Request) {})
+	// AWS is nowhere (TestMain).
+	s.Do(t, http.MethodPost, "/workspaces", s.Token, `{"name":"ec2","tier":3,"connector":{"type":"eic","instance_id":"i-0123456789abcdef0"}}`)
+	s.Do(t, http.MethodPost, "/workspaces/ec2/exec", s.Token, `{"cmd":["true"]}`)
 	scrapeOf(t, s)
 	return scrapeOf(t, s)
 }

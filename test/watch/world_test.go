@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -233,4 +234,15 @@ func (f *flock) cancel(t testing.TB, s *stack.Stack, decorate func(*http.Request
 	return id
 }
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// AWS's SDK reads the environment of the process: for every test here AWS is where
+// nobody listens.
+func TestMain(m *testing.M) {
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": "http://127.0.0.1:1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "none", "AWS_EC2_METADATA_DISABLED": "true",
+	} {
+		if err := os.Setenv(name, value); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}

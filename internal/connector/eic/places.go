@@ -78,7 +78,7 @@ func (p *places) ask(endpointID, workspaceID string) *placeWaiter {
 		e = &endpointPlaces{mine: map[string]int{}}
 		p.of[endpointID] = e
 	}
-	if e.hasRoom() && len(e.waiters) == 0 {
+	if e.hasRoom(time.Now()) && len(e.waiters) == 0 {
 		e.add(workspaceID)
 		return nil
 	}
@@ -94,8 +94,8 @@ func (p *places) ask(endpointID, workspaceID string) *placeWaiter {
 	return w
 }
 
-func (e *endpointPlaces) hasRoom() bool {
-	return e.taken < limits.TunnelsPerEndpoint && !time.Now().Before(e.full)
+func (e *endpointPlaces) hasRoom(now time.Time) bool {
+	return e.taken < limits.TunnelsPerEndpoint && !now.Before(e.full)
 }
 
 func (e *endpointPlaces) add(workspaceID string) {
@@ -146,7 +146,7 @@ func (p *places) grantAll(endpointID string, e *endpointPlaces) {
 	if e == nil {
 		return
 	}
-	for len(e.waiters) > 0 && e.hasRoom() {
+	for len(e.waiters) > 0 && e.hasRoom(time.Now()) {
 		w := e.waiters[0]
 		e.waiters = e.waiters[1:]
 		e.add(w.workspaceID)
@@ -178,7 +178,7 @@ func (p *places) isFull(endpointID string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	e := p.of[endpointID]
-	return e != nil && !e.hasRoom()
+	return e != nil && !e.hasRoom(time.Now())
 }
 
 // held is how many tunnels we have through an endpoint.
