@@ -48,6 +48,7 @@ bench: ## measure the whole stack against bare SSH sessions, on the embedded hos
 	@$(MAKE) --no-print-directory build
 	go run ./bench $(BENCHFLAGS)
 	go test -count=1 ./test/machines -run '^Test(Bench|StreamRate|Streams)$$' -v -bench-runs 400 -bench-mib 256 -bench-streams 1000
+	go test -count=1 ./test/eic -run '^TestBench$$' -v -bench-runs 400
 
 soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
 	@scripts/setup

@@ -60,16 +60,6 @@ func TestFirstCallers(t *testing.T) {
 	}
 }
 
-// The first exec, with 50 ms added to every call to AWS and to the upgrade.
-func TestFirstExec(t *testing.T) {
-	w := newWorld(t, eicsim.Options{}, nil)
-	w.sim.Faults(eicsim.Faults{Delay: 50 * time.Millisecond})
-	m := w.newMachine(t, sshd.Options{})
-	began := time.Now()
-	m.must(t, "true")
-	t.Logf("the first exec took %s", time.Since(began).Round(time.Millisecond))
-}
-
 // What a tunnel does to its messages doesn't show: large output both ways, whatever the
 // borders, a byte at a time, with pings between.
 func TestMessages(t *testing.T) {
