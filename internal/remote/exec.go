@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,6 +61,8 @@ type run struct {
 	exit           chan exit     // the exit status, once
 	closed         chan struct{} // closed when the session's channel is
 
+	direct bool // the login shell takes the header itself
+
 	began time.Time
 	group string // the process group, from the mark
 }
@@ -74,7 +77,12 @@ func (r *run) start(ctx context.Context) error {
 	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
 		return r.startPlain(ctx)
 	}
-	if err := r.request(r.wrapper.line()); err != nil {
+	line := r.wrapper.line()
+	if r.direct = r.s.Learned() == loginSh; r.direct {
+		line = r.wrapper.directLine()
+	}
+	r.wrapper.asks = r.s.Learned() == ""
+	if err := r.request(line); err != nil {
 		return transportError("the connection to the machine broke before the command started", false, err)
 	}
 	if err := r.pass(ctx); err != nil {
@@ -127,12 +135,19 @@ func (r *run) isLost() bool {
 	return true
 }
 
+// errNoSh is a login shell that did not take a header itself.
+var errNoSh = errors.New("the login shell is no sh")
+
 // MayRetry tells whether err, of Exec on s, is that of a connection that broke
-// before anything of the command was sent: it may be run on another one.
+// before anything of the command was sent, or of a login shell that took nothing of it:
+// it may be run again, over another session.
 func MayRetry(s *sshpool.Session, err error) bool {
 	var known *sallyport.Error
 	if !errors.As(err, &known) || known.Code != sallyport.CodeExecTransport || known.Started == nil || *known.Started {
 		return false
+	}
+	if errors.Is(err, errNoSh) {
+		return true
 	}
 	select {
 	case <-s.Lost():
@@ -173,7 +188,10 @@ func (r *run) readRequests() {
 
 // readMark takes what the mark says, and lets the output flow.
 func (r *run) readMark() error {
-	word, group, _ := strings.Cut(r.stdout.said, " ")
+	word, group, login := r.said()
+	if r.wrapper.asks {
+		r.s.Learn(cmp.Or(login, loginOther))
+	}
 	switch {
 	case word == markNoDir:
 		return sallyport.Errorf(sallyport.CodeInvalidCwd, "the directory %q can't be entered on the machine", r.cmd.Dir).WithStarted(false)
@@ -185,6 +203,19 @@ func (r *run) readMark() error {
 	r.stdout.release()
 	r.stderr.release()
 	return nil
+}
+
+// loginOther is learned of a connection whose login shell is not sh.
+const loginOther = "other"
+
+// said is what the mark says: a word, the process group, and loginSh or nothing.
+func (r *run) said() (word, group, login string) {
+	word, rest, _ := strings.Cut(r.stdout.said, " ")
+	group, login, _ = strings.Cut(rest, " ")
+	if login != loginSh {
+		login = ""
+	}
+	return word, group, login
 }
 
 // isGroup tells whether s is the number of a process group that may be ended:
@@ -208,6 +239,11 @@ func (r *run) neverStarted() error {
 	}
 	select {
 	case e := <-r.exit:
+		if r.direct { // it is no sh, whatever it says
+			r.s.Learn(loginOther)
+			return transportError("the machine's login shell did not start the command", false,
+				fmt.Errorf("%w: exit status %d, signal %q, no mark", errNoSh, e.code, e.signal))
+		}
 		return transportError("the machine's login shell ended before it came to the command", false,
 			fmt.Errorf("exit status %d, signal %q, no mark", e.code, e.signal))
 	default:
@@ -229,7 +265,7 @@ func (r *run) abandon(ctx context.Context, end End, cause error) (Outcome, error
 	}
 	select {
 	case <-r.stdout.marked: // before all else, where more than one is true
-		word, group, _ := strings.Cut(r.stdout.said, " ")
+		word, group, _ := r.said()
 		if word == markStarted && isGroup(group) {
 			r.group = group
 			return r.force(ctx, Outcome{End: end, Cause: cause}, false), nil

@@ -14,6 +14,8 @@ type wrapper struct {
 	// mark proves that the command started. It stands in the header alone, so
 	// that a shell that traces what it runs can't print it by accident.
 	mark string
+	// asks: the mark also tells whether the login shell says that it is sh.
+	asks bool
 }
 
 func newWrapper() wrapper {
@@ -24,15 +26,25 @@ func newWrapper() wrapper {
 
 // line is the command string: plain characters in single quotes, which sh, bash,
 // dash, zsh, fish and tcsh all read alike. It shows in ps, and tells nothing.
-func (w wrapper) line() string {
-	return `exec /bin/sh -c 'IFS= read -r SALLYPORT_H; case $SALLYPORT_H in ` + w.door +
-		`:*) eval "${SALLYPORT_H#*:}";; esac'`
+func (w wrapper) line() string { return `exec /bin/sh -c '` + w.read() + `'` }
+
+// directLine is the same for a login shell that is sh, which takes the header itself: a
+// process saves its start. One that only says that it is sh, and reads shell, is found
+// out by its name; one that doesn't even read it starts nothing.
+func (w wrapper) directLine() string {
+	return `case $0 in sh|dash|ash) ` + w.read() + `;; *) ` + w.line() + `;; esac`
 }
 
-// Words with which a mark goes on. After markStarted comes the process group.
+func (w wrapper) read() string {
+	return `IFS= read -r SALLYPORT_H; case $SALLYPORT_H in ` + w.door + `:*) eval "${SALLYPORT_H#*:}";; esac`
+}
+
+// Words with which a mark goes on. After markStarted comes the process group, and then
+// loginSh where the login shell is asked for, and says that it is sh.
 const (
 	markStarted = "started"
 	markNoDir   = "cwd"
+	loginSh     = "sh"
 )
 
 // header is the one line of shell code that starts cmd.
@@ -75,7 +87,11 @@ func (w wrapper) header(cmd Command) []byte {
 // marks prints the mark on both streams. One that can't be written fails, and
 // nothing is run behind it: nobody is there to be told of it.
 func (w wrapper) marks() string {
-	return `printf '%s\n' "` + w.mark + " " + markStarted + ` $$" && printf '%s\n' ` + w.mark + ` >&2`
+	first := `printf '%s\n' "` + w.mark + " " + markStarted + ` $$"`
+	if w.asks {
+		first = `case ${SHELL##*/} in sh|dash|ash) printf '%s\n' "` + w.mark + " " + markStarted + ` $$ ` + loginSh + `";; *) ` + first + `;; esac`
+	}
+	return first + ` && printf '%s\n' ` + w.mark + ` >&2`
 }
 
 // execLine replaces the shell by the program in "$@". A name that begins with a

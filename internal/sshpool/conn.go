@@ -25,6 +25,7 @@ type conn struct {
 	shared  string        // see connector.Link
 	done    chan struct{} // closed when the connection has ended
 	trip    atomic.Int64  // the shortest round trip that was seen, in ns; 0 before the first
+	learned atomic.Pointer[string]
 
 	// Guarded by Pool.mu.
 	busy       int

@@ -52,6 +52,18 @@ func (c *conn) learnTrip(d time.Duration) {
 	}
 }
 
+// Learned is what Learn was last called with on the session's connection, by whoever:
+// something about the machine that holds as long as the connection does. It is "" before.
+func (s *Session) Learned() string {
+	if word := s.conn.learned.Load(); word != nil {
+		return *word
+	}
+	return ""
+}
+
+// Learn keeps a word for all sessions on the session's connection.
+func (s *Session) Learn(word string) { s.conn.learned.Store(&word) }
+
 // Ping waits for a round trip to the machine, on this session's channel: what
 // the machine sent before its reply has arrived when Ping returns nil.
 func (s *Session) Ping(ctx context.Context) error {
