@@ -101,6 +101,21 @@ func TestDescribeInstances(t *testing.T) {
 	}
 }
 
+// A query may stand in the URL too, and is signed as it is encoded there.
+func TestDescribeByGET(t *testing.T) {
+	w := newWorld(t, eicsim.Options{}, "")
+	w.UpdateInstance(instanceID, func(i *eicsim.Instance) { i.Tags = map[string]string{"Name": "a b+c"} })
+	const query = "?Action=DescribeInstances&Filter.1.Name=tag%3AName&Filter.1.Value.1=a%20b%2Bc&Version=2016-11-15"
+	r, err := http.NewRequest(http.MethodGet, w.Endpoint()+"/"+query, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.sign(r, nil, "ec2")
+	if got := parse[instances](t, w.do(r)); len(got.IDs) != 1 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestDescribeEndpoints(t *testing.T) {
 	w := newWorld(t, eicsim.Options{}, "")
 	w.AddEndpoint(eicsim.EndpointRecord{ID: "eice-2", VPC: "vpc-2", State: "update-complete"})

@@ -59,7 +59,7 @@ func (c *claim) parseCredential(credential, at string) error {
 func headerClaim(r *http.Request) (*claim, error) {
 	rest, ok := strings.CutPrefix(r.Header.Get("Authorization"), algorithm+" ")
 	if !ok {
-		return nil, errors.New("Authorization isn't " + algorithm)
+		return nil, errors.New("the header Authorization isn't of " + algorithm)
 	}
 	fields := map[string]string{}
 	for part := range strings.SplitSeq(rest, ",") {

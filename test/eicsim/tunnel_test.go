@@ -1,6 +1,7 @@
 package eicsim_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -105,8 +106,12 @@ func TestTunnelPolicy(t *testing.T) {
 	}
 	a := w.newAsk()
 	a.query.Set("maxTunnelDuration", "600")
-	if _, _, err := w.open(a); err != nil {
-		t.Error(err)
+	_, response, err := w.open(a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids := w.RequestIDs(eicsim.OpenTunnel); len(ids) != 2 || response.Header.Get("X-Amzn-RequestId") != ids[1] {
+		t.Errorf("%v, and the answer's is %q", ids, response.Header.Get("X-Amzn-RequestId"))
 	}
 	if got := w.LastTunnelQuery().Get("maxTunnelDuration"); got != "600" {
 		t.Errorf("the last query said %q", got)
@@ -363,6 +368,28 @@ func TestStall(t *testing.T) {
 	w.Faults(eicsim.Faults{Stall: true})
 	_ = conn.CloseNow()
 	eventually(t, "the tunnel is free", func() bool { return w.Tunnels(endpointID) == 0 })
+}
+
+// Pings come again and again where they are answered, and a client's own are.
+func TestPings(t *testing.T) {
+	w := newWorld(t, eicsim.Options{}, echo(t))
+	w.Faults(eicsim.Faults{Ping: true})
+	pings := make(chan struct{}, 100)
+	conn, _, err := websocket.Dial(t.Context(), w.url(w.newAsk()), &websocket.DialOptions{
+		HTTPClient:     w.http,
+		OnPingReceived: func(context.Context, []byte) bool { pings <- struct{}{}; return true },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	ctx := conn.CloseRead(t.Context())
+	for range 3 {
+		<-pings
+	}
+	if err := conn.Ping(ctx); err != nil || len(w.Rejections()) != 0 {
+		t.Errorf("%v; %v", err, w.Rejections())
+	}
 }
 
 // What nobody answers ends with the simulator.

@@ -84,8 +84,7 @@ func newWorld(t *testing.T, o eicsim.Options, target string) *world {
 	return w
 }
 
-// signer doesn't escape the path again, as it does for no service but S3 otherwise:
-// "/" and "/openTunnel" are the same either way.
+// sign signs a request by its headers.
 func (w *world) sign(r *http.Request, body []byte, service string) {
 	w.t.Helper()
 	sum := sha256.Sum256(body)
@@ -189,13 +188,12 @@ func (w *world) push(instance, user, key, zone string) answer {
 
 // ask is a request for a tunnel; a test changes what it is about.
 type ask struct {
-	query            url.Values
-	signedFor, host  string
-	hash, service    string
-	header           http.Header
-	signedHeader     string
-	edit             func(query string) string // after it was signed
-	skipURLRewriting bool
+	query           url.Values
+	signedFor, host string
+	hash, service   string
+	header          http.Header
+	signedHeader    string
+	edit            func(query string) string // after it was signed
 }
 
 func (w *world) newAsk() *ask {

@@ -220,7 +220,7 @@ func (b *broken) fail(t *testing.T, f fault) {
 		}
 	})
 	_, err := b.exec(t.Context(), client.Exec{
-		Cmd:    []string{"sh", "-c", `echo ran >>"$1"; while :; do echo output; sleep 0.1; done`, "-", b.file}, Timeout: time.Minute,
+		Cmd: []string{"sh", "-c", `echo ran >>"$1"; while :; do echo output; sleep 0.1; done`, "-", b.file}, Timeout: time.Minute,
 		Stdout: writerFunc(func(p []byte) (int, error) { during(); return len(p), nil }),
 	})
 	var known *sallyport.Error

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 )
 
@@ -161,13 +160,4 @@ func (a *account) query(ctx context.Context, action, name string, form url.Value
 			return e.Code
 		},
 	})
-}
-
-// filters writes filters as the Query API numbers them.
-func filters(query url.Values, all [][2]string) {
-	for i, f := range all {
-		n := "Filter." + strconv.Itoa(i+1)
-		query.Set(n+".Name", f[0])
-		query.Set(n+".Value.1", f[1])
-	}
 }

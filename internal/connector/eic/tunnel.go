@@ -74,6 +74,9 @@ func (d dialer) open(ctx context.Context, a *account, r route) (*stream, string,
 	requestID := ""
 	if resp != nil {
 		requestID = resp.Header.Get("x-amzn-RequestId")
+		if resp.Body != nil { // of a refusal
+			defer func() { _ = resp.Body.Close() }()
+		}
 	}
 	if err != nil {
 		f := refusal(resp, err)
