@@ -5,6 +5,7 @@ import "time"
 // Types of activity rows.
 const (
 	ActivityExec             = "workspace_exec"
+	ActivityExecSignal       = "exec_signal"
 	ActivityAccessDenied     = "access_denied"
 	ActivityTokenCreated     = "token_created"
 	ActivityTokenRevoked     = "token_revoked"

@@ -43,6 +43,8 @@ const (
 	CodeInvalidAWS       Code = "invalid_aws"
 	CodeInvalidRegion    Code = "invalid_region"
 	CodeInvalidTag       Code = "invalid_tag"
+	CodeInvalidSignal    Code = "invalid_signal"
+	CodeInvalidStatus    Code = "invalid_status"
 )
 
 // Codes of who may do what, and of what is there.
@@ -59,6 +61,7 @@ const (
 	CodeNameTaken          Code = "name_taken"
 	CodeOrgNotEmpty        Code = "org_not_empty"
 	CodeTooManyCAKeys      Code = "too_many_ca_keys"
+	CodeNotRunning         Code = "not_running"
 )
 
 // Codes of a machine or a server that could not do what was asked.

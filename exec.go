@@ -44,3 +44,12 @@ type ExecResult struct {
 	// when the answer ended; the child was left alone.
 	OutputOpen bool `json:"output_open,omitempty"`
 }
+
+// ExecSignal is the body of POST /workspaces/{id}/execs/{exec}/signal.
+type ExecSignal struct {
+	// Signal is one of Signals, without SIG.
+	Signal string `json:"signal"`
+}
+
+// Signals are those that a running command can be sent.
+func Signals() []string { return []string{"TERM", "KILL", "INT", "HUP"} }

@@ -135,7 +135,7 @@ func exitText(r sallyport.Activity) string {
 
 func activityTypes() []string {
 	return []string{
-		sallyport.ActivityExec, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
+		sallyport.ActivityExec, sallyport.ActivityExecSignal, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
 		sallyport.ActivityWorkspaceCreated, sallyport.ActivityWorkspaceUpdated, sallyport.ActivityWorkspaceDeleted,
 		sallyport.ActivityOrgCreated, sallyport.ActivityOrgUpdated, sallyport.ActivityOrgDeleted,
 		sallyport.ActivityHostKeyPinned, sallyport.ActivityHostKeyMismatch, sallyport.ActivityCARotated,

@@ -57,7 +57,7 @@ command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newActivity(), a.newLogin())
+	addTo(root, groupWork, a.newExec(), a.newPs(), a.newKill(), a.newActivity(), a.newLogin())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),
 		a.newDoctor(), a.newBackup(), a.newRestore())

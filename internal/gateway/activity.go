@@ -13,6 +13,8 @@ import (
 type ActivityStore interface {
 	// Activities lists rows, the newest written first.
 	Activities(ctx context.Context, filter store.ActivityFilter, page store.Page) ([]store.Positioned[store.Activity], error)
+	// Activity finds a row within an organisation.
+	Activity(ctx context.Context, orgID, rowID string) (store.Activity, error)
 	// RunningExecs lists the rows of execs that are not complete.
 	RunningExecs(ctx context.Context) ([]store.Activity, error)
 }

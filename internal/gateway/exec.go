@@ -72,6 +72,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
 	})
 	report.ExecID = row.ID()
+	defer g.running.forget(row.ID())
 	durable := sync.OnceValue(func() error {
 		err := row.Durable(ctx)
 		if err == nil {
@@ -139,8 +140,9 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 			Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: report.ExecID,
 			Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
 			Gate: durable, Stdout: out.Stdout, Stderr: out.Stderr,
-			Started: func() {
+			Started: func(p remote.Process) {
 				report.Started = time.Now()
+				g.running.started(report.ExecID, p)
 				out.Started()
 			},
 		})

@@ -9,6 +9,7 @@ import (
 	"sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
+	"sallyport/internal/remote"
 	"sallyport/internal/store"
 )
 
@@ -19,6 +20,8 @@ type running struct {
 	admitted int
 	idle     chan struct{} // closed when draining and nothing is admitted
 	calls    map[*runningCall]struct{}
+	// commands are those that have started and not ended, by the exec's id.
+	commands map[string]remote.Process
 	// over is why nothing may run any more, once the time of a drain is up.
 	over    *sallyport.Error
 	endings Endings
@@ -59,6 +62,29 @@ func (r *running) leave() {
 	if r.draining && r.admitted == 0 {
 		close(r.idle)
 	}
+}
+
+// started keeps the command of an exec, to be signalled.
+func (r *running) started(execID string, p remote.Process) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.commands == nil {
+		r.commands = map[string]remote.Process{}
+	}
+	r.commands[execID] = p
+}
+
+func (r *running) forget(execID string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.commands, execID)
+}
+
+func (r *running) command(execID string) (remote.Process, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p, ok := r.commands[execID]
+	return p, ok
 }
 
 // Draining tells whether Drain was called.

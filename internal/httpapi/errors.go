@@ -23,7 +23,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusMethodNotAllowed
 	case sallyport.CodeRequestTimeout:
 		return http.StatusRequestTimeout
-	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys:
+	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeNotRunning:
 		return http.StatusConflict
 	case sallyport.CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge

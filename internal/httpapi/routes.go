@@ -49,6 +49,9 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", handle: (*call).workspaceEvents},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", handle: (*call).exec},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", handle: (*call).signalExec},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
 	}

@@ -98,7 +98,7 @@ func runEnd(ctx context.Context, s *sshpool.Session, script string) (Survivors, 
 		script: script, Timeout: limits.EndTimeMax + limits.RecoverTime, ConnectBy: time.Now().Add(limits.ConnectTime),
 		OutputGrace: limits.OutputGrace,
 		Gate:        func() error { return nil },
-		Started:     func() {},
+		Started:     func(Process) {},
 		Stdout:      &out, Stderr: &bytes.Buffer{},
 	})
 	if err != nil {

@@ -199,7 +199,7 @@ func (r *run) readMark() error {
 		return transportError("the machine did not start the command as it was told to", true, fmt.Errorf("mark %q", r.stdout.said))
 	}
 	r.began, r.group = time.Now(), group
-	r.cmd.Started()
+	r.cmd.Started(Process{r})
 	r.stdout.release()
 	r.stderr.release()
 	return nil

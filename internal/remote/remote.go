@@ -68,7 +68,7 @@ type Command struct {
 	Gate func() error
 	// Started is called once, when the command has started and before its first
 	// output.
-	Started func()
+	Started func(Process)
 	// Stdout and Stderr take the output, each from one goroutine. A Write that
 	// blocks slows the command down; one that fails ends it. After Exec has
 	// returned no Write begins, but one that had begun may still be going on.

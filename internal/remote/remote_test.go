@@ -99,10 +99,10 @@ func (m *machine) run(ctx context.Context, cmd remote.Command) result {
 		cmd.ExecID = id.New()
 	}
 	onStart := cmd.Started
-	cmd.Started = func() {
+	cmd.Started = func(p remote.Process) {
 		r.started = true
 		if onStart != nil {
-			onStart()
+			onStart(p)
 		}
 	}
 	cmd.ConnectBy = time.Now().Add(limits.ConnectTime)

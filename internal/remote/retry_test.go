@@ -56,7 +56,7 @@ func TestMayRetry(t *testing.T) {
 					}
 					return nil
 				},
-				Started: func() {
+				Started: func(remote.Process) {
 					if !tt.atGate {
 						cut()
 					}

@@ -64,6 +64,9 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/activity", "", 200, 0, 0, 0, 404, 404, "audit:read"},
 	{"GET", "/workspaces/{workspace}/events", "", 200, 0, 0, 0, 404, 404, "audit:read"},
 	{"POST", "/workspaces/{workspace}/exec", `{"cmd":["true"]}`, 200, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/execs", "", 200, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
+	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},
 
 	{"GET", "/activity", "", 200, 0, 403, 403, 403, 403, "none"},
 }
@@ -139,6 +142,7 @@ func (g *gathering) fill(t *testing.T, text string, as guest) string {
 			}
 			return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID
 		},
+		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
 		"{free-org-token}":       func() string { return newToken(t, g.Stack, "/orgs/"+g.home.ID).ID },
 		"{free-workspace-token}": func() string { return newToken(t, g.Stack, "/workspaces/"+g.home.ws.ID).ID },
 	} {
@@ -147,6 +151,26 @@ func (g *gathering) fill(t *testing.T, text string, as guest) string {
 		}
 	}
 	return text
+}
+
+// startExec starts a command that runs until the test ends, and returns its exec's id.
+func startExec(t *testing.T, s *stack.Stack, workspace string) string {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	req := s.Request(t, http.MethodPost, "/workspaces/"+workspace+"/exec", s.AdminToken, `{"cmd":["sleep","100"],"stream":true,"timeout_s":120}`)
+	resp, err := http.DefaultClient.Do(req.WithContext(ctx))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		resp.Body.Close()
+		http.DefaultClient.CloseIdleConnections()
+	})
+	if resp.StatusCode != http.StatusOK {
+		t.Fatalf("exec: %d", resp.StatusCode)
+	}
+	return resp.Header.Get("Sallyport-Exec-Id")
 }
 
 func (g *gathering) name() string {
@@ -279,7 +303,7 @@ func TestAccessIsWhole(t *testing.T) {
 	}
 	for _, r := range accesses {
 		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
-			"{free-org-token}", "{token}", "{free-workspace-token}", "{token}").Replace(r.path)] = true
+			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}").Replace(r.path)] = true
 	}
 	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
 	for _, m := range routes {

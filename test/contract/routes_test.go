@@ -48,7 +48,7 @@ func TestMethods(t *testing.T) {
 	paths := map[string][]string{}
 	for _, r := range accesses {
 		path := strings.NewReplacer("{org}", h.ID, "{workspace}", h.ws.ID, "{free-org}", h.ID, "{free-workspace}", h.ws.ID,
-			"{free-org-token}", nobody(), "{free-workspace-token}", nobody()).Replace(r.path)
+			"{running-exec}", nobody(), "{free-org-token}", nobody(), "{free-workspace-token}", nobody()).Replace(r.path)
 		paths[path] = append(paths[path], r.method)
 	}
 	for _, route := range public {

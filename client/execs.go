@@ -1,0 +1,54 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+
+	"sallyport"
+)
+
+// ListExecs returns one page of a workspace's execs, running and ended, newest first.
+// status, if it isn't empty, is that of all, such as sallyport.StatusRunning.
+func (c *Client) ListExecs(ctx context.Context, workspace, status string, p Page) (sallyport.List[sallyport.Activity], error) {
+	var list sallyport.List[sallyport.Activity]
+	if err := checkRef("workspace", workspace); err != nil {
+		return list, err
+	}
+	q := p.query()
+	set(q, "status", status)
+	set(q, "org", c.Org)
+	err := c.do(ctx, call{doing: "list execs of workspace " + workspace, method: http.MethodGet, path: path("workspaces", workspace, "execs"), query: q}, &list)
+	return list, err
+}
+
+// AllExecs yields every one of them, newest first, and ends with the first error.
+func (c *Client) AllExecs(ctx context.Context, workspace, status string) iter.Seq2[sallyport.Activity, error] {
+	return all(func(cursor string) (sallyport.List[sallyport.Activity], error) {
+		return c.ListExecs(ctx, workspace, status, Page{Limit: pageMax, Cursor: cursor})
+	})
+}
+
+// GetExec returns one exec of a workspace: its row in the activity log.
+func (c *Client) GetExec(ctx context.Context, workspace, execID string) (sallyport.Activity, error) {
+	var row sallyport.Activity
+	if err := checkRef("workspace", workspace); err != nil {
+		return row, err
+	}
+	err := c.do(ctx, call{
+		doing: "get exec " + execID, method: http.MethodGet, path: path("workspaces", workspace, "execs", execID), query: orgQuery(c.Org),
+	}, &row)
+	return row, err
+}
+
+// SignalExec sends a signal, one of sallyport.Signals, to the process group of a running
+// exec's command. The error's code is not_running where there is none.
+func (c *Client) SignalExec(ctx context.Context, workspace, execID, signal string) error {
+	if err := checkRef("workspace", workspace); err != nil {
+		return err
+	}
+	return c.do(ctx, call{
+		doing: "signal exec " + execID, method: http.MethodPost, path: path("workspaces", workspace, "execs", execID, "signal"), query: orgQuery(c.Org),
+		body: sallyport.ExecSignal{Signal: signal},
+	}, nil)
+}

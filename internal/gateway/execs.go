@@ -1,0 +1,102 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+// ListExecs lists a workspace's execs, running and ended, newest first; status, if it
+// isn't empty, is that of all. It returns workspace_not_found, scope_forbidden or
+// invalid_status.
+func (g *Gateway) ListExecs(ctx context.Context, by Caller, ref Ref, status string, page PageRequest) (ActivityPage, error) {
+	ws, err := g.workspace(ctx, by, ref)
+	if err != nil {
+		return ActivityPage{}, err
+	}
+	if err := g.check(ctx, by, g.Rules.Exec, &ws, "list execs"); err != nil {
+		return ActivityPage{}, err
+	}
+	if all := execStatuses(); status != "" && !slices.Contains(all, status) {
+		return ActivityPage{}, sallyport.Errorf(sallyport.CodeInvalidStatus, "status must be one of %s", strings.Join(all, ", "))
+	}
+	return g.activity(ctx, ws.OrgID, ws.ID, ActivityQuery{Type: sallyport.ActivityExec, Status: status, Page: page})
+}
+
+func execStatuses() []string {
+	return []string{
+		sallyport.StatusRunning, sallyport.StatusOK, sallyport.StatusError, sallyport.StatusTimeout, sallyport.StatusCanceled, sallyport.StatusInterrupted,
+	}
+}
+
+// ExecRow shows one of a workspace's execs. It returns workspace_not_found,
+// scope_forbidden or not_found.
+func (g *Gateway) ExecRow(ctx context.Context, by Caller, ref Ref, execID string) (sallyport.Activity, error) {
+	_, row, err := g.execRow(ctx, by, ref, execID, "see an exec")
+	return row, err
+}
+
+func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried string) (store.Workspace, sallyport.Activity, error) {
+	ws, err := g.workspace(ctx, by, ref)
+	if err != nil {
+		return ws, sallyport.Activity{}, err
+	}
+	if err := g.check(ctx, by, g.Rules.Exec, &ws, tried); err != nil {
+		return ws, sallyport.Activity{}, err
+	}
+	const what = "exec"
+	if !id.Is(execID) {
+		return ws, sallyport.Activity{}, notFound(what)
+	}
+	row, err := g.Activities.Activity(ctx, ws.OrgID, execID)
+	switch {
+	case errors.Is(err, store.ErrNotFound), err == nil && (row.WorkspaceID != ws.ID || row.Type != sallyport.ActivityExec):
+		return ws, sallyport.Activity{}, notFound(what)
+	case err != nil:
+		return ws, sallyport.Activity{}, unavailable(err)
+	}
+	return ws, row.Activity, nil
+}
+
+// SignalExec sends a signal to the process group of an exec's command. It leaves a row of
+// its own, which is on disk before. It returns workspace_not_found, scope_forbidden,
+// not_found, invalid_signal, not_running where there is nothing to signal any more or
+// yet, or connect_failed and the like where the machine can't be reached.
+func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, signal string) error {
+	ws, row, err := g.execRow(ctx, by, ref, execID, "signal an exec")
+	if err != nil {
+		return err
+	}
+	if all := sallyport.Signals(); !slices.Contains(all, signal) {
+		return sallyport.Errorf(sallyport.CodeInvalidSignal, "signal must be one of %s", strings.Join(all, ", "))
+	}
+	process, ok := g.running.command(execID)
+	if row.Status != sallyport.StatusRunning || !ok {
+		return notRunning()
+	}
+	err = g.Audit.Record(ctx, audit.Event{
+		Type: sallyport.ActivityExecSignal, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
+		Summary: signal + " sent to exec " + execID,
+	})
+	if err != nil {
+		return err
+	}
+	sent, err := process.Signal(ctx, signal)
+	switch {
+	case err != nil:
+		return sallyport.Errorf(sallyport.CodeExecTransport, "the machine did not take the signal").Because(err)
+	case !sent:
+		return notRunning()
+	}
+	return nil
+}
+
+func notRunning() *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodeNotRunning, "the exec's command is not running")
+}
