@@ -45,6 +45,8 @@ const (
 	CodeInvalidTag       Code = "invalid_tag"
 	CodeInvalidSignal    Code = "invalid_signal"
 	CodeInvalidStatus    Code = "invalid_status"
+
+	CodeInvalidIdempotencyKey Code = "invalid_idempotency_key"
 )
 
 // Codes of who may do what, and of what is there.
@@ -62,6 +64,11 @@ const (
 	CodeOrgNotEmpty        Code = "org_not_empty"
 	CodeTooManyCAKeys      Code = "too_many_ca_keys"
 	CodeNotRunning         Code = "not_running"
+
+	// Of an Idempotency-Key that an exec has already: with Error.ExecID.
+	CodeAlreadyRun          Code = "already_run"
+	CodeRunning             Code = "running"
+	CodeIdempotencyMismatch Code = "idempotency_mismatch"
 )
 
 // Codes of a machine or a server that could not do what was asked.
@@ -146,6 +153,11 @@ type Error struct {
 	// Started tells whether the command had started, where that matters to a
 	// caller who thinks of trying again. Nil where nothing was dispatched.
 	Started *bool `json:"started,omitempty"`
+	// ExecID is the exec that has the Idempotency-Key, with CodeAlreadyRun and
+	// CodeRunning; Status and ExitCode are how it ended, with the former.
+	ExecID   string `json:"exec_id,omitempty"`
+	Status   string `json:"status,omitempty"`
+	ExitCode *int   `json:"exit_code,omitempty"`
 	// RetryAfter is when to try again, where the error knows better than its code.
 	RetryAfter time.Duration `json:"-"`
 	// RequestID is set with CodeInternal: the line of the server's log to look for.

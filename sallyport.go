@@ -16,6 +16,8 @@ const (
 
 // Headers of the answer to an exec.
 const (
+	// HeaderIdempotencyKey keeps an exec from running twice.
+	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderExecID names the exec's row in the activity log.
 	HeaderExecID = "Sallyport-Exec-Id"
 	// HeaderTimeoutS is the time-out in force, in seconds, so that a clamp is told.

@@ -37,6 +37,10 @@ type Exec struct {
 	// MaxOutputBytes cuts each of stdout and stderr; 0 is 1 MiB, and 1 GiB is
 	// the most there is.
 	MaxOutputBytes int64
+	// IdempotencyKey, 1 to 255 visible ASCII characters, keeps the exec from running
+	// twice within a day: the same again is an error with the code already_run or
+	// running, and ExecID; for another exec it is idempotency_mismatch. Empty is none.
+	IdempotencyKey string
 	// Stdout and Stderr are written as the output arrives, never at the same
 	// time. Nil drops it. A Write that fails cancels the exec.
 	Stdout, Stderr io.Writer
@@ -139,7 +143,7 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	if withLines {
 		accept = sallyport.MediaNDJSON
 	}
-	answer, err := c.openExec(traced, accept, call{
+	answer, err := c.openExec(traced, accept, e.IdempotencyKey, call{
 		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body,
 	})
 	if err != nil {
@@ -156,12 +160,15 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	return frames, nil
 }
 
-func (c *Client) openExec(ctx context.Context, accept string, r call) (*http.Response, error) {
+func (c *Client) openExec(ctx context.Context, accept, key string, r call) (*http.Response, error) {
 	req, err := c.request(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
+	if key != "" {
+		req.Header.Set(sallyport.HeaderIdempotencyKey, key)
+	}
 	return c.send(req)
 }
 

@@ -71,9 +71,10 @@ func (l *Log) Close() error {
 
 // Pending is a row on its way to the disk.
 type Pending struct {
-	log *Log
-	row store.Activity
-	w   *write
+	log   *Log
+	row   store.Activity
+	claim *store.Claim
+	w     *write
 }
 
 // ID is the row's id.
@@ -84,13 +85,20 @@ func (p *Pending) ID() string { return p.row.ID }
 func (l *Log) Begin(e Exec) *Pending {
 	p := &Pending{log: l, row: l.execRow(e)}
 	row := p.row
-	p.w = l.enqueue(store.ActivityChange{Row: &row}, true)
+	p.claim = e.Claim
+	p.w = l.enqueue(store.ActivityChange{Row: &row, Claim: e.Claim}, true)
 	return p
 }
 
+// KeyTakenError is an exec's idempotency key that another exec has: there is no row.
+type KeyTakenError struct{ store.Taken }
+
+func (e *KeyTakenError) Error() string { return "the key is that of exec " + e.ExecID }
+
 // Durable waits until the row is on disk. It returns platform_unavailable when
 // the store can't take it; the row, if it came to be all the same, is completed as
-// an error then. It returns the cause of ctx when that ends first, and Finish must
+// an error then. It returns a *KeyTakenError, with no row to finish, when another exec
+// has the idempotency key. It returns the cause of ctx when that ends first, and Finish must
 // be called.
 func (p *Pending) Durable(ctx context.Context) error {
 	limit := time.NewTimer(limits.BeginTimeMax)
@@ -98,7 +106,10 @@ func (p *Pending) Durable(ctx context.Context) error {
 	var err error
 	select {
 	case err = <-p.w.answer:
-		if err == nil {
+		switch {
+		case err == nil && p.claim != nil && p.claim.Taken != nil:
+			return &KeyTakenError{*p.claim.Taken}
+		case err == nil:
 			return nil
 		}
 	case <-limit.C:
@@ -117,7 +128,7 @@ func (p *Pending) giveUp() {
 	row := p.row
 	row.Argv, row.EnvNames = nil, nil // what stands in the row already isn't kept while the store is away
 	row.Status, row.Code, row.CompletedAt = sallyport.StatusError, sallyport.CodePlatformUnavailable, p.log.time()
-	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row}, false)
+	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row, FreeKey: p.claim != nil}, false)
 }
 
 // Finish completes the row with how the exec ended. It returns once the row is
@@ -127,11 +138,11 @@ func (p *Pending) Finish(end ExecEnd) error {
 	row := p.row
 	end.apply(&row.Activity)
 	row.CompletedAt = p.log.time()
-	return p.log.complete(row)
+	return p.log.complete(row, end.NothingRan && p.claim != nil)
 }
 
-func (l *Log) complete(row store.Activity) error {
-	w := l.enqueue(store.ActivityChange{Complete: true, Row: &row}, false)
+func (l *Log) complete(row store.Activity, freeKey bool) error {
+	w := l.enqueue(store.ActivityChange{Complete: true, Row: &row, FreeKey: freeKey}, false)
 	limit := time.NewTimer(limits.FinishTimeMax)
 	defer limit.Stop()
 	select {
@@ -183,7 +194,7 @@ func (l *Log) record(ctx context.Context, row store.Activity, failure string) er
 func (l *Log) Interrupt(row store.Activity, end ExecEnd) error {
 	end.apply(&row.Activity)
 	row.CompletedAt = l.time()
-	return l.complete(row)
+	return l.complete(row, false)
 }
 
 // Event makes the row of an act on Sallyport's own records, to be committed with

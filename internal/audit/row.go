@@ -23,6 +23,8 @@ type Exec struct {
 	EnvNames   []string
 	StdinBytes int64
 	TimeoutS   int
+	// Claim takes an idempotency key along with the row; nil is none.
+	Claim *store.Claim
 }
 
 // ExecEnd is how an exec ended. Status is one of sallyport's but running.
@@ -30,6 +32,8 @@ type ExecEnd struct {
 	Status string
 	Code   sallyport.Code
 	Reason string
+	// NothingRan gives the exec's idempotency key back.
+	NothingRan bool
 	// Ran tells that the command had started: without it what follows is void.
 	Ran                              bool
 	ExitCode                         *int

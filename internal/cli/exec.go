@@ -25,6 +25,7 @@ type execFlags struct {
 	fromIn  bool
 	cwd     string
 	env     []string
+	key     string
 	verbose bool
 }
 
@@ -52,6 +53,7 @@ last holds the exit code, or an error.`,
   sallyport exec --timeout 90s --cwd /srv/app build -- make test
   sallyport exec --env STAGE=blue --env API_TOKEN build -- ./deploy
   tar c . | sallyport exec -i build -- tar x -C /tmp/here
+  sallyport exec --idempotency-key deploy-42 build -- ./deploy
   sallyport exec --json build -- sh -c 'echo out; echo err >&2; exit 3'`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -73,10 +75,12 @@ last holds the exit code, or an error.`,
 	flags.BoolVarP(&f.fromIn, "interactive", "i", false, "the same as --stdin -")
 	flags.StringVar(&f.cwd, "cwd", "", "run the command in this `DIR` (default the user's home there)")
 	flags.StringArrayVar(&f.env, "env", nil, "set a variable, `K=V`; K alone takes the value it has here")
+	flags.StringVar(&f.key, "idempotency-key", "", "run the command once, however often exec is called with this `KEY` within a day")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "say on stderr how the exec went")
 	complete(cmd, "timeout", cobra.NoFileCompletions)
 	complete(cmd, "cwd", cobra.NoFileCompletions)
 	complete(cmd, "env", cobra.NoFileCompletions)
+	complete(cmd, "idempotency-key", cobra.NoFileCompletions)
 	return cmd
 }
 
@@ -85,7 +89,7 @@ func (a *app) exec(cmd *cobra.Command, args []string, f *execFlags) error {
 	if err != nil {
 		return err
 	}
-	e := client.Exec{Workspace: workspace, Cmd: argv, Timeout: f.timeout, Cwd: f.cwd, MaxOutputBytes: limits.OutputBytesStreamedMax}
+	e := client.Exec{Workspace: workspace, Cmd: argv, Timeout: f.timeout, Cwd: f.cwd, MaxOutputBytes: limits.OutputBytesStreamedMax, IdempotencyKey: f.key}
 	if f.timeout < 0 {
 		return usagef("for example: --timeout 30s", "--timeout %s is in the past", f.timeout)
 	}

@@ -52,6 +52,8 @@ func hintForCode(e *sallyport.Error) string {
 		return "see what is left: sallyport workspaces list --admin --org NAME"
 	case sallyport.CodeTooManyCAKeys:
 		return "wait, or end those before the new one at once: sallyport ca rotate --now"
+	case sallyport.CodeAlreadyRun, sallyport.CodeRunning:
+		return "it is exec " + e.ExecID + "; the same command again takes another --idempotency-key"
 	case sallyport.CodeExecTimeout:
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:

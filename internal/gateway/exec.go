@@ -31,6 +31,11 @@ type Exec struct {
 	// MaxOutputBytes is the cap in force; it is the output's to apply, and told
 	// here for the row.
 	MaxOutputBytes int64
+	// Stream says how the caller wants its output; it is told here for what an
+	// idempotency key stands for.
+	Stream bool
+	// IdempotencyKey keeps the exec from running twice; empty is none.
+	IdempotencyKey string
 }
 
 // ExecOutput is where an exec tells what happens.
@@ -66,10 +71,15 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		return sallyport.ExecResult{}, err
 	}
 	report.authorized(ws)
+	claim, err := g.claim(ws, e)
+	if err != nil {
+		return sallyport.ExecResult{}, err
+	}
 
 	row := g.Audit.Begin(audit.Exec{
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
+		Claim: claim,
 	})
 	report.ExecID = row.ID()
 	defer g.running.forget(row.ID())
@@ -89,6 +99,12 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 			_ = row.Finish(end)
 		}
 	}()
+	if e.IdempotencyKey != "" { // nobody is reached for what may have run already
+		if taken, ok := errors.AsType[*audit.KeyTakenError](durable()); ok {
+			finished = true
+			return sallyport.ExecResult{}, keyTaken(taken.Taken)
+		}
+	}
 	outcome, err := g.run(ctx, by, ws, e, out, durable, report)
 	finished = true
 	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
@@ -97,6 +113,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		err = notOnDisk
 	}
 	end, result, err := conclude(e, outcome, err)
+	end.NothingRan = nothingRan(err)
 	report.ended(end)
 	if notKept := row.Finish(end); notKept != nil {
 		return sallyport.ExecResult{}, notKept

@@ -41,8 +41,11 @@ type Gateway struct {
 	Connectors map[string]connector.Connector
 	// SealKey encrypts a workspace's private key with a key from outside the store.
 	SealKey func(workspaceID string, key []byte) (sealed []byte)
-	Rules   policy.RuleSet
-	Log     *slog.Logger
+	// MAC hashes what an idempotency key stands for with keys from outside the store:
+	// the first is in force, the others were.
+	MAC   func(purpose string, data []byte) [][]byte
+	Rules policy.RuleSet
+	Log   *slog.Logger
 	// Now is the clock of records; durations don't depend on it.
 	Now func() time.Time
 	// ConnectTime is the budget for reaching a machine.

@@ -23,7 +23,8 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusMethodNotAllowed
 	case sallyport.CodeRequestTimeout:
 		return http.StatusRequestTimeout
-	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeNotRunning:
+	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeNotRunning,
+		sallyport.CodeAlreadyRun, sallyport.CodeRunning:
 		return http.StatusConflict
 	case sallyport.CodeBodyTooLarge:
 		return http.StatusRequestEntityTooLarge
@@ -39,6 +40,8 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusServiceUnavailable
 	case sallyport.CodeExecTimeout:
 		return http.StatusGatewayTimeout
+	case sallyport.CodeIdempotencyMismatch:
+		return http.StatusUnprocessableEntity
 	case sallyport.CodeHTTPVersionNotSupported:
 		return http.StatusHTTPVersionNotSupported
 	case sallyport.CodeInternal:

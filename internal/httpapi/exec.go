@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"sallyport"
 	"sallyport/internal/frame"
@@ -32,6 +33,10 @@ func (c *call) exec() error {
 	if err != nil {
 		return err
 	}
+	if req.IdempotencyKey, err = idempotencyKey(c.r.Header[sallyport.HeaderIdempotencyKey]); err != nil {
+		return err
+	}
+	req.Stream = req.stream
 	if req.stream {
 		return c.execStreamed(req, as)
 	}
@@ -109,4 +114,17 @@ func (c *call) dispatched(execID string, req execRequest) {
 	h := c.w.Header()
 	h.Set(sallyport.HeaderExecID, execID)
 	h.Set(sallyport.HeaderTimeoutS, strconv.Itoa(req.TimeoutS))
+}
+
+// idempotencyKey reads the header's values; none is no key.
+func idempotencyKey(values []string) (string, error) {
+	if len(values) == 0 {
+		return "", nil
+	}
+	key := values[0]
+	isPlain := func(r rune) bool { return r > ' ' && r <= '~' }
+	if len(values) > 1 || key == "" || len(key) > limits.IdempotencyKeyCharsMax || strings.ContainsFunc(key, func(r rune) bool { return !isPlain(r) }) {
+		return "", sallyport.Errorf(sallyport.CodeInvalidIdempotencyKey, "Idempotency-Key must be given once, with 1 to %d visible ASCII characters", limits.IdempotencyKeyCharsMax)
+	}
+	return key, nil
 }

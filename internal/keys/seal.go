@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
@@ -43,6 +44,7 @@ type Sealer struct {
 type sealKey struct {
 	id   [sealIDBytes]byte
 	aead cipher.AEAD
+	mac  [sha256.Size]byte // for MAC; not the key itself
 }
 
 // ReadSeal reads the text of a seal file. Each line is a key, 32 random bytes in
@@ -91,7 +93,7 @@ func readSealKey(line []byte) (sealKey, error) {
 		return sealKey{}, err
 	}
 	sum := sha256.Sum256(append([]byte("sallyport seal id\x00"), secret[:n]...))
-	key := sealKey{aead: aead}
+	key := sealKey{aead: aead, mac: sha256.Sum256(append([]byte("sallyport seal mac\x00"), secret[:n]...))}
 	copy(key.id[:], sum[:])
 	return key, nil
 }
@@ -127,6 +129,19 @@ func (s *Sealer) Open(purpose string, sealed []byte) ([]byte, error) {
 		return nil, ErrSealBroken
 	}
 	return secret, nil
+}
+
+// MAC returns keyed hashes (HMAC-SHA-256) of data for one purpose, with each key: the
+// first key's is the one to keep.
+func (s *Sealer) MAC(purpose string, data []byte) [][]byte {
+	var all [][]byte
+	for _, key := range s.keys {
+		h := hmac.New(sha256.New, key.mac[:])
+		_, _ = fmt.Fprintf(h, "%s\x00", purpose) // a hash takes all
+		_, _ = h.Write(data)
+		all = append(all, h.Sum(nil))
+	}
+	return all
 }
 
 // IsCurrent tells whether a value was sealed with the first key. One that was not

@@ -235,6 +235,10 @@ const (
 	FinishTimeMax = 5 * time.Second
 	// CommitTimeMax ends a commit that a sick disk or database holds up.
 	CommitTimeMax = 10 * time.Second
+	// IdempotencyKeyLife is how long a key keeps its exec from running again, and
+	// IdempotencyKeyCharsMax how long one may be.
+	IdempotencyKeyLife     = 24 * time.Hour
+	IdempotencyKeyCharsMax = 255
 	// BatchRowsMax bounds one commit of the group commit.
 	BatchRowsMax = 256
 	// BatchQueueMax bounds the rows that wait for a commit.

@@ -144,9 +144,10 @@ func (s *source) byStatus(list *node) ([]statusErrors, error) {
 	list.flatten(&named)
 	var groups []statusErrors
 	for _, c := range s.codes.pairs() {
-		for _, status := range []string{c.value.get("status").str(), "422"} {
+		own := c.value.get("status").str()
+		for _, status := range slices.Compact([]string{own, "422"}) {
 			wanted := slices.Contains(named, c.name+"@"+status) ||
-				status == c.value.get("status").str() && slices.Contains(named, c.name)
+				status == own && slices.Contains(named, c.name)
 			if !wanted {
 				continue
 			}
@@ -174,8 +175,8 @@ func (s *source) errorResponse(description string, e statusErrors, headers *node
 	for _, code := range e.codes {
 		enum.items = append(enum.items, str(code))
 		name := code
-		if e.status == "422" {
-			name += ".422"
+		if s.codes.get(code).get("status").str() != e.status { // one of two statuses
+			name += "." + e.status
 		}
 		examples.set(code, object(member{"$ref", str("#/components/examples/" + name)}))
 	}

@@ -165,9 +165,10 @@ const totalScript = `u() { c; s; set -- $p; n=$((n+$#)); }; `
 func endGroupScript(group, execID string, exited bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "g=%s; ", group)
-	b.WriteString(countScript + `c; z=`)
+	b.WriteString(countScript + `o=; z=`)
 	quote(&b, endScript(group, execID, exited))
-	b.WriteString(`; if [ -n "$o" ] && command -v sudo >/dev/null 2>&1 && sudo -n true >/dev/null 2>&1; then exec sudo -n /bin/sh -c "$z"; fi; eval "$z"`)
+	b.WriteString(`; if command -v sudo >/dev/null 2>&1; then c; fi; ` +
+		`if [ -n "$o" ] && sudo -n true >/dev/null 2>&1; then exec sudo -n /bin/sh -c "$z"; fi; eval "$z"`)
 	return b.String()
 }
 

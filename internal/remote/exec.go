@@ -119,20 +119,30 @@ func (r *run) pass(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	if r.isLost() {
+		if r.direct && !isClosed(r.s.Lost()) {
+			return r.noSh(errors.New("the session ended before the header was sent"))
+		}
 		return transportError("the connection to the machine broke before the command started", false, errors.New("lost before the header was sent"))
 	}
 	return nil
 }
 
 // isLost tells whether the session has ended, as far as we know.
-func (r *run) isLost() bool {
+func (r *run) isLost() bool { return isClosed(r.s.Lost()) || isClosed(r.closed) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-r.s.Lost():
-	case <-r.closed:
+	case <-c:
+		return true
 	default:
 		return false
 	}
-	return true
+}
+
+// noSh is a login shell that said it was sh, and took no header.
+func (r *run) noSh(cause error) error {
+	r.s.Learn(loginOther)
+	return transportError("the machine's login shell did not start the command", false, fmt.Errorf("%w: %w", errNoSh, cause))
 }
 
 // errNoSh is a login shell that did not take a header itself.
@@ -149,12 +159,7 @@ func MayRetry(s *sshpool.Session, err error) bool {
 	if errors.Is(err, errNoSh) {
 		return true
 	}
-	select {
-	case <-s.Lost():
-		return true
-	default:
-		return false
-	}
+	return isClosed(s.Lost())
 }
 
 // feed sends the header, the caller's stdin behind it, and the end of file. A
@@ -239,13 +244,11 @@ func (r *run) neverStarted() error {
 	}
 	select {
 	case e := <-r.exit:
-		if r.direct { // it is no sh, whatever it says
-			r.s.Learn(loginOther)
-			return transportError("the machine's login shell did not start the command", false,
-				fmt.Errorf("%w: exit status %d, signal %q, no mark", errNoSh, e.code, e.signal))
+		cause := fmt.Errorf("exit status %d, signal %q, no mark", e.code, e.signal)
+		if r.direct {
+			return r.noSh(cause)
 		}
-		return transportError("the machine's login shell ended before it came to the command", false,
-			fmt.Errorf("exit status %d, signal %q, no mark", e.code, e.signal))
+		return transportError("the machine's login shell ended before it came to the command", false, cause)
 	default:
 	}
 	return transportError("the connection broke while the command was being started", true, errors.New("no mark, no exit status"))

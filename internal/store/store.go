@@ -106,6 +106,35 @@ type ActivityChange struct {
 	// row) once the commit has succeeded; of a completion that changed nothing
 	// Seq is left 0.
 	Row *Activity
+	// Claim, of a new row, takes an idempotency key along with it; where somebody has
+	// that already, nothing is written, and Claim.Taken says who.
+	Claim *Claim
+	// FreeKey, of a completion, gives the row's idempotency key back, if it has one.
+	FreeKey bool
+}
+
+// Claim is an idempotency key on its way to be taken within an organisation.
+type Claim struct {
+	// Hash is the SHA-256 of the key.
+	Hash [32]byte
+	// Bodies are hashes of what the key is used for: the first is kept, and one that
+	// was kept may be any of them.
+	Bodies [][]byte
+	// At is now, and Life how long a key is kept.
+	At   time.Time
+	Life time.Duration
+	// Taken is filled in where the key is somebody's.
+	Taken *Taken
+}
+
+// Taken is the exec that has a key.
+type Taken struct {
+	ExecID string
+	// Status is that of its row, and ExitCode its command's, if it has one.
+	Status   string
+	ExitCode *int
+	// Same tells that it was the same body.
+	Same bool
 }
 
 // ActivityFilter says which rows a listing shows. Empty fields don't filter.

@@ -95,9 +95,11 @@ const selectLastSeq = `SELECT last_seq FROM activity_counters WHERE org_id = ?`
 // activityStatements are the writer's, for changes of the log.
 type activityStatements struct {
 	lastSeq, saveSeq, write, complete *sql.Stmt
+	claims                            claimStatements
 }
 
 func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
+	s.claims.prepare(ctx, p)
 	s.lastSeq = p.prepare(ctx, selectLastSeq)
 	s.saveSeq = p.prepare(ctx, `
 		INSERT INTO activity_counters (org_id, last_seq) VALUES (?, ?)
@@ -207,6 +209,11 @@ func (s *activityStatements) last(ctx context.Context, org string) (int64, error
 func (s *activityStatements) apply(ctx context.Context, change store.ActivityChange, c *columns, seq int64) (bool, error) {
 	row := change.Row
 	if !change.Complete {
+		if change.Claim != nil {
+			if err := s.claims.claim(ctx, row, change.Claim); err != nil || change.Claim.Taken != nil {
+				return false, err
+			}
+		}
 		_, err := s.write.ExecContext(ctx, row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor,
 			row.Summary, stored(row.CreatedAt), storedPointer(row.CompletedAt), seq, c.detail, c.outcome)
 		if err != nil {
@@ -214,6 +221,11 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 		}
 		c.seq = seq
 		return true, nil
+	}
+	if change.FreeKey {
+		if err := s.claims.release(ctx, row); err != nil {
+			return false, err
+		}
 	}
 	result, err := s.complete.ExecContext(ctx, row.Status, storedPointer(row.CompletedAt), seq, c.outcome,
 		row.ID, row.OrgID)

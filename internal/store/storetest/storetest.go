@@ -107,6 +107,8 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"ActivityFilters", testActivityFilters},
 		{"ActivityPagesAreStable", testActivityPagesAreStable},
 		{"ActivityOfAllOrgs", testActivityOfAllOrgs},
+		{"Claims", testClaims},
+		{"ClaimedConcurrently", testClaimedConcurrently},
 		{"RunningExecs", testRunningExecs},
 		{"Events", testEvents},
 		{"ActivityConcurrently", testActivityConcurrently},
