@@ -45,8 +45,11 @@ func (r *run) await(ctx context.Context) Outcome {
 			return w.cancel(ctx, err)
 		}
 	}
-	if w.exited == nil {
+	switch {
+	case w.exited == nil:
 		return r.force(ctx, Outcome{End: Lost, Cause: errors.New("no exit status")}, false)
+	case r.s.Broken(): // its output may have been cut, also behind the exit status
+		return r.force(ctx, Outcome{End: Lost, Cause: errors.New("the connection broke before the end of the output was seen")}, true)
 	}
 	return r.count(*w.exited)
 }

@@ -25,6 +25,7 @@ type wire struct {
 	trusted atomic.Bool
 	crowded atomic.Bool
 	hello   atomic.Bool
+	broken  atomic.Bool // a read has failed
 	closed  chan struct{}
 	once    sync.Once
 
@@ -51,6 +52,9 @@ func newWire(conn net.Conn) *wire {
 func (w *wire) Read(p []byte) (int, error) {
 	if w.trusted.Load() {
 		n, err := w.Conn.Read(p)
+		if err != nil {
+			w.broken.Store(true)
+		}
 		w.heard.Store(time.Now().UnixNano())
 		return n, err
 	}
