@@ -334,7 +334,12 @@ func mustBeGone(t testing.TB, pids []string) {
 
 func await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	awaitFor(t, 30*time.Second, what, ok)
+}
+
+func awaitFor(t testing.TB, most time.Duration, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.After(most)
 	for !ok() {
 		select {
 		case <-deadline:

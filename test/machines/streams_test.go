@@ -61,7 +61,7 @@ func TestStreams(t *testing.T) {
 	for _, c := range conns {
 		c.Close()
 	}
-	await(t, "all execs to end", func() bool { return running(t, s) == 0 })
+	awaitFor(t, 5*time.Minute, "all execs to end", func() bool { return running(t, s) == 0 }) // each takes a session of its own
 }
 
 // open sends a request by hand, and leaves its answer unread: a client with nothing of
