@@ -198,8 +198,7 @@ func conclude(e Exec, o remote.Outcome, err error) (audit.ExecEnd, sallyport.Exe
 		return concludeError(end, passed)
 	case o.End == remote.Lost:
 		end.Status = sallyport.StatusError
-		return concludeError(end, sallyport.Errorf(sallyport.CodeExecTransport,
-			"the connection to the machine broke while the command ran").WithStarted(true).Because(o.Cause))
+		return concludeError(end, lost(o.Cause))
 	case o.End == remote.Canceled && !isInternal(o.Cause):
 		return concludeCanceled(end, canceledBy(o.Cause).WithStarted(true))
 	}
@@ -254,6 +253,16 @@ func concludeCanceled(end audit.ExecEnd, err *sallyport.Error) (audit.ExecEnd, s
 		end.Reason = string(err.Code)
 	}
 	return end, sallyport.ExecResult{}, err
+}
+
+// lost is what a caller is told of a command whose connection broke: the machine's way of
+// breaking off, where that is known, or that it ran.
+func lost(cause error) *sallyport.Error {
+	var known *sallyport.Error
+	if errors.As(cause, &known) {
+		return known.WithStarted(true)
+	}
+	return sallyport.Errorf(sallyport.CodeExecTransport, "the connection to the machine broke while the command ran").WithStarted(true).Because(cause)
 }
 
 func isInternal(err error) bool {

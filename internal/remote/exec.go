@@ -19,28 +19,28 @@ import (
 // output has come, or when it has been ended, because cmd.Timeout passed or ctx
 // was canceled.
 //
-// The error is for a command of which nothing ran, or whose connection broke while
-// it was being started, so that nobody knows; it holds a *sallyport.Error that says
-// which (Started), or the error of cmd.Gate, or the cause of ctx. What happened to
-// a command that started, or may have, is in the Outcome, with a nil error.
+// The error is for a command of which nothing ran; it holds a *sallyport.Error, or
+// is the error of cmd.Gate, or the cause of ctx. What happened to a command that
+// started, or may have, since its connection broke while it was being started, is in
+// the Outcome, with a nil error.
 func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error) {
 	defer func() { _ = s.Close() }() // the command is over, or the connection is
 	r := &run{s: s, cmd: cmd, wrapper: newWrapper(), exit: make(chan exit, 1), closed: make(chan struct{})}
 	defer r.detach()
 	defer r.endAtPanic(ctx)
 	if err := r.start(ctx); err != nil {
-		return Outcome{}, err
+		return r.unproven(ctx, err)
 	}
 	budget := time.NewTimer(time.Until(r.cmd.ConnectBy))
 	defer budget.Stop()
 	select {
 	case <-r.stdout.marked:
 		if err := r.readMark(); err != nil {
-			return Outcome{}, err
+			return r.unproven(ctx, err)
 		}
 		return r.await(ctx), nil
 	case <-r.stdout.ended:
-		return Outcome{}, r.neverStarted()
+		return r.unproven(ctx, r.neverStarted())
 	case <-ctx.Done():
 		return r.abandon(ctx, Canceled, context.Cause(ctx))
 	case <-budget.C:
@@ -252,6 +252,16 @@ func (r *run) neverStarted() error {
 	default:
 	}
 	return transportError("the connection broke while the command was being started", true, errors.New("no mark, no exit status"))
+}
+
+// unproven concludes a command of which no mark has told that it started. If err says
+// that it may have, it is looked for and ended: its mark may have been lost on the way.
+func (r *run) unproven(ctx context.Context, err error) (Outcome, error) {
+	if !startedOf(err) {
+		return Outcome{}, err
+	}
+	r.began = time.Now()
+	return r.count(Outcome{End: Lost, Cause: err, Survivors: r.endByID(ctx)}), nil
 }
 
 // abandon ends a command whose mark was not waited for any longer: it may be

@@ -89,7 +89,8 @@ const (
 	TimedOut
 	// Canceled: the caller's context, or a Write that failed, ended it.
 	Canceled
-	// Lost: the connection broke, or the machine told no exit status.
+	// Lost: the connection broke, while it ran or was being started, or the machine told
+	// no exit status.
 	Lost
 	// Late: it started, or may have, when Command.ConnectBy had passed.
 	Late
