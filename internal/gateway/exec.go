@@ -165,7 +165,7 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 		})
 		// A warm connection may turn out to be none: the command, of which nothing was
 		// sent, goes over another one.
-		if try == execTries || !remote.MayRetry(session, err) || connectCtx.Err() != nil {
+		if try == execTries || !remote.MayRetry(err) || connectCtx.Err() != nil {
 			return outcome, err
 		}
 		g.Log.InfoContext(ctx, "exec begun again: its connection broke before it was sent", "exec_id", report.ExecID, "cause", err)

@@ -10,6 +10,7 @@ import (
 	"net"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,12 +22,54 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-// ender is an SSH server that starts no command: it says that one has started and ended,
-// and then does something to the session or the connection.
+// ender is an SSH server that starts no command: it takes a header, and does what it is
+// told to with the session or the connection.
 type ender struct {
 	signer ssh.Signer
-	end    func(ch ssh.Channel, conn net.Conn)
+	take   func(ch ssh.Channel, conn net.Conn, mark string)
 	all    sync.WaitGroup
+}
+
+// start serves until the test ends, and returns a session of a pool.
+func (e *ender) start(t *testing.T) *sshpool.Session {
+	t.Helper()
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e.signer, err = ssh.NewSignerFromSigner(private); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.all.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			e.all.Go(func() { e.serve(conn) })
+		}
+	})
+	pool := &sshpool.Pool{}
+	t.Cleanup(func() {
+		pool.Close()
+		l.Close()
+		e.all.Wait()
+	})
+	s, err := pool.Open(t.Context(), sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
+		return &connector.Link{
+			Conn: conn, User: "u", HostKey: e.signer.PublicKey(),
+			Signers: func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{e.signer}, nil },
+		}, err
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 func (e *ender) serve(conn net.Conn) {
@@ -46,24 +89,35 @@ func (e *ender) serve(conn net.Conn) {
 		e.all.Go(func() {
 			for req := range reqs {
 				if req.Type == "exec" {
-					e.all.Go(func() { e.pretend(ch, conn) })
+					e.all.Go(func() { e.run(ch, conn) })
 				}
 			}
 		})
 	}
 }
 
-// pretend reads a header, says its mark, and the end of a command that wrote nothing yet.
-func (e *ender) pretend(ch ssh.Channel, conn net.Conn) {
+// run reads a header.
+func (e *ender) run(ch ssh.Channel, conn net.Conn) {
 	header, err := bufio.NewReader(ch).ReadString('\n')
 	if err != nil {
 		return
 	}
-	mark := regexp.MustCompile(`"([0-9a-f]{32}) started`).FindStringSubmatch(header)[1]
-	fmt.Fprintf(ch, "%s started 4242\n", mark)
+	e.take(ch, conn, regexp.MustCompile(`"([0-9a-f]{32}) started`).FindStringSubmatch(header)[1])
+}
+
+// pretend says that a command started, wrote out, and ended well.
+func pretend(ch ssh.Channel, mark, out string) {
+	fmt.Fprintf(ch, "%s started 4242\n%s", mark, out)
 	fmt.Fprintf(ch.Stderr(), "%s\n", mark)
 	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
-	e.end(ch, conn)
+}
+
+// command is one of which nobody hears.
+func command(out io.Writer) remote.Command {
+	return remote.Command{
+		Argv: []string{"true"}, ExecID: "x", Timeout: 5 * time.Second, ConnectBy: time.Now().Add(limits.ConnectTime), OutputGrace: limits.OutputGrace,
+		Gate: func() error { return nil }, Started: func(remote.Process) {}, Stdout: out, Stderr: out,
+	}
 }
 
 // An exit status is no end of the output: a connection that breaks behind it may have
@@ -80,51 +134,36 @@ func TestCutBehindExitStatus(t *testing.T) {
 		}, remote.Exited},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, private, err := ed25519.GenerateKey(rand.Reader)
-			if err != nil {
-				t.Fatal(err)
-			}
-			signer, err := ssh.NewSignerFromSigner(private)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e := &ender{signer: signer, end: tt.end}
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			e.all.Go(func() {
-				for {
-					conn, err := l.Accept()
-					if err != nil {
-						return
-					}
-					e.all.Go(func() { e.serve(conn) })
-				}
-			})
-			pool := &sshpool.Pool{}
-			defer func() {
-				pool.Close()
-				l.Close()
-				e.all.Wait()
-			}()
-			s, err := pool.Open(t.Context(), sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
-				conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
-				return &connector.Link{
-					Conn: conn, User: "u", HostKey: signer.PublicKey(), Signers: func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{signer}, nil },
-				}, err
-			}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out buffer
-			outcome, err := remote.Exec(t.Context(), s, remote.Command{
-				Argv: []string{"true"}, ExecID: "x", Timeout: 5 * time.Second, ConnectBy: time.Now().Add(limits.ConnectTime), OutputGrace: limits.OutputGrace,
-				Gate: func() error { return nil }, Started: func(remote.Process) {}, Stdout: &out, Stderr: &out,
-			})
+			e := &ender{take: func(ch ssh.Channel, conn net.Conn, mark string) {
+				pretend(ch, mark, "")
+				tt.end(ch, conn)
+			}}
+			outcome, err := remote.Exec(t.Context(), e.start(t), command(&buffer{}))
 			if err != nil || outcome.End != tt.want {
 				t.Errorf("got %+v, %v, want the end %d", outcome, err, tt.want)
 			}
 		})
+	}
+}
+
+// A command whose connection breaks behind its header and before its mark may have
+// started: it is looked for, over another connection.
+func TestMarkLost(t *testing.T) {
+	var commands atomic.Int32
+	e := &ender{take: func(ch ssh.Channel, conn net.Conn, mark string) {
+		if commands.Add(1) == 1 {
+			conn.Close()
+			return
+		}
+		pretend(ch, mark, "0\n") // the search, which finds none left
+		ch.Close()
+	}}
+	outcome, err := remote.Exec(t.Context(), e.start(t), command(&buffer{}))
+	want := remote.Survivors{Forced: true, Known: true}
+	if err != nil || outcome.End != remote.Lost || outcome.Survivors != want || commands.Load() != 2 {
+		t.Errorf("got %+v, %v after %d commands", outcome, err, commands.Load())
+	}
+	if remote.MayRetry(outcome.Cause) {
+		t.Error("it may be run twice")
 	}
 }

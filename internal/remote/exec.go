@@ -83,7 +83,7 @@ func (r *run) start(ctx context.Context) error {
 	}
 	r.wrapper.asks = r.s.Learned() == ""
 	if err := r.request(line); err != nil {
-		return transportError("the connection to the machine broke before the command started", false, err)
+		return r.unsent(err)
 	}
 	if err := r.pass(ctx); err != nil {
 		return err
@@ -118,17 +118,29 @@ func (r *run) pass(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if r.isLost() {
-		if r.direct && !isClosed(r.s.Lost()) {
-			return r.noSh(errors.New("the session ended before the header was sent"))
-		}
-		return transportError("the connection to the machine broke before the command started", false, errors.New("lost before the header was sent"))
+	switch {
+	case isClosed(r.closed) && r.direct && !r.isBroken():
+		return r.noSh(errors.New("the session ended before the header was sent"))
+	case isClosed(r.closed), r.isBroken():
+		return r.unsent(errors.New("lost before the header was sent"))
 	}
 	return nil
 }
 
-// isLost tells whether the session has ended, as far as we know.
-func (r *run) isLost() bool { return isClosed(r.s.Lost()) || isClosed(r.closed) }
+// isBroken tells whether the connection has ended, as far as we know.
+func (r *run) isBroken() bool { return r.s.Broken() || isClosed(r.s.Lost()) }
+
+// unsent is the end of a session before anything of the command was sent. The streams end
+// before the connection is known to have ended: what it is told by is Broken.
+func (r *run) unsent(cause error) error {
+	if r.isBroken() {
+		cause = fmt.Errorf("%w: %w", errUnsent, cause)
+	}
+	return transportError("the connection to the machine broke before the command started", false, cause)
+}
+
+// errUnsent is a connection that broke before anything of the command was sent.
+var errUnsent = errors.New("the connection broke")
 
 func isClosed(c <-chan struct{}) bool {
 	select {
@@ -148,19 +160,10 @@ func (r *run) noSh(cause error) error {
 // errNoSh is a login shell that did not take a header itself.
 var errNoSh = errors.New("the login shell is no sh")
 
-// MayRetry tells whether err, of Exec on s, is that of a connection that broke
-// before anything of the command was sent, or of a login shell that took nothing of it:
-// it may be run again, over another session.
-func MayRetry(s *sshpool.Session, err error) bool {
-	var known *sallyport.Error
-	if !errors.As(err, &known) || known.Code != sallyport.CodeExecTransport || known.Started == nil || *known.Started {
-		return false
-	}
-	if errors.Is(err, errNoSh) {
-		return true
-	}
-	return isClosed(s.Lost())
-}
+// MayRetry tells whether err, of Exec, is that of a connection that broke before
+// anything of the command was sent, or of a login shell that took nothing of it: it may
+// be run again, over another session.
+func MayRetry(err error) bool { return errors.Is(err, errUnsent) || errors.Is(err, errNoSh) }
 
 // feed sends the header, the caller's stdin behind it, and the end of file. A
 // command that ends without reading makes it fail, which is no fault.

@@ -3,8 +3,10 @@ package remote_test
 import (
 	"context"
 	"errors"
-	"io"
+	"net"
 	"path/filepath"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -12,28 +14,34 @@ import (
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 	"sallyport/internal/remote"
-	"sallyport/internal/sshpool"
 )
 
 // A connection that breaks before anything of a command was sent says so, and the
 // command may go over another one; one that breaks behind it may not.
 func TestMayRetry(t *testing.T) {
+	const (
+		beforeAll = iota
+		atGate
+		running
+	)
 	for _, tt := range []struct {
 		name    string
-		atGate  bool
+		at      int
 		isRetry bool
 	}{
-		{"before the header is sent", true, true},
-		{"while it runs", false, false},
+		{"before the shell is asked for", beforeAll, true}, // and nobody knows yet
+		{"before the header is sent", atGate, true},
+		{"while it runs", running, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t, "/bin/sh", t.TempDir())
-			var conn io.Closer
+			var conn *mute
 			dial := m.target.Dial
 			m.target.Dial = func(ctx context.Context) (*connector.Link, error) {
 				link, err := dial(ctx)
 				if err == nil {
-					conn = link.Conn
+					conn = &mute{Conn: link.Conn}
+					link.Conn = conn
 				}
 				return link, err
 			}
@@ -46,23 +54,26 @@ func TestMayRetry(t *testing.T) {
 				conn.Close()
 				<-s.Lost()
 			}
+			if tt.at == beforeAll {
+				conn.muted.Store(true)
+			}
 			var out buffer
 			outcome, err := remote.Exec(t.Context(), s, remote.Command{
 				Argv: []string{"/bin/sh", "-c", "echo ran >" + ran + "; sleep 5"}, ExecID: "x", Timeout: 20 * time.Second,
 				ConnectBy: time.Now().Add(limits.ConnectTime), OutputGrace: limits.OutputGrace, Stdout: &out, Stderr: &out,
 				Gate: func() error {
-					if tt.atGate {
+					if tt.at == atGate {
 						cut()
 					}
 					return nil
 				},
 				Started: func(remote.Process) {
-					if !tt.atGate {
+					if tt.at == running {
 						cut()
 					}
 				},
 			})
-			if got := remote.MayRetry(s, err); got != tt.isRetry {
+			if got := remote.MayRetry(err); got != tt.isRetry {
 				t.Errorf("may retry %v after %v, %+v", got, err, outcome)
 			}
 			if tt.isRetry {
@@ -76,7 +87,21 @@ func TestMayRetry(t *testing.T) {
 			}
 		})
 	}
-	if remote.MayRetry(&sshpool.Session{}, errors.New("another")) || remote.MayRetry(nil, nil) {
+	if remote.MayRetry(errors.New("another")) || remote.MayRetry(nil) {
 		t.Error("any error is taken for a retry")
 	}
+}
+
+// mute is a connection that carries nothing more once it is muted, and whose reader
+// hasn't noticed.
+type mute struct {
+	net.Conn
+	muted atomic.Bool
+}
+
+func (m *mute) Write(p []byte) (int, error) {
+	if m.muted.Load() {
+		return 0, syscall.EPIPE
+	}
+	return m.Conn.Write(p)
 }

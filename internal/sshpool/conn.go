@@ -56,6 +56,7 @@ func (c *conn) monitor() {
 			}
 		}
 	}
+	c.kill(errLost)
 	c.dropAhead()
 	c.pool.remove(c)
 	end(c.client)
@@ -101,7 +102,7 @@ func (c *conn) alive() bool {
 	case <-c.done:
 		return false
 	default:
-		return true
+		return !c.wire.broken.Load()
 	}
 }
 

@@ -39,7 +39,7 @@ func (s *Session) Go(f func()) { s.wg.Go(f) }
 // Lost is closed when the connection under the session has ended.
 func (s *Session) Lost() <-chan struct{} { return s.conn.done }
 
-// Broken tells whether nothing more can come from the machine. It is true before the
+// Broken tells whether the connection no longer carries anything. It is true before the
 // streams of a session end for that: an end of file that was seen while it is false is
 // the machine's own.
 func (s *Session) Broken() bool { return s.conn.wire.broken.Load() }

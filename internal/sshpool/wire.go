@@ -25,7 +25,7 @@ type wire struct {
 	trusted atomic.Bool
 	crowded atomic.Bool
 	hello   atomic.Bool
-	broken  atomic.Bool // a read has failed
+	broken  atomic.Bool // a read or a write has failed since the login
 	closed  chan struct{}
 	once    sync.Once
 
@@ -74,6 +74,14 @@ func (w *wire) Read(p []byte) (int, error) {
 	w.given += n
 	w.heard.Store(time.Now().UnixNano())
 	w.listen(p[:n])
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	n, err := w.Conn.Write(p)
+	if err != nil && w.trusted.Load() {
+		w.broken.Store(true)
+	}
 	return n, err
 }
 
