@@ -22,6 +22,9 @@ type Instance struct {
 	WorkspaceName string `json:"workspace_name,omitempty"`
 }
 
+// AWSRegionPattern is what an AWS region looks like, which goes into host names.
+const AWSRegionPattern = `^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`
+
 // InstanceQuery says which instances are looked for.
 type InstanceQuery struct {
 	// Region is where; empty is the server's own.

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport"
+	"sallyport/internal/limits"
 )
 
 // discoverFlags are the flags of workspaces discover.
@@ -56,7 +57,7 @@ own credentials show is the admin's alone: give --admin and --org.`,
 // discovery is what became, or would become, of one instance.
 type discovery struct {
 	sallyport.Instance
-	// Result is added, would be added, is a workspace, can't be reached, or failed.
+	// Result is one of the results below.
 	Result string `json:"result"`
 	// Workspace is its name, also when it is only proposed.
 	Workspace string `json:"workspace,omitempty"`
@@ -133,7 +134,6 @@ func propose(i sallyport.Instance, names map[string]bool) discovery {
 
 // fitName makes a workspace's name of a tag; "" where nothing is left.
 func fitName(text string) string {
-	const charsMax = 63
 	name := strings.Map(func(r rune) rune {
 		switch {
 		case r >= 'a' && r <= 'z', r >= '0' && r <= '9':
@@ -144,7 +144,7 @@ func fitName(text string) string {
 		return '-'
 	}, text)
 	name = strings.Trim(name, "-")
-	return strings.Trim(name[:min(len(name), charsMax)], "-")
+	return strings.Trim(name[:min(len(name), limits.NameCharsMax)], "-")
 }
 
 // addInstance makes the workspace. That its name is in use makes the instance's id the
@@ -169,10 +169,9 @@ func (a *app) addInstance(ctx context.Context, api *api, d *discovery, f discove
 // fitLabels makes labels of tags: as many as a workspace may have, those that are too
 // long left out, and AWS's own too.
 func fitLabels(tags map[string]string) map[string]string {
-	const labelsMax, keyBytesMax, valueBytesMax = 64, 63, 256
 	labels := map[string]string{}
 	for _, key := range slices.Sorted(maps.Keys(tags)) {
-		if len(labels) < labelsMax && len(key) <= keyBytesMax && len(tags[key]) <= valueBytesMax && !strings.HasPrefix(key, "aws:") {
+		if len(labels) < limits.LabelsMax && len(key) <= limits.LabelKeyBytesMax && len(tags[key]) <= limits.LabelBytesMax && !strings.HasPrefix(key, "aws:") {
 			labels[key] = tags[key]
 		}
 	}
@@ -193,7 +192,7 @@ func (a *app) printDiscoveries(found []discovery, isDry bool) error {
 			{"ADDRESS", func(d d) string { return orDash(d.PrivateIP) }},
 			{"LABELS", func(d d) string { return labelsText(fitLabels(d.Tags)) }},
 		}, found, true)
-		if n := countOf(found, resultWould); isDry && n > 0 && err == nil {
+		if n := len(slices.DeleteFunc(slices.Clone(found), func(d d) bool { return d.Result != resultWould })); isDry && n > 0 && err == nil {
 			fmt.Fprintf(a.Stderr, "\n%d would be added; nothing was. Leave --dry-run out to add them.\n", n)
 		}
 	}
@@ -207,14 +206,4 @@ func (a *app) printDiscoveries(found []discovery, isDry bool) error {
 		}
 	}
 	return errors.Join(failed...)
-}
-
-func countOf(found []discovery, result string) int {
-	n := 0
-	for _, d := range found {
-		if d.Result == result {
-			n++
-		}
-	}
-	return n
 }

@@ -162,7 +162,7 @@ func hintsOf(c *sallyport.Connector) hints {
 	}
 	switch {
 	case c.Type == sallyport.ConnectorEIC:
-		h.dial = "the server's log has AWS's own words and request ids; docs/aws.md lists the permissions"
+		h.dial = "the server's log has AWS's codes and request ids; docs/aws.md lists the permissions"
 		h.banner = "do the security groups let the endpoint in on port 22, is sshd up, and is the instance done booting?"
 		h.login = "on the machine: is the package ec2-instance-connect installed, the metadata service on, no other AuthorizedKeysCommand set, and is there a user " + c.User + "?"
 	case c.Auth != nil && c.Auth.Type == sallyport.AuthKey:

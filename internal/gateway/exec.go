@@ -99,14 +99,11 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 			_ = row.Finish(end)
 		}
 	}()
-	if e.IdempotencyKey != "" { // nobody is reached for what may have run already
-		if taken, ok := errors.AsType[*audit.KeyTakenError](durable()); ok {
-			finished = true
-			return sallyport.ExecResult{}, keyTaken(taken.Taken)
-		}
-	}
 	outcome, err := g.run(ctx, by, ws, e, out, durable, report)
 	finished = true
+	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
+		return sallyport.ExecResult{}, keyTaken(taken.Taken)
+	}
 	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
 		return sallyport.ExecResult{}, notOnDisk // the log sees to what may have come of it
 	} else if notOnDisk != nil {
@@ -139,9 +136,15 @@ func (g *Gateway) execWorkspace(ctx context.Context, by Caller, ref Ref) (store.
 }
 
 // run reaches the machine while the row goes to disk, and runs the command when
-// both are done.
+// both are done. With a key the row comes first: nobody is reached for what may have
+// run already.
 func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec, out ExecOutput, durable func() error, report *ExecReport) (remote.Outcome, error) {
 	defer func() { report.Ended = time.Now() }()
+	if e.IdempotencyKey != "" {
+		if err := durable(); err != nil {
+			return remote.Outcome{}, err
+		}
+	}
 	connectBy := time.Now().Add(g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()

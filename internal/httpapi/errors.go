@@ -70,18 +70,16 @@ func (c *call) fail(err error) {
 		status = http.StatusUnprocessableEntity // known only on the machine
 	}
 	h := c.w.Header()
-	if e.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second)/time.Second)))
-	}
 	switch status {
 	case http.StatusUnauthorized:
 		h.Set("WWW-Authenticate", "Bearer")
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		if e.Started == nil || !*e.Started { // what ran is not to run again
-			if e.RetryAfter == 0 {
-				h.Set("Retry-After", "1")
-			}
+			h.Set("Retry-After", "1")
 		}
+	}
+	if e.RetryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(e.RetryAfter.Round(time.Second)/time.Second)))
 	}
 	c.cause = err
 	c.answer(status, e)

@@ -15,7 +15,7 @@ func (c *call) orgInstances() error {
 	}
 	query := c.r.URL.Query()
 	q := sallyport.InstanceQuery{Region: query.Get("region"), Tags: map[string]string{}}
-	if q.Region != "" && !regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`).MatchString(q.Region) {
+	if q.Region != "" && !regexp.MustCompile(sallyport.AWSRegionPattern).MatchString(q.Region) {
 		return sallyport.Errorf(sallyport.CodeInvalidRegion, "region must be an AWS region, such as us-east-2")
 	}
 	for _, tag := range query["tag"] {

@@ -256,6 +256,7 @@ const (
 // Names and labels.
 const (
 	TokenNameCharsMax = 100
+	NameCharsMax      = 63 // of an organisation or a workspace
 	LabelsMax         = 64
 	LabelKeyBytesMax  = 63
 	LabelBytesMax     = 256

@@ -14,6 +14,7 @@ import (
 	"time"
 	"unicode"
 
+	"sallyport"
 	"sallyport/internal/identity"
 )
 
@@ -114,7 +115,7 @@ func setDuration(field func(*Config) *time.Duration, least, most time.Duration) 
 
 // setRegion takes what goes into host names.
 func setRegion(c *Config, v value) error {
-	if v.text != "" && !regexp.MustCompile(`^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`).MatchString(v.text) {
+	if v.text != "" && !regexp.MustCompile(sallyport.AWSRegionPattern).MatchString(v.text) {
 		return errors.New("it takes a region, such as us-east-2")
 	}
 	c.EIC.Region = v.text

@@ -174,3 +174,36 @@ func TestQueueIsBounded(t *testing.T) {
 		held.Close()
 	})
 }
+
+// A machine that drops one of the connections that come together is not dead: who asks
+// while another is on its way waits for that.
+func TestDropBesideADial(t *testing.T) {
+	m, _ := newHost(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, &sshpool.Pool{}, m)
+		var dials atomic.Int64
+		target := sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+			if dials.Add(1) == 2 {
+				return nil, errors.New("dropped")
+			}
+			<-time.After(limits.DialBackoffMin / 4)
+			return m.dial(ctx)
+		}}
+		var asked []*opening
+		for range limits.SessionsPerConnection + 1 { // which asks for a second connection
+			asked = append(asked, openLater(t.Context(), p, target))
+		}
+		synctest.Wait()
+		if n := dials.Load(); n != 2 || p.State("k").NotBefore.IsZero() {
+			t.Fatalf("%d dials, back-off until %v", n, p.State("k").NotBefore)
+		}
+		asked = append(asked, openLater(t.Context(), p, target))
+		for _, o := range asked {
+			<-o.done
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			defer o.session.Close()
+		}
+	})
+}

@@ -88,7 +88,7 @@ func (p *Pool) dial(g *group) {
 	g.past.connected(c)
 	p.grantAll(g)
 	p.restIfIdle(c)
-	p.retireReplaced(g)
+	p.retireSpent(g)
 	p.dialMore(g)
 }
 

@@ -101,11 +101,13 @@ func (p *Pool) refusal(g *group) error {
 		return capacityError()
 	case len(g.conns) > 0 || g.past.failures == 0:
 		return nil
-	case time.Now().Before(g.past.notBefore):
-		return g.past.refusal
-	case g.dialing > 0 && time.Since(g.dialedAt) > limits.ProbeJoinTime:
-		// The machine was dead, and who asks it again waits long already: it is
-		// so still, and no others pile up.
+	case g.dialing > 0 && time.Since(g.dialedAt) <= limits.ProbeJoinTime:
+		// It may be back, or dropped one of several connections that came together
+		// (MaxStartups).
+		return nil
+	case g.dialing > 0, time.Now().Before(g.past.notBefore):
+		// Who dials it waits long already, or has just been refused: it is dead still,
+		// and no others pile up.
 		return g.past.refusal
 	}
 	return nil
@@ -177,10 +179,13 @@ func (p *Pool) giveBack(c *conn) {
 
 // grantAll hands free slots to waiters, to those that wait longest first. Pool.mu is held.
 func (p *Pool) grantAll(g *group) {
-	for i := 0; i < len(g.waiters) && p.free(g, 0) != nil; {
+	for i := 0; i < len(g.waiters); {
 		w := g.waiters[i]
 		c := p.free(g, w.need)
 		if c == nil {
+			if p.free(g, 0) == nil {
+				return
+			}
 			i++ // the connections end too soon for it
 			continue
 		}
@@ -198,7 +203,7 @@ func (p *Pool) restIfIdle(c *conn) {
 	}
 	c.idleSince = time.Now()
 	c.place = p.idling.PushBack(c)
-	if c.isReplaced(c.idleSince) {
+	if c.isSpent(c.idleSince) {
 		p.retire(c)
 		return
 	}

@@ -30,9 +30,9 @@ func (c *conn) isOver(now time.Time) bool {
 	return c.life > 0 && c.left(now) < min(limits.ConnectionSpare, c.life/4)
 }
 
-// isReplaced tells whether another connection has come for one whose end is near.
-// Pool.mu is held.
-func (c *conn) isReplaced(now time.Time) bool {
+// isSpent tells whether a connection is over, or its end is near and another has come for
+// it. Pool.mu is held.
+func (c *conn) isSpent(now time.Time) bool {
 	if !c.isEnding(now) {
 		return false
 	}
@@ -44,12 +44,12 @@ func (c *conn) isReplaced(now time.Time) bool {
 	return c.isOver(now)
 }
 
-// retireReplaced closes idle connections whose end is near, now that there are others.
+// retireSpent closes idle connections that others have come for.
 // Pool.mu is held.
-func (p *Pool) retireReplaced(g *group) {
+func (p *Pool) retireSpent(g *group) {
 	now := time.Now()
 	for _, c := range slices.Clone(g.conns) {
-		if c.place != nil && c.isReplaced(now) {
+		if c.place != nil && c.isSpent(now) {
 			p.retire(c)
 		}
 	}
@@ -59,7 +59,7 @@ func (p *Pool) retireReplaced(g *group) {
 // has to wait for it. Pool.mu is held.
 func (p *Pool) renew(c *conn) {
 	g, now := c.group, time.Now()
-	if !c.isEnding(now) || c.isReplaced(now) || g.dialing > 0 || len(g.conns) >= p.connectionsMax() || now.Before(g.past.notBefore) {
+	if !c.isEnding(now) || c.isSpent(now) || g.dialing > 0 || len(g.conns) >= p.connectionsMax() || now.Before(g.past.notBefore) {
 		return
 	}
 	g.dialing++

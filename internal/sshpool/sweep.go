@@ -32,7 +32,7 @@ func (p *Pool) sweep(now time.Time) {
 	for at := p.idling.Front(); at != nil; {
 		c := at.Value.(*conn)
 		at = at.Next()
-		if c.isReplaced(now) {
+		if c.isSpent(now) {
 			p.retire(c)
 		}
 	}

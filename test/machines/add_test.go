@@ -4,16 +4,12 @@ package machines
 
 import (
 	"bytes"
-	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
-
-	"crypto/ed25519"
-	"crypto/rand"
 
 	"sallyport/internal/cli"
 	"sallyport/test/sshd"
@@ -54,28 +50,17 @@ func TestAdd(t *testing.T) {
 		t.Errorf("%d %q", code, stderr)
 	}
 
-	_, private, err := ed25519.GenerateKey(rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	block, err := ssh.MarshalPrivateKey(private, "")
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, public := newKey(t)
 	file := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte(private), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	signer, err := ssh.NewSignerFromKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stranger.Authorize(t, signer.PublicKey())
+	stranger.Authorize(t, public)
 	code, stdout, stderr = run(t, s, "workspaces", "add", "keyed", "--ssh", stranger.User+"@"+stranger.Addr, "--key", file, "--yes")
 	if code != 0 || !strings.Contains(stdout, "workspace keyed runs commands") {
 		t.Errorf("%d %q %q", code, stdout, stderr)
 	}
-	checkNowhere(t, s, string(pem.EncodeToMemory(block)))
+	checkNowhere(t, s, private)
 }
 
 // checkNowhere looks for a private key in the data directory and the log, in its own

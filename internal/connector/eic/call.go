@@ -39,25 +39,37 @@ type answer struct {
 // more with new credentials where those that there are have run out. Its errors are
 // faults, or ctx's.
 func (a *account) do(ctx context.Context, c call) (answer, error) {
-	isRefreshed := false
-	for try := 0; ; try++ {
+	for tries := (tries{account: a}); ; {
 		got, err := a.once(ctx, c)
 		if err == nil {
 			return got, nil
 		}
 		a.calls.count(c.action, err)
-		switch kind, _ := classOf(err); {
-		case kind == credentials && !isRefreshed:
-			isRefreshed = true
-			a.creds.Invalidate()
-			continue
-		case kind != transient && kind != throttled:
-			return answer{}, err
-		}
-		if !pause(ctx, try) {
+		if !tries.again(ctx, err) {
 			return answer{}, err
 		}
 	}
+}
+
+// tries are those of one request.
+type tries struct {
+	account     *account
+	pauses      int
+	isRefreshed bool // the credentials were had anew
+}
+
+// again tells whether another try makes sense after err, and waits until it is due.
+func (t *tries) again(ctx context.Context, err error) bool {
+	switch kind, _ := classOf(err); {
+	case kind == credentials && !t.isRefreshed:
+		t.isRefreshed = true
+		t.account.creds.Invalidate()
+		return true
+	case kind != transient && kind != throttled:
+		return false
+	}
+	t.pauses++
+	return pause(ctx, t.pauses-1)
 }
 
 // pause waits before the next try, for the whole of a random time (full jitter), and

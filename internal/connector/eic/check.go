@@ -10,13 +10,11 @@ import (
 	"sallyport/internal/connector"
 )
 
-// What the fields of a connector look like: the API's own patterns, and a region as it
-// goes into host names.
+// What the fields of a connector look like: the API's own patterns.
 const (
 	instancePattern = `^i-[a-f0-9]{8,30}$`
 	endpointPattern = `^eice-[a-f0-9]{8,32}$`
 	userPattern     = `^[A-Za-z_][A-Za-z0-9@._-]{0,31}$`
-	regionPattern   = `^[a-z]{2,4}(-[a-z]+)+-[0-9]{1,2}$`
 )
 
 // Check returns what is wrong with a connector of this type, for the person who set it,
@@ -25,7 +23,7 @@ const (
 func (c *Connector) Check(spec sallyport.Connector, _ bool) (sallyport.Connector, error) {
 	for _, f := range []struct{ name, value, pattern, want string }{
 		{"instance_id", spec.InstanceID, instancePattern, "the instance's id, such as i-0123456789abcdef0"},
-		{"region", spec.Region, "^$|" + regionPattern, "a region, such as us-east-2"},
+		{"region", spec.Region, "^$|" + sallyport.AWSRegionPattern, "a region, such as us-east-2"},
 		{"endpoint_id", spec.EndpointID, "^$|" + endpointPattern, "an endpoint's id, such as eice-0123456789abcdef0"},
 		{"user", spec.User, "^$|" + userPattern, "the login name on the machine, such as ubuntu, of at most 32 characters"},
 	} {

@@ -230,7 +230,7 @@ func (d *dial) push(ctx context.Context) error {
 func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 	id := d.found.endpoint.ID
 	var full error // the last refusal for want of a tunnel
-	for try := 0; ; try++ {
+	for tries := (tries{account: d.account}); ; {
 		if err := d.places.take(ctx, id, d.target.WorkspaceID); err != nil {
 			return nil, err
 		}
@@ -252,9 +252,7 @@ func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 		switch {
 		case ctx.Err() != nil && full != nil:
 			return nil, full
-		case kind == credentials && try == 0:
-			d.account.creds.Invalidate()
-		case kind != transient && kind != throttled || !pause(ctx, try):
+		case !tries.again(ctx, err):
 			return nil, err
 		}
 	}
@@ -307,12 +305,10 @@ func (d *dial) explain(ctx context.Context, err *sallyport.Error) *sallyport.Err
 		return &told
 	}
 	// What is remembered of the machine may be why.
-	if again, findErr := d.find(ctx); findErr != nil && ctx.Err() == nil {
-		if known, ok := errors.AsType[*sallyport.Error](tell(ctx, findErr)); ok {
+	if _, err := d.find(ctx); err != nil && ctx.Err() == nil {
+		if known, ok := errors.AsType[*sallyport.Error](tell(ctx, err)); ok {
 			return known
 		}
-	} else if findErr == nil {
-		d.found = again
 	}
 	told.Message, told.Reason = unreachedBy.words()
 	return &told

@@ -1,6 +1,7 @@
 package eic
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,9 +110,6 @@ func tell(ctx context.Context, err error) error {
 		code = sallyport.CodeConnectTimeout
 	}
 	message, reason := f.words()
-	if f.say != "" {
-		message = f.say
-	}
 	e := sallyport.Errorf(code, "%s", message).Because(err)
 	e.Reason = reason
 	switch f.class {
@@ -126,9 +124,14 @@ func tell(ctx context.Context, err error) error {
 // words are what a caller is told, and the reason. They hold no name or address of
 // anything in the account.
 func (f *fault) words() (message, reason string) {
-	switch f.class {
+	message, reason = f.class.words(f.action)
+	return cmp.Or(f.say, message), reason
+}
+
+func (c class) words(action string) (message, reason string) {
+	switch c {
 	case permission:
-		return "AWS does not let the server reach the machine: it lacks the permission " + f.action, sallyport.ReasonPermission
+		return "AWS does not let the server reach the machine: it lacks the permission " + action, sallyport.ReasonPermission
 	case credentials:
 		return "the server has no AWS credentials, or AWS does not accept them", sallyport.ReasonCredentials
 	case throttled:
