@@ -6,6 +6,7 @@ package sshd
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -37,8 +38,8 @@ type Options struct {
 	RC string
 	// MaxSessions is the sessions on a connection; 0 is OpenSSH's default, 10.
 	MaxSessions int
-	// MaxStartups is the connections that have not logged in; empty is OpenSSH's
-	// default, 10:30:100.
+	// MaxStartups is the connections that have not logged in; empty is 100, since
+	// OpenSSH's own default, 10:30:100, drops some at random.
 	MaxStartups string
 	// Config are more lines of sshd_config. They come first, and the first counts.
 	Config []string
@@ -128,9 +129,7 @@ func (s *Server) config(o Options) string {
 	if o.MaxSessions > 0 {
 		fmt.Fprintln(&b, "MaxSessions", o.MaxSessions)
 	}
-	if o.MaxStartups != "" {
-		fmt.Fprintln(&b, "MaxStartups", o.MaxStartups)
-	}
+	fmt.Fprintln(&b, "MaxStartups", cmp.Or(o.MaxStartups, "100"))
 	fmt.Fprintf(&b, `ListenAddress %s
 HostKey %s
 AuthorizedKeysFile %s
