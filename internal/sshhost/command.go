@@ -26,7 +26,7 @@ type command struct {
 
 	copiers  sync.WaitGroup
 	outputs  atomic.Int32  // stdout and stderr, until their end of file
-	parts    atomic.Int32  // the process, and its outputs as one
+	parts    atomic.Int32  // the process, its outputs as one, and whoever holds the channel
 	inputEnd atomic.Bool   // no more input is taken
 	fed      chan struct{} // closed when all input is with the process, or refused
 }
@@ -78,6 +78,19 @@ func (c *command) exited(status syscall.WaitStatus, err error) {
 	}
 	c.refuseInput()
 	c.finishPart()
+}
+
+// hold keeps the channel open until finishPart, and tells whether it is open still.
+func (c *command) hold() bool {
+	for {
+		parts := c.parts.Load()
+		if parts == 0 {
+			return false
+		}
+		if c.parts.CompareAndSwap(parts, parts+1) {
+			return true
+		}
+	}
 }
 
 func (c *command) finishPart() {

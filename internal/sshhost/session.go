@@ -41,7 +41,7 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		case "env":
 			request.Reply(s.setenv(request.Payload), nil)
 		case "signal":
-			request.Reply(s.signal(request.Payload), nil)
+			s.signal(request)
 		default: // terminals, subsystems, forwarding, keepalives
 			request.Reply(false, nil)
 		}
@@ -67,10 +67,16 @@ func (s *session) setenv(payload []byte) bool {
 	return true
 }
 
-// signal sends a signal to the command's process group.
-func (s *session) signal(payload []byte) bool {
-	sig, ok := parseSignal(payload)
-	return ok && s.command != nil && s.command.process.signal(sig) == nil
+// signal sends a signal to the command's process group. The channel stays open until
+// the client has its answer, also when the signal ends the command.
+func (s *session) signal(request *ssh.Request) {
+	sig, ok := parseSignal(request.Payload)
+	if !ok || s.command == nil || !s.command.hold() {
+		request.Reply(false, nil)
+		return
+	}
+	defer s.command.finishPart()
+	request.Reply(s.command.process.signal(sig) == nil, nil)
 }
 
 // parseExec reads the payload of an exec request (RFC 4254 §6.5). A NUL would
