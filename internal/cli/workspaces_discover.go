@@ -67,7 +67,7 @@ type discovery struct {
 // Results of a discovery.
 const (
 	resultAdded   = "added"
-	resultWould   = "would be added"
+	resultWould   = "would be added" // with --dry-run alone
 	resultIs      = "is a workspace"
 	resultNoWay   = "no endpoint"
 	resultStopped = "not running"
@@ -106,7 +106,7 @@ func (a *app) discover(ctx context.Context, f discoverFlags) error {
 		}
 		found = append(found, d)
 	}
-	return a.printDiscoveries(found, f.dryRun)
+	return a.printDiscoveries(found)
 }
 
 // propose says what would become of an instance. names are those that are taken by the
@@ -178,7 +178,7 @@ func fitLabels(tags map[string]string) map[string]string {
 	return labels
 }
 
-func (a *app) printDiscoveries(found []discovery, isDry bool) error {
+func (a *app) printDiscoveries(found []discovery) error {
 	var err error
 	if a.asJSON() {
 		err = marshalJSON(a.out, map[string]any{"items": found})
@@ -192,18 +192,22 @@ func (a *app) printDiscoveries(found []discovery, isDry bool) error {
 			{"ADDRESS", func(d d) string { return orDash(d.PrivateIP) }},
 			{"LABELS", func(d d) string { return labelsText(fitLabels(d.Tags)) }},
 		}, found, true)
-		if n := len(slices.DeleteFunc(slices.Clone(found), func(d d) bool { return d.Result != resultWould })); isDry && n > 0 && err == nil {
-			fmt.Fprintf(a.Stderr, "\n%d would be added; nothing was. Leave --dry-run out to add them.\n", n)
-		}
 	}
 	if err != nil {
 		return err
 	}
+	would := 0
 	var failed []error
 	for _, d := range found {
-		if d.Result == resultFailed {
+		switch d.Result {
+		case resultWould:
+			would++
+		case resultFailed:
 			failed = append(failed, fmt.Errorf("%s: %s", d.ID, d.Error))
 		}
+	}
+	if would > 0 && !a.asJSON() {
+		fmt.Fprintf(a.Stderr, "\n%d would be added; nothing was. Leave --dry-run out to add them.\n", would)
 	}
 	return errors.Join(failed...)
 }

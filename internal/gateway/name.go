@@ -14,13 +14,13 @@ import (
 func checkName(name string) error {
 	if !isName(name) {
 		return sallyport.Errorf(sallyport.CodeInvalidName,
-			"name must be 1 to 63 characters of a-z, 0-9 and -, begin with a letter or digit, and not look like an id; for example build-42")
+			"name must be 1 to %d characters of a-z, 0-9 and -, begin with a letter or digit, and not look like an id; for example build-42", limits.NameCharsMax)
 	}
 	return nil
 }
 
 func isName(s string) bool {
-	return len(s) >= 1 && len(s) <= 63 && s[0] != '-' &&
+	return len(s) >= 1 && len(s) <= limits.NameCharsMax && s[0] != '-' &&
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && !id.Is(s)
 }
 

@@ -60,7 +60,7 @@ func TestConnection(t *testing.T) {
 		_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"sleep", "60"}})
 		running <- err
 	}()
-	m.until(t, func() bool { return len(m.sshd.Left()) > 0 })
+	await(t, "the command to run", func() bool { return len(m.sshd.Left()) > 0 })
 	c := m.await(t, sallyport.StateConnected)
 	line := strings.TrimSpace(string(ssh.MarshalAuthorizedKey(m.sshd.HostKey)))
 	if c.Connections != 1 || c.Sessions != 1 || c.Since == nil || c.Since.Before(began) || c.HostKey != line ||
@@ -90,21 +90,9 @@ func TestConnection(t *testing.T) {
 		t.Errorf("of a dead machine: %+v", c)
 	}
 	m.sshd.Restart(t)
-	m.until(t, func() bool { _, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}}); return err == nil })
+	await(t, "the machine to be used again", func() bool { _, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}}); return err == nil })
 	if c = m.await(t, sallyport.StateIdle); c.Connections != 1 || c.NextDialAt != nil || c.LastError == nil {
 		t.Errorf("when it is back: %+v", c)
-	}
-}
-
-func (m *machine) until(t testing.TB, ok func() bool) {
-	t.Helper()
-	deadline := time.After(30 * time.Second)
-	for !ok() {
-		select {
-		case <-deadline:
-			t.Fatal("it has not come")
-		case <-time.After(20 * time.Millisecond):
-		}
 	}
 }
 
@@ -122,7 +110,7 @@ func TestNeverTwice(t *testing.T) {
 	retried := 0
 	for n := int64(1800); n < 4200; n += 97 { // from the login to the command's end
 		for name, f := range map[string]faultproxy.Faults{"up": {CutUpAfter: n, Once: true}, "down": {CutDownAfter: n, Once: true, Reset: n%2 == 0}} {
-			m.until(t, func() bool {
+			await(t, "the machine to be used again", func() bool {
 				_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"rm", "-f", "ran"}})
 				return err == nil
 			})

@@ -64,10 +64,7 @@ func TestConnectionBreaks(t *testing.T) {
 	}
 	p.Set(faultproxy.Faults{Blackhole: true})
 	p.Cut(false)
-	await(t, "the cut to be known", func() bool {
-		c, err := m.client.GetConnection(t.Context(), m.name)
-		return err == nil && c.Connections == 0
-	})
+	m.await(t, sallyport.StateNone)
 	began := time.Now()
 	_, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}})
 	if code := sallyport.CodeOf(err); code != sallyport.CodeConnectTimeout || time.Since(began) > 30*time.Second {
