@@ -30,6 +30,9 @@ type account struct {
 	source aws.Config
 	now    func() time.Time
 	calls  *calls
+
+	mu       sync.Mutex // guards renewals
+	renewals int        // how often the credentials were given up
 }
 
 // accounts are those that were used last.
@@ -135,6 +138,24 @@ func (a *accounts) close() {
 	defer a.mu.Unlock()
 	if a.http != nil {
 		a.http.CloseIdleConnections()
+	}
+}
+
+// renewed counts how often the credentials were given up.
+func (a *account) renewed() int {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.renewals
+}
+
+// renew gives the credentials up, unless another request has done so since they were
+// given up seen times: what they refused was for the ones before.
+func (a *account) renew(seen int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.renewals == seen {
+		a.creds.Invalidate()
+		a.renewals++
 	}
 }
 

@@ -39,7 +39,7 @@ type answer struct {
 // more with new credentials where those that there are have run out. Its errors are
 // faults, or ctx's.
 func (a *account) do(ctx context.Context, c call) (answer, error) {
-	for tries := (tries{account: a}); ; {
+	for tries := a.newTries(); ; {
 		got, err := a.once(ctx, c)
 		if err == nil {
 			return got, nil
@@ -54,22 +54,29 @@ func (a *account) do(ctx context.Context, c call) (answer, error) {
 // tries are those of one request.
 type tries struct {
 	account     *account
+	renewals    int // of the account, before the try at hand
 	pauses      int
 	isRefreshed bool // the credentials were had anew
 }
+
+func (a *account) newTries() tries { return tries{account: a, renewals: a.renewed()} }
 
 // again tells whether another try makes sense after err, and waits until it is due.
 func (t *tries) again(ctx context.Context, err error) bool {
 	switch kind, _ := classOf(err); {
 	case kind == credentials && !t.isRefreshed:
 		t.isRefreshed = true
-		t.account.creds.Invalidate()
-		return true
+		t.account.renew(t.renewals)
 	case kind != transient && kind != throttled:
 		return false
+	default:
+		t.pauses++
+		if !pause(ctx, t.pauses-1) {
+			return false
+		}
 	}
-	t.pauses++
-	return pause(ctx, t.pauses-1)
+	t.renewals = t.account.renewed()
+	return true
 }
 
 // pause waits before the next try, for the whole of a random time (full jitter), and

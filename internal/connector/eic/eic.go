@@ -230,7 +230,7 @@ func (d *dial) push(ctx context.Context) error {
 func (d *dial) tunnel(ctx context.Context) (*stream, error) {
 	id := d.found.endpoint.ID
 	var full error // the last refusal for want of a tunnel
-	for tries := (tries{account: d.account}); ; {
+	for tries := d.account.newTries(); ; {
 		if err := d.places.take(ctx, id, d.target.WorkspaceID); err != nil {
 			return nil, err
 		}
