@@ -1,0 +1,258 @@
+// Package pg runs a real PostgreSQL server for tests: on loopback, on a port of its
+// own, with a directory of its own that goes when it does. It never touches the
+// system's. It needs Debian's postgresql (scripts/setup installs it); a test is
+// skipped without it, but not in CI.
+package pg
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const (
+	// superuser owns the server, and only this package and tests of permissions use it.
+	superuser = "postgres"
+	// login is whom the tests' URLs name. It may make roles and owns its databases,
+	// and is no superuser: to those row-level security doesn't apply.
+	login = "tester"
+	// Password is that of both, and stands in the URLs. It looks like nothing else, so
+	// that a test can look for it where it must not be.
+	Password = "pw-Zk3v9Qx7Lm" //nolint:gosec // of a server that lives as long as a test
+
+	// startTime bounds the start of a server, recovery from a crash included.
+	startTime = 30 * time.Second
+	// stopTime bounds its stop.
+	stopTime = 20 * time.Second
+	// adminTime bounds a statement of the superuser's.
+	adminTime = 20 * time.Second
+)
+
+// Server is a PostgreSQL server. Its methods are for one goroutine at a time,
+// Database for many.
+type Server struct {
+	// Addr is where it listens, 127.0.0.1:PORT.
+	Addr string
+
+	dir string
+	bin string
+	// databases counts those that were made, so that each has a name of its own.
+	databases atomic.Int64
+
+	// alive keeps the server up; when it is closed, as it is at the latest when this
+	// process ends in whatever way, the server is killed.
+	alive io.Closer
+	ended chan struct{}
+	log   *os.File
+}
+
+// shared is the server that the tests of this process have in common.
+var shared struct {
+	mu     sync.Mutex
+	server *Server
+}
+
+// Main wraps a test binary's tests: the server that Start made ends after them. Its
+// Run is to be called by TestMain, or by goleak.VerifyTestMain there.
+func Main(m interface{ Run() int }) interface{ Run() int } { return mainRun{m} }
+
+type mainRun struct{ tests interface{ Run() int } }
+
+// Run runs the tests and returns the exit code.
+func (m mainRun) Run() int {
+	code := m.tests.Run()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server == nil {
+		return code
+	}
+	if err := shared.server.end(); err != nil {
+		fmt.Fprintf(os.Stderr, "end PostgreSQL: %v\n", err)
+		return max(code, 1)
+	}
+	shared.server = nil
+	return code
+}
+
+// Start returns the server that the tests of this process have in common, and starts
+// it for the first of them. Main ends it.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	shared.mu.Lock()
+	defer shared.mu.Unlock()
+	if shared.server == nil {
+		shared.server = start(t)
+	}
+	return shared.server
+}
+
+// StartOwn starts a server for this test alone, which ends with it: for tests that
+// break it, and for those that look at what all databases of a server share.
+func StartOwn(t testing.TB) *Server {
+	t.Helper()
+	s := start(t)
+	t.Cleanup(func() {
+		if err := s.end(); err != nil {
+			t.Errorf("end PostgreSQL: %v", err)
+		}
+	})
+	return s
+}
+
+func start(t testing.TB) *Server {
+	t.Helper()
+	bin, err := programs()
+	if err != nil {
+		if os.Getenv("CI") != "" {
+			t.Fatal(err)
+		}
+		t.Skip(err)
+	}
+	dir, err := os.MkdirTemp("", "pg-") // not t.TempDir, which another account can't enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{dir: dir, bin: bin}
+	if err := s.create(); err != nil {
+		t.Fatal(errors.Join(err, os.RemoveAll(dir)))
+	}
+	if err := s.run(); err != nil {
+		t.Fatal(errors.Join(err, s.end()))
+	}
+	if err := s.admin("postgres", `CREATE ROLE `+login+` LOGIN CREATEROLE PASSWORD '`+Password+`'`); err != nil {
+		t.Fatal(errors.Join(err, s.end()))
+	}
+	return s
+}
+
+// programs finds the newest PostgreSQL of this machine, 15 at least.
+func programs() (string, error) {
+	const oldest = 15
+	found, err := filepath.Glob("/usr/lib/postgresql/*/bin/postgres")
+	if err != nil {
+		return "", err
+	}
+	newest, dir := 0, ""
+	for _, path := range found {
+		version, err := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(path))))
+		if err == nil && version >= oldest && version > newest {
+			newest, dir = version, filepath.Dir(path)
+		}
+	}
+	if newest == 0 {
+		return "", fmt.Errorf("PostgreSQL %d or newer is not installed: scripts/setup does it", oldest)
+	}
+	return dir, nil
+}
+
+// create makes the server's files.
+func (s *Server) create() error {
+	addr, err := freeAddr()
+	if err != nil {
+		return err
+	}
+	s.Addr = addr
+	account, err := unprivileged()
+	if err != nil {
+		return err
+	}
+	password := filepath.Join(s.dir, "password")
+	if err := os.WriteFile(password, []byte(Password), 0o600); err != nil {
+		return err
+	}
+	for _, path := range []string{s.dir, password} {
+		if err := account.own(path); err != nil {
+			return err
+		}
+	}
+	cmd := exec.Command(filepath.Join(s.bin, "initdb"), "--pgdata", s.data(), "--username", superuser, "--pwfile", password,
+		"--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8", "--no-sync")
+	cmd.Dir, cmd.SysProcAttr = s.dir, account.attributes()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("initdb: %w\n%s", err, out)
+	}
+	return nil
+}
+
+func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+
+func freeAddr() (string, error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	return listener.Addr().String(), listener.Close()
+}
+
+// URL is the address of a database for the tests' login role.
+func (s *Server) URL(database string) string { return s.url(login, database) }
+
+// SuperuserURL is the address of a database for the superuser.
+func (s *Server) SuperuserURL(database string) string { return s.url(superuser, database) }
+
+func (s *Server) url(user, database string) string {
+	u := url.URL{
+		Scheme: "postgres", User: url.UserPassword(user, Password), Host: s.Addr, Path: "/" + database, RawQuery: "sslmode=disable",
+	}
+	return u.String()
+}
+
+// Database makes a database for a test, which is dropped when it ends, and returns its
+// URL for a login role that owns it and may make roles.
+func (s *Server) Database(t testing.TB) string {
+	t.Helper()
+	name := fmt.Sprintf("test_%d", s.databases.Add(1))
+	if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !s.isUp() {
+			return // it goes with the server
+		}
+		if err := s.admin("postgres", `DROP DATABASE `+name+` WITH (FORCE)`); err != nil {
+			t.Errorf("drop database: %v", err)
+		}
+	})
+	return s.URL(name)
+}
+
+// Admin runs statements as the superuser in the database that a URL names.
+func (s *Server) Admin(t testing.TB, databaseURL string, statements ...string) {
+	t.Helper()
+	u, err := url.Parse(databaseURL)
+	if err != nil {
+		t.Fatal("the URL can't be parsed")
+	}
+	if err := s.admin(strings.TrimPrefix(u.Path, "/"), statements...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (s *Server) admin(database string, statements ...string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), adminTime)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, s.SuperuserURL(database))
+	if err != nil {
+		return err
+	}
+	for _, statement := range statements {
+		if _, err := conn.Exec(ctx, statement); err != nil {
+			return errors.Join(fmt.Errorf("%s: %w", statement, err), conn.Close(ctx))
+		}
+	}
+	return conn.Close(ctx)
+}
