@@ -13,6 +13,21 @@ type Org struct {
 	// AWS is how the organisation's EC2 instances are reached; nil is with the
 	// server's own credentials.
 	AWS *OrgAWS `json:"aws,omitempty"`
+	// Limits are those that the admin has set for it; nil is the server's own.
+	Limits *OrgLimits `json:"limits,omitempty"`
+}
+
+// OrgLimits bounds what an organisation may take of the server. A field that is 0 is
+// the server's own limit.
+type OrgLimits struct {
+	// RunningExecs bounds the execs of the organisation that run at once,
+	// RunningExecsPerWorkspace those of one of its workspaces.
+	RunningExecs             int `json:"running_execs,omitempty"`
+	RunningExecsPerWorkspace int `json:"running_execs_per_workspace,omitempty"`
+	// RequestsPerS bounds the requests a second of one token, and RequestBurst how many
+	// may come at once.
+	RequestsPerS int `json:"requests_per_s,omitempty"`
+	RequestBurst int `json:"request_burst,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

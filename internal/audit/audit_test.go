@@ -190,12 +190,12 @@ func TestRecovery(t *testing.T) {
 
 	d = openDisk(t, path)
 	log = newLog(t, d)
-	running, err := d.RunningExecs(t.Context())
-	if err != nil || len(running) != 1 || running[0].ID != left.ID() {
+	running, err := d.Activities(t.Context(), store.ActivityFilter{Status: sallyport.StatusRunning}, store.Page{Limit: 9})
+	if err != nil || len(running) != 1 || running[0].Record.ID != left.ID() {
 		t.Fatalf("running %+v, %v", running, err)
 	}
 	survivors := 0
-	if err := log.Interrupt(running[0], audit.ExecEnd{Status: sallyport.StatusInterrupted, Survivors: &survivors}); err != nil {
+	if err := log.Interrupt(running[0].Record, audit.ExecEnd{Status: sallyport.StatusInterrupted, Survivors: &survivors}); err != nil {
 		t.Fatal(err)
 	}
 	row := d.rows(t, "o")[0]

@@ -10,6 +10,7 @@ import (
 	"sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
+	"sallyport/internal/store"
 )
 
 // Where the store can't take the row there is none, and the caller is told so;
@@ -275,7 +276,7 @@ func TestCloseWithASickStore(t *testing.T) {
 		if took := time.Since(began); took > limits.CommitTimeMax {
 			t.Errorf("Close took %v", took)
 		}
-		if running, err := d.RunningExecs(t.Context()); err != nil || len(running) != 1 {
+		if running, err := d.Activities(t.Context(), store.ActivityFilter{Status: sallyport.StatusRunning}, store.Page{Limit: 9}); err != nil || len(running) != 1 {
 			t.Errorf("running %+v, %v", running, err)
 		}
 	})

@@ -23,6 +23,8 @@ type Exec struct {
 	EnvNames   []string
 	StdinBytes int64
 	TimeoutS   int
+	// Replica is who runs it; see store.Activity.
+	Replica string
 	// Claim takes an idempotency key along with the row; nil is none.
 	Claim *store.Claim
 }
@@ -75,7 +77,7 @@ func (l *Log) execRow(e Exec) store.Activity {
 	argv := redact.Argv(e.Argv)
 	row := l.newRow(sallyport.ActivityExec, e.By, e.ClientAddr)
 	row.Status, row.CompletedAt = sallyport.StatusRunning, nil
-	row.OrgID, row.WorkspaceID = e.OrgID, e.WorkspaceID
+	row.OrgID, row.WorkspaceID, row.Replica = e.OrgID, e.WorkspaceID, e.Replica
 	row.Summary = redact.Summary(argv)
 	row.Argv, row.Cwd, row.EnvNames = argv, redact.Text(e.Cwd), e.EnvNames
 	row.StdinBytes, row.TimeoutS = &e.StdinBytes, e.TimeoutS

@@ -15,8 +15,6 @@ type ActivityStore interface {
 	Activities(ctx context.Context, filter store.ActivityFilter, page store.Page) ([]store.Positioned[store.Activity], error)
 	// Activity finds a row within an organisation.
 	Activity(ctx context.Context, orgID, rowID string) (store.Activity, error)
-	// RunningExecs lists the rows of execs that are not complete.
-	RunningExecs(ctx context.Context) ([]store.Activity, error)
 }
 
 // ActivityQuery says which rows a caller wants. Empty fields don't filter.

@@ -79,7 +79,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	row := g.Audit.Begin(audit.Exec{
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
-		Claim: claim,
+		Replica: g.Replica, Claim: claim,
 	})
 	report.ExecID = row.ID()
 	defer g.running.forget(row.ID())

@@ -29,6 +29,10 @@ type Gateway struct {
 	Tokens     TokenStore
 	Activities ActivityStore
 	CARecords  CAStore
+	Leases     LeaseStore
+
+	// Replica is this server among those that share the store.
+	Replica string
 
 	Audit *audit.Log
 	Feed  *feed.Feed

@@ -12,11 +12,17 @@ import (
 	"sallyport/internal/store"
 )
 
-// Recover completes what a crash left running as interrupted, and ends what still
-// runs of it where its machine can be reached before ctx ends. It must be called
-// once, before any exec is taken.
+// LeaseStore knows which replicas are alive.
+type LeaseStore interface {
+	// AdoptExecs makes the running execs of replicas that are dead the replica's.
+	AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error)
+}
+
+// Recover completes what dead replicas, and the crash of a server before, have left
+// running as interrupted, and ends what still runs of it where its machine can be reached
+// before ctx ends.
 func (g *Gateway) Recover(ctx context.Context) error {
-	rows, err := g.Activities.RunningExecs(ctx)
+	rows, err := g.Leases.AdoptExecs(ctx, g.Replica)
 	if err != nil {
 		return fmt.Errorf("find what a crash left running: %w", err)
 	}

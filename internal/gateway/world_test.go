@@ -36,6 +36,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Migrate: true})
 	must(t, err)
+	must(t, db.TakeLease(t.Context(), "test", time.Hour))
 	host, err := local.New(local.Config{Home: t.TempDir(), Shell: "/bin/sh"})
 	must(t, err)
 	quiet := slog.New(slog.DiscardHandler)
@@ -50,7 +51,7 @@ func newWorld(t testing.TB) *world {
 		db: db, auth: &identity.Authenticator{Store: db},
 		admin: gateway.Caller{Principal: principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}},
 		Gateway: &gateway.Gateway{
-			Orgs: db, Workspaces: db, Tokens: db, Activities: db, Audit: log, Pool: pool,
+			Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
 			Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host},
 			Rules:      policy.Rules(), Log: quiet, Now: now,
 			ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,

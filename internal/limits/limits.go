@@ -277,6 +277,13 @@ const (
 	RecoverTime = 5 * time.Second
 )
 
+// Replicas.
+const (
+	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred
+	// years.
+	LeaseAloneTime = 100 * 365 * 24 * time.Hour
+)
+
 // Live events.
 const (
 	// EventBytesKept is what is kept of an organisation's newest events, for all

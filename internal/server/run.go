@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
+	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
@@ -110,6 +111,10 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(s.store.Close)
+	replica, err := s.takeLease(ctx)
+	if err != nil {
+		return err
+	}
 	if s.ca, err = s.openCA(ctx, dir); err != nil {
 		return err
 	}
@@ -128,8 +133,9 @@ func (s *server) open(ctx context.Context) error {
 	s.onClose(pool.Close)
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
 	s.gateway = &gateway.Gateway{
-		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store,
-		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
+		Replica: replica,
+		Audit:   log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,
@@ -138,6 +144,22 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.watchSources()
 	return nil
+}
+
+// takeLease makes this server the one replica of its store: no other has the data
+// directory, so that whoever has a lease is dead.
+func (s *server) takeLease(ctx context.Context) (replica string, err error) {
+	others, err := s.store.Replicas(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, dead := range others {
+		if err := s.store.EndLease(ctx, dead); err != nil {
+			return "", err
+		}
+	}
+	replica = id.New()
+	return replica, s.store.TakeLease(ctx, replica, limits.LeaseAloneTime)
 }
 
 // listen takes the address before anything is served, so that a taken port is an

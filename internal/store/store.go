@@ -20,6 +20,8 @@ var (
 	ErrConflict = errors.New("name in use")
 	// ErrNotEmpty: the organisation still has workspaces.
 	ErrNotEmpty = errors.New("not empty")
+	// ErrLeaseLost: the replica has no lease any more. What it ran is others' to complete.
+	ErrLeaseLost = errors.New("lease lost")
 )
 
 // Org is a tenant.
@@ -29,6 +31,8 @@ type Org struct {
 	CreatedAt time.Time
 	// AWS is zero where the organisation has no access of its own.
 	AWS sallyport.OrgAWS
+	// Limits are those that differ from the server's.
+	Limits sallyport.OrgLimits
 }
 
 // Workspace is one machine of one organisation.
@@ -93,6 +97,9 @@ type Activity struct {
 	// WrittenSeq is the seq that the row took when it was written; Activity.Seq
 	// is that of its last change.
 	WrittenSeq int64
+	// Replica is who runs the exec, and who alone may complete its row; empty is
+	// nobody in particular.
+	Replica string
 }
 
 // ActivityChange is one change of the log: a new row, or the completion of one
@@ -100,7 +107,8 @@ type Activity struct {
 // the order given.
 type ActivityChange struct {
 	// Complete tells a completion from a new row. A completion changes only a
-	// row whose status is running, and is no error when there is none such.
+	// row whose status is running and whose Replica is the same, and is no error when
+	// there is none such.
 	Complete bool
 	// Row is the whole row. The engine fills Row.Seq (and WrittenSeq of a new
 	// row) once the commit has succeeded; of a completion that changed nothing
@@ -109,9 +117,30 @@ type ActivityChange struct {
 	// Claim, of a new row, takes an idempotency key along with it; where somebody has
 	// that already, nothing is written, and Claim.Taken says who.
 	Claim *Claim
+	// Quota, of a new row, bounds the execs that are running, this one among them; where
+	// there are too many, nothing is written, no key is taken, and Quota.Over says whose.
+	Quota *Quota
 	// FreeKey, of a completion, gives the row's idempotency key back, if it has one.
 	FreeKey bool
 }
+
+// Quota is how many execs may be running at once, on all replicas together.
+type Quota struct {
+	// OfWorkspace and OfOrg are 1 or more.
+	OfWorkspace, OfOrg int
+	// Over is filled in where there would be more.
+	Over QuotaOver
+}
+
+// QuotaOver says whose running execs are too many.
+type QuotaOver int
+
+// Whose they are: nobody's, the workspace's, or the organisation's.
+const (
+	QuotaKept QuotaOver = iota
+	QuotaOfWorkspace
+	QuotaOfOrg
+)
 
 // Claim is an idempotency key on its way to be taken within an organisation.
 type Claim struct {

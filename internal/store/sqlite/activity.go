@@ -96,6 +96,7 @@ const selectLastSeq = `SELECT last_seq FROM activity_counters WHERE org_id = ?`
 type activityStatements struct {
 	lastSeq, saveSeq, write, complete *sql.Stmt
 	claims                            claimStatements
+	leased, runningOfOrg, runningOfWS *sql.Stmt
 }
 
 func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
@@ -106,11 +107,16 @@ func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
 		ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq`)
 	s.write = p.prepare(ctx, `
 		INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-			written_seq, seq, detail, outcome)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12)`)
+			written_seq, seq, detail, outcome, replica)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?13)`)
 	s.complete = p.prepare(ctx, `
 		UPDATE activity SET status = ?, completed_at = ?, seq = ?, outcome = ?
-		WHERE id = ? AND org_id = ? AND status = '`+sallyport.StatusRunning+`'`)
+		WHERE id = ? AND org_id = ? AND status = '`+sallyport.StatusRunning+`' AND replica IS ?`)
+	s.leased = p.prepare(ctx, `SELECT EXISTS (SELECT 1 FROM leases WHERE replica = ?)`)
+	const count = `SELECT count(*) FROM activity INDEXED BY activity_running_execs
+		WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' AND org_id = ?`
+	s.runningOfOrg = p.prepare(ctx, count)
+	s.runningOfWS = p.prepare(ctx, count+` AND workspace_id = ?`)
 }
 
 // batch is the changes of one transaction, with what can be worked out before
@@ -154,6 +160,9 @@ type counter struct{ before, now int64 }
 // apply makes the changes in the writer's transaction. It reads the counters
 // there and not from memory: another process may have counted.
 func (b *batch) apply(ctx context.Context, s *activityStatements) error {
+	if err := b.checkLeases(ctx, s); err != nil {
+		return err
+	}
 	counters := make(map[string]counter, 1)
 	for i, change := range b.changes {
 		org := change.Row.OrgID
@@ -185,6 +194,26 @@ func (b *batch) apply(ctx context.Context, s *activityStatements) error {
 	return nil
 }
 
+// checkLeases refuses rows of replicas whose lease somebody has ended.
+func (b *batch) checkLeases(ctx context.Context, s *activityStatements) error {
+	checked := ""
+	for _, change := range b.changes {
+		replica := change.Row.Replica
+		if change.Complete || replica == "" || replica == checked {
+			continue
+		}
+		var leased bool
+		if err := s.leased.QueryRowContext(ctx, replica).Scan(&leased); err != nil {
+			return fmt.Errorf("look for the lease of %s: %w", replica, err)
+		}
+		if !leased {
+			return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
+		}
+		checked = replica
+	}
+	return nil
+}
+
 // number gives the rows the seqs that they have taken.
 func (b *batch) number() {
 	for i, change := range b.changes {
@@ -209,13 +238,18 @@ func (s *activityStatements) last(ctx context.Context, org string) (int64, error
 func (s *activityStatements) apply(ctx context.Context, change store.ActivityChange, c *columns, seq int64) (bool, error) {
 	row := change.Row
 	if !change.Complete {
+		if change.Quota != nil {
+			if err := s.count(ctx, row, change.Quota); err != nil || change.Quota.Over != store.QuotaKept {
+				return false, err
+			}
+		}
 		if change.Claim != nil {
 			if err := s.claims.claim(ctx, row, change.Claim); err != nil || change.Claim.Taken != nil {
 				return false, err
 			}
 		}
 		_, err := s.write.ExecContext(ctx, row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor,
-			row.Summary, stored(row.CreatedAt), storedPointer(row.CompletedAt), seq, c.detail, c.outcome)
+			row.Summary, stored(row.CreatedAt), storedPointer(row.CompletedAt), seq, c.detail, c.outcome, text(row.Replica))
 		if err != nil {
 			return false, fmt.Errorf("write row %s: %w", row.ID, err)
 		}
@@ -228,7 +262,7 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 		}
 	}
 	result, err := s.complete.ExecContext(ctx, row.Status, storedPointer(row.CompletedAt), seq, c.outcome,
-		row.ID, row.OrgID)
+		row.ID, row.OrgID, text(row.Replica))
 	if err != nil {
 		return false, fmt.Errorf("complete row %s: %w", row.ID, err)
 	}
@@ -238,4 +272,25 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 	}
 	c.seq = seq
 	return true, nil
+}
+
+// count says in q whose running execs would be too many with row among them.
+func (s *activityStatements) count(ctx context.Context, row *store.Activity, q *store.Quota) error {
+	q.Over = store.QuotaKept
+	var ofOrg, ofWorkspace int
+	if err := s.runningOfOrg.QueryRowContext(ctx, row.OrgID).Scan(&ofOrg); err != nil {
+		return fmt.Errorf("count running execs: %w", err)
+	}
+	if ofOrg >= q.OfWorkspace { // else no workspace of it has so many
+		if err := s.runningOfWS.QueryRowContext(ctx, row.OrgID, row.WorkspaceID).Scan(&ofWorkspace); err != nil {
+			return fmt.Errorf("count running execs: %w", err)
+		}
+	}
+	switch {
+	case ofWorkspace >= q.OfWorkspace:
+		q.Over = store.QuotaOfWorkspace
+	case ofOrg >= q.OfOrg:
+		q.Over = store.QuotaOfOrg
+	}
+	return nil
 }

@@ -7,18 +7,11 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
 	"sallyport/internal/store"
 )
 
 const activityColumns = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-	written_seq, seq, detail, outcome FROM activity `
-
-// selectRunningExecs names its index: by itself SQLite would rather read the
-// whole log, which is in the right order. The status must stand in the text for
-// the index to fit.
-const selectRunningExecs = `SELECT position` + activityColumns + `INDEXED BY activity_running
-	WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' ORDER BY position`
+	written_seq, seq, detail, outcome, replica FROM activity `
 
 // Activities returns a page of the rows that filter lets through, newest written
 // first: completing a row doesn't move it. A row's position is its WrittenSeq if
@@ -70,34 +63,20 @@ func (db *DB) Activity(ctx context.Context, orgID, rowID string) (store.Activity
 	return row.Record, wrap(err, "find activity")
 }
 
-// RunningExecs returns every exec that has not been completed, of all
-// organisations, oldest first: what a crash left open.
-func (db *DB) RunningExecs(ctx context.Context) ([]store.Activity, error) {
-	rows, err := list(ctx, db.readers, scanActivity, selectRunningExecs)
-	if err != nil {
-		return nil, wrap(err, "list running execs")
-	}
-	execs := make([]store.Activity, len(rows))
-	for i, row := range rows {
-		execs[i] = row.Record
-	}
-	return execs, nil
-}
-
 func scanActivity(row scanner) (store.Positioned[store.Activity], error) {
 	var (
 		a                  store.Positioned[store.Activity]
 		created, completed sql.NullInt64
 		detail             string
-		outcome            sql.NullString
+		outcome, replica   sql.NullString
 	)
 	r := &a.Record
 	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
-		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome)
+		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica)
 	if err != nil {
 		return a, err
 	}
-	r.CreatedAt = loaded(created)
+	r.CreatedAt, r.Replica = loaded(created), replica.String
 	if completed.Valid {
 		at := loaded(completed)
 		r.CompletedAt = &at

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 	"sallyport/internal/store/storetest"
@@ -98,9 +99,9 @@ func TestReopen(t *testing.T) {
 	db, err := Open(t.Context(), path, Options{})
 	must(t, err)
 	defer db.Close()
-	running, err := db.RunningExecs(t.Context())
+	running, err := db.Activities(t.Context(), store.ActivityFilter{Status: sallyport.StatusRunning}, store.Page{Limit: 9})
 	must(t, err)
-	if len(running) != 3 || running[2].ID != batch[2].Row.ID {
+	if len(running) != 3 || running[0].Record.ID != batch[2].Row.ID {
 		t.Errorf("after reopening there are %d running execs, want 3", len(running))
 	}
 }
@@ -120,7 +121,7 @@ func TestCrash(t *testing.T) {
 		must(t, err)
 		must(t, os.WriteFile(dead+suffix, content, 0o600))
 	}
-	running, err := openTestFile(t, dead).RunningExecs(t.Context())
+	running, err := openTestFile(t, dead).Activities(t.Context(), store.ActivityFilter{Status: sallyport.StatusRunning}, store.Page{Limit: 9})
 	must(t, err)
 	if len(running) != 5 {
 		t.Errorf("after a crash there are %d running execs, want 5", len(running))
@@ -241,7 +242,7 @@ func TestPlans(t *testing.T) {
 		`SELECT written_seq` + activityColumns + `WHERE org_id = 'x' AND workspace_id ` + page:    `activity_of_workspace (org_id=? AND workspace_id=? AND written_seq<?)`,
 		`SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`: `INTEGER PRIMARY KEY (rowid<?)`,
 		`SELECT position` + activityColumns + `WHERE id = 'x' AND org_id = 'x'`:                   `(id=?)`,
-		selectRunningExecs: `USING INDEX activity_running`,
+		selectAbandoned:    `USING INDEX activity_running_execs`,
 		selectEvents:       `activity_of_org (org_id=? AND written_seq>?)`,
 		selectLastSeq:      `(org_id=?)`,
 		selectHostKeyTaken: `workspaces_host_key (host_key=?)`,

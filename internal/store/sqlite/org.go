@@ -10,19 +10,19 @@ import (
 	"sallyport/internal/store"
 )
 
-const selectOrgs = `SELECT position, id, name, created_at, aws FROM orgs `
+const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs `
 
 // CreateOrg adds an organisation, and change to the activity log.
 // ErrConflict if its name is in use.
 func (db *DB) CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error {
-	aws, err := encodeAWS(org)
+	aws, limits, err := encodeOrg(org)
 	if err != nil {
 		return wrap(err, "create organisation %s", org.Name)
 	}
 	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
 		result, err := w.ExecContext(ctx,
-			`INSERT INTO orgs (id, name, created_at, aws) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
-			org.ID, org.Name, stored(org.CreatedAt), aws)
+			`INSERT INTO orgs (id, name, created_at, aws, limits) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
+			org.ID, org.Name, stored(org.CreatedAt), aws, limits)
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create organisation %s", org.Name)
@@ -46,8 +46,8 @@ func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[sto
 	return orgs, wrap(err, "list organisations")
 }
 
-// UpdateOrg lets change edit the organisation, and stores its name and AWS
-// if change returns nil, along with the activity change that it returned. No other change
+// UpdateOrg lets change edit the organisation, and stores its name, AWS
+// and limits if change returns nil, along with the activity change that it returned. No other change
 // comes between; change must not call the store. It returns the organisation as
 // it is then, or change's error as it is, ErrNotFound, or ErrConflict if the new
 // name is in use.
@@ -66,11 +66,11 @@ func (db *DB) UpdateOrg(
 			return store.ActivityChange{}, callerError{err}
 		}
 		org.ID, org.CreatedAt = found.Record.ID, found.Record.CreatedAt
-		aws, err := encodeAWS(org)
+		aws, limits, err := encodeOrg(org)
 		if err != nil {
 			return store.ActivityChange{}, err
 		}
-		_, err = w.ExecContext(ctx, `UPDATE orgs SET name = ?, aws = ? WHERE id = ?`, org.Name, aws, orgID)
+		_, err = w.ExecContext(ctx, `UPDATE orgs SET name = ?, aws = ?, limits = ? WHERE id = ?`, org.Name, aws, limits, orgID)
 		return activity, nameInUse(err)
 	})
 	if err != nil {
@@ -103,25 +103,40 @@ func scanOrg(row scanner) (store.Positioned[store.Org], error) {
 		org     store.Positioned[store.Org]
 		created sql.NullInt64
 		aws     sql.NullString
+		limits  sql.NullString
 	)
-	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws)
+	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws, &limits)
 	org.Record.CreatedAt = loaded(created)
-	if err != nil || !aws.Valid {
-		return org, err
+	if err == nil && aws.Valid {
+		err = decode(aws.String, &org.Record.AWS)
 	}
-	if err := decode(aws.String, &org.Record.AWS); err != nil {
-		return org, fmt.Errorf("decode aws of organisation %s: %w", org.Record.ID, err)
+	if err == nil && limits.Valid {
+		err = decode(limits.String, &org.Record.Limits)
+	}
+	if err != nil {
+		return org, fmt.Errorf("read organisation %s: %w", org.Record.ID, err)
 	}
 	return org, nil
 }
 
-// encodeAWS is an organisation's access to AWS as it is kept; NULL is none.
-func encodeAWS(org store.Org) (sql.NullString, error) {
-	if org.AWS == (sallyport.OrgAWS{}) {
-		return sql.NullString{}, nil
+// encodeOrg is an organisation's access to AWS and its limits as they are kept; NULL is
+// none.
+func encodeOrg(org store.Org) (aws, limits sql.NullString, err error) {
+	if org.AWS != (sallyport.OrgAWS{}) {
+		kept, err := encode(org.AWS)
+		if err != nil {
+			return aws, limits, err
+		}
+		aws = text(kept)
 	}
-	kept, err := encode(org.AWS)
-	return text(kept), err
+	if org.Limits != (sallyport.OrgLimits{}) {
+		kept, err := encode(org.Limits)
+		if err != nil {
+			return aws, limits, err
+		}
+		limits = text(kept)
+	}
+	return aws, limits, nil
 }
 
 // oneRow returns missed if a statement that succeeded has changed nothing.

@@ -46,6 +46,7 @@ func testActivityKeepsEveryField(t *testing.T, e Engine) {
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
 	full.ID, full.OrgID = id.New(), id.New()
+	must(t, e.TakeLease(ctx, full.Replica, time.Hour))
 	must(t, e.CommitActivity(ctx, write(full), true))
 	wantEqual(t, full.Seq, int64(1))
 	wantEqual(t, value(e.Activity(ctx, full.OrgID, full.ID))(t), *full)
@@ -67,6 +68,7 @@ func testActivityCompletion(t *testing.T, e Engine) {
 	want := new(store.Activity)
 	fill(reflect.ValueOf(want).Elem())
 	want.ID, want.OrgID = id.New(), id.New()
+	must(t, e.TakeLease(ctx, want.Replica, time.Hour))
 
 	written := *want
 	written.Status, written.CompletedAt = sallyport.StatusRunning, nil
@@ -290,16 +292,4 @@ func testActivityOfAllOrgs(t *testing.T, e Engine) {
 	}
 	wantEqual(t, got, want)
 	wantEqual(t, len(value(e.Activities(ctx, store.ActivityFilter{OrgID: "a"}, all))(t)), 4)
-}
-
-func testRunningExecs(t *testing.T, e Engine) {
-	ctx := t.Context()
-	wantEqual(t, len(value(e.RunningExecs(ctx))(t)), 0)
-	a, b, c := newExec("a", "ws"), newExec("b", ""), newExec("a", "")
-	other := newExec("a", "")
-	other.Type = "terminal"
-	must(t, e.CommitActivity(ctx, write(a, newRow("a", "", sallyport.ActivityExec), b, other, c), true))
-	wantEqual(t, value(e.RunningExecs(ctx))(t), []store.Activity{*a, *b, *c})
-	must(t, e.CommitActivity(ctx, []store.ActivityChange{completion(b, 0)}, false))
-	wantEqual(t, value(e.RunningExecs(ctx))(t), []store.Activity{*a, *c})
 }

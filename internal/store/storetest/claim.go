@@ -93,5 +93,5 @@ func testClaimedConcurrently(t *testing.T, e Engine) {
 		}
 	}
 	wantEqual(t, free, 1)
-	wantEqual(t, len(value(e.RunningExecs(t.Context()))(t)), 1)
+	wantEqual(t, len(running(t.Context(), t, e)), 1)
 }

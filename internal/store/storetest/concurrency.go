@@ -132,11 +132,15 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"CommitActivity": func(c ctx, e Engine) error {
 			return e.CommitActivity(c, write(newExec(org.ID, ws.ID)), true)
 		},
-		"Activity":     func(c ctx, e Engine) error { return only(e.Activity(c, org.ID, id.New())) },
-		"Activities":   func(c ctx, e Engine) error { return only(e.Activities(c, store.ActivityFilter{}, all)) },
-		"RunningExecs": func(c ctx, e Engine) error { return only(e.RunningExecs(c)) },
-		"Events":       func(c ctx, e Engine) error { return only(e.Events(c, org.ID, 0, 1)) },
-		"LastSeq":      func(c ctx, e Engine) error { return only(e.LastSeq(c, org.ID)) },
+		"Activity":   func(c ctx, e Engine) error { return only(e.Activity(c, org.ID, id.New())) },
+		"Activities": func(c ctx, e Engine) error { return only(e.Activities(c, store.ActivityFilter{}, all)) },
+		"TakeLease":  func(c ctx, e Engine) error { return e.TakeLease(c, "new", time.Hour) },
+		"RenewLease": func(c ctx, e Engine) error { return e.RenewLease(c, "new", time.Hour) },
+		"EndLease":   func(c ctx, e Engine) error { return e.EndLease(c, "new") },
+		"Replicas":   func(c ctx, e Engine) error { return only(e.Replicas(c)) },
+		"AdoptExecs": func(c ctx, e Engine) error { return only(e.AdoptExecs(c, "new")) },
+		"Events":     func(c ctx, e Engine) error { return only(e.Events(c, org.ID, 0, 1)) },
+		"LastSeq":    func(c ctx, e Engine) error { return only(e.LastSeq(c, org.ID)) },
 	}
 }
 

@@ -19,7 +19,7 @@ func testEvents(t *testing.T, e Engine) {
 
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
-	full.ID, full.OrgID = id.New(), org
+	full.ID, full.OrgID, full.Replica = id.New(), org, ""
 	full.Status, full.CompletedAt, full.Code, full.Reason = sallyport.StatusRunning, nil, "", ""
 	full.ActivityExecDetail = sallyport.ActivityExecDetail{
 		Argv: full.Argv, Cwd: full.Cwd, EnvNames: full.EnvNames, StdinBytes: full.StdinBytes, TimeoutS: full.TimeoutS,

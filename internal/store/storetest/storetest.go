@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,9 +62,14 @@ type Engine interface {
 	Activity(ctx context.Context, orgID, rowID string) (store.Activity, error)
 	Activities(ctx context.Context, filter store.ActivityFilter,
 		page store.Page) ([]store.Positioned[store.Activity], error)
-	RunningExecs(ctx context.Context) ([]store.Activity, error)
 	Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error)
 	LastSeq(ctx context.Context, orgID string) (int64, error)
+
+	TakeLease(ctx context.Context, replica string, life time.Duration) error
+	RenewLease(ctx context.Context, replica string, life time.Duration) error
+	EndLease(ctx context.Context, replica string) error
+	Replicas(ctx context.Context) ([]string, error)
+	AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error)
 }
 
 // Run runs the suite. For each test open returns an engine without records,
@@ -75,6 +81,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 	}{
 		{"Orgs", testOrgs},
 		{"OrgAWS", testOrgAWS},
+		{"OrgLimits", testOrgLimits},
 		{"OrgErrors", testOrgErrors},
 		{"OrgsListing", testOrgsListing},
 		{"UpdateOrg", testUpdateOrg},
@@ -109,7 +116,12 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"ActivityOfAllOrgs", testActivityOfAllOrgs},
 		{"Claims", testClaims},
 		{"ClaimedConcurrently", testClaimedConcurrently},
-		{"RunningExecs", testRunningExecs},
+		{"Quota", testQuota},
+		{"QuotaConcurrently", testQuotaConcurrently},
+		{"Leases", testLeases},
+		{"LeaseFencesRows", testLeaseFencesRows},
+		{"AdoptExecs", testAdoptExecs},
+		{"AdoptConcurrently", testAdoptConcurrently},
 		{"Events", testEvents},
 		{"ActivityConcurrently", testActivityConcurrently},
 		{"Isolation", testIsolation},
@@ -168,6 +180,14 @@ func completion(row *store.Activity, exitCode int) store.ActivityChange {
 // noted is the activity of a change that a test is not interested in.
 func noted(orgID string) store.ActivityChange {
 	return store.ActivityChange{Row: newRow(orgID, "", sallyport.ActivityWorkspaceUpdated)}
+}
+
+// running returns the rows that are not complete, oldest first.
+func running(ctx context.Context, t fataler, e Engine) []store.Activity {
+	t.Helper()
+	found := records(t, value(e.Activities(ctx, store.ActivityFilter{Status: sallyport.StatusRunning}, all))(t), true)
+	slices.Reverse(found)
+	return found
 }
 
 func mustOrg(t testing.TB, e Engine, name string) store.Org {
@@ -237,7 +257,7 @@ func wantOther(t fataler, err error) {
 	if err == nil {
 		t.Fatalf("no error")
 	}
-	for _, known := range []error{store.ErrNotFound, store.ErrConflict, store.ErrNotEmpty} {
+	for _, known := range []error{store.ErrNotFound, store.ErrConflict, store.ErrNotEmpty, store.ErrLeaseLost} {
 		if errors.Is(err, known) {
 			t.Fatalf("error is %v, which is an answer", err)
 		}
