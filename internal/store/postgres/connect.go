@@ -1,0 +1,156 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+const (
+	// operationTime bounds each method, the wait for a connection included. Who waits
+	// for a row to be written gets an answer within two seconds, come what may.
+	operationTime = 1500 * time.Millisecond
+	// statementTime ends a statement at the server, before we give up on its
+	// connection: a lock that is held for long is no reason to connect anew.
+	statementTime = 1200 * time.Millisecond
+	// idleTime ends a transaction whose replica has stopped or was cut off in the
+	// midst of it: it may hold an organisation's lock.
+	idleTime = 1500 * time.Millisecond
+	// connectTime bounds the making of a connection.
+	connectTime = time.Second
+	// connsMax is how many connections there are, unless the URL says (pool_max_conns).
+	// A third of them write. A commit takes the lock of its organisation's log, so
+	// that more would only wait for each other.
+	connsMax = 12
+)
+
+// database is what a URL names.
+type database struct {
+	config *pgxpool.Config
+	// name tells an operator which database it is, without what is secret.
+	name string
+}
+
+// parse reads the URL of a database, or its keyword=value form. No error of its holds
+// any part of the URL: wherever its password ended up, it isn't shown.
+func parse(url string) (database, error) {
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return database{}, errors.New("the database's URL can't be read, it must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE (it isn't shown here, since it may hold a password)")
+	}
+	c := config.ConnConfig
+	if c.ConnectTimeout == 0 || c.ConnectTimeout > connectTime {
+		c.ConnectTimeout = connectTime
+	}
+	hosts := []string{hostName(c.Host, c.Port)}
+	for _, fallback := range c.Fallbacks {
+		if host := hostName(fallback.Host, fallback.Port); hosts[len(hosts)-1] != host {
+			hosts = append(hosts, host)
+		}
+	}
+	if !strings.Contains(url, "pool_max_conns") {
+		config.MaxConns = connsMax
+	}
+	return database{config: config, name: fmt.Sprintf("%q at %s", c.Database, strings.Join(hosts, ","))}, nil
+}
+
+func hostName(host string, port uint16) string {
+	return net.JoinHostPort(host, strconv.Itoa(int(port)))
+}
+
+// pools opens the two pools: what reads and what writes don't wait for each other.
+func (d database) pools(ctx context.Context) (readers, writers *pool, err error) {
+	writing := max(1, d.config.MaxConns/3)
+	if readers, err = d.pool(ctx, max(1, d.config.MaxConns-writing)); err != nil {
+		return nil, nil, err
+	}
+	if writers, err = d.pool(ctx, writing); err != nil {
+		readers.Close()
+		return nil, nil, err
+	}
+	return readers, writers, nil
+}
+
+func (d database) pool(ctx context.Context, conns int32) (*pool, error) {
+	config := d.config.Copy()
+	config.MaxConns = conns
+	config.MinConns, config.MinIdleConns = 0, 0
+	// A connection that has died is found out by its first use, which is then done again
+	// with another; to ask it before each would cost a round trip.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
+	setDefault(config.ConnConfig, "application_name", "sallyport")
+	setDefault(config.ConnConfig, "statement_timeout", millis(statementTime))
+	setDefault(config.ConnConfig, "idle_in_transaction_session_timeout", millis(idleTime))
+	p, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	return &pool{p}, nil
+}
+
+func millis(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
+
+func setDefault(config *pgx.ConnConfig, parameter, value string) {
+	if _, ok := config.RuntimeParams[parameter]; !ok {
+		config.RuntimeParams[parameter] = value
+	}
+}
+
+// pool is a pool of connections whose every use is bounded.
+type pool struct{ *pgxpool.Pool }
+
+// do lets act use a connection. A caller's context counts while it waits for one; act's
+// is bounded but doesn't end with the caller's, since that would cost the connection,
+// and leave it open whether a commit was made.
+//
+// act tells whether it may be done again, with another connection, if the one that it
+// had turns out to be dead. Once is enough: all that are idle are given up then.
+func (p *pool) do(ctx context.Context, act func(context.Context, *pgx.Conn) (again bool, err error)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	deadline := time.Now().Add(operationTime)
+	again, lost, err := p.once(ctx, deadline, act)
+	if again && lost {
+		_, _, err = p.once(ctx, deadline, act)
+	}
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		return errSlow
+	}
+	return err
+}
+
+func (p *pool) once(
+	ctx context.Context, deadline time.Time, act func(context.Context, *pgx.Conn) (bool, error),
+) (again, lost bool, err error) {
+	waiting, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	conn, err := p.Acquire(waiting)
+	if err != nil {
+		return false, false, oneLine(err)
+	}
+	defer func() { p.giveBack(conn) }() // also when act panics
+	inside, cancelInside := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancelInside()
+	again, err = act(inside, conn.Conn())
+	return again, err != nil && isLost(err, conn.Conn().IsClosed()), err
+}
+
+// giveBack returns a connection to the pool. One that broke leaves it at once: it
+// would hold its place until it is cleaned up, for which pgx waits long. Those that
+// are idle have broken with it, as likely as not.
+func (p *pool) giveBack(conn *pgxpool.Conn) {
+	if conn.Conn().IsClosed() {
+		conn.Hijack()
+		p.Reset()
+		return
+	}
+	conn.Release()
+}

@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"sallyport/internal/store/storetest"
+	"sallyport/test/pg"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pg.Main(m)) }
+
+func TestSuite(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) storetest.Engine { return openTest(t) })
+}
+
+// openTest opens a new database, which is closed when the test ends.
+func openTest(t testing.TB) *DB {
+	t.Helper()
+	return openURL(t, pg.Start(t).Database(t))
+}
+
+func openURL(t testing.TB, url string) *DB {
+	t.Helper()
+	db, err := Open(t.Context(), url, Options{Migrate: true})
+	must(t, err)
+	t.Cleanup(func() { must(t, db.Close()) })
+	return db
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

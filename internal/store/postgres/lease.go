@@ -1,0 +1,125 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/store"
+)
+
+// afterLife is when a lease ends that lasts for $2 microseconds from now on, by the
+// database's clock, which goes on within a transaction.
+const afterLife = `clock_timestamp() + $2::bigint * interval '1 microsecond'`
+
+// TakeLease makes the replica one that is alive, for as long as life from now on.
+func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration) error {
+	err := db.run(ctx, system, func(s *statements) {
+		s.add(`INSERT INTO leases (replica, expires_at) VALUES ($1, `+afterLife+`)
+			ON CONFLICT (replica) DO UPDATE SET expires_at = excluded.expires_at`, replica, life.Microseconds())
+	})
+	return wrap(err, "take lease")
+}
+
+// RenewLease lets a lease last for life from now on, also one that is over if nobody has
+// ended it yet. It returns ErrLeaseLost where somebody has.
+func (db *DB) RenewLease(ctx context.Context, replica string, life time.Duration) error {
+	err := db.run(ctx, system, func(s *statements) {
+		s.oneRow(store.ErrLeaseLost, `UPDATE leases SET expires_at = `+afterLife+` WHERE replica = $1`,
+			replica, life.Microseconds())
+	})
+	return wrap(err, "renew lease")
+}
+
+// EndLease ends a lease, if there is one.
+func (db *DB) EndLease(ctx context.Context, replica string) error {
+	err := db.run(ctx, system, func(s *statements) {
+		s.add(`DELETE FROM leases WHERE replica = $1`, replica)
+	})
+	return wrap(err, "end lease")
+}
+
+// Replicas returns who has a lease that is not over, in the order of their names.
+func (db *DB) Replicas(ctx context.Context) ([]string, error) {
+	replicas, err := ask(ctx, db, system, scanText,
+		`SELECT replica FROM leases WHERE expires_at > clock_timestamp() ORDER BY replica`)
+	return replicas, wrap(err, "list replicas")
+}
+
+// lockLeases adds the statement that finds which of the replicas have a lease, and keeps
+// others from ending it until the transaction is over; renewing it they may. So whoever
+// ends a lease sees all that its replica has begun.
+//
+// Leases are locked before logs, in the order of their names.
+func lockLeases(s *statements, replicas []string, leased map[string]bool) {
+	s.query(func(row scanner) error {
+		replica, err := scanText(row)
+		leased[replica] = true
+		return err
+	}, `SELECT replica FROM leases WHERE replica = ANY($1) ORDER BY replica FOR KEY SHARE`, replicas)
+}
+
+// abandoned is the condition of a running exec that nobody alive runs.
+const abandoned = `status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `'
+	AND coalesce(replica, '') NOT IN (SELECT replica FROM leases)`
+
+// AdoptExecs ends every lease that is over, and makes the running execs of replicas that
+// have none the replica's: it alone completes their rows from then on. It returns those
+// that it has adopted, oldest first, or ErrLeaseLost where it has no lease itself.
+func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error) {
+	var found []store.Positioned[store.Activity]
+	err := db.transact(ctx, true, func(t *tx) error {
+		var orgs []string
+		leased := false
+		if err := t.send(func(s *statements) { endLeases(s, replica, &leased, &orgs) }); err != nil {
+			return err
+		}
+		if !leased {
+			return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
+		}
+		found = nil
+		return t.commit(func(s *statements) {
+			// A row isn't completed while it is adopted: its log is locked.
+			counters{}.lock(s, orgs...)
+			s.query(func(row scanner) error {
+				a, err := scanActivity(row)
+				found = append(found, a)
+				return err
+			}, `UPDATE activity SET replica = $1 WHERE org_id = ANY($2) AND `+abandoned+` RETURNING position`+returned, replica, orgs)
+		})
+	})
+	if err != nil {
+		return nil, wrap(err, "adopt execs")
+	}
+	slices.SortFunc(found, func(a, b store.Positioned[store.Activity]) int { return int(a.Position - b.Position) })
+	adopted := make([]store.Activity, len(found))
+	for i, a := range found {
+		adopted[i] = a.Record
+	}
+	return adopted, nil
+}
+
+// endLeases adds the statements that end the leases that are over, and tell whether the
+// replica has one, and which organisations have execs that nobody alive runs. All of the
+// leases are locked at once, so that two who do this don't wait for each other.
+func endLeases(s *statements, replica string, leased *bool, orgs *[]string) {
+	system.enter(s)
+	s.add(`SELECT FROM leases WHERE replica = $1 OR expires_at <= now() ORDER BY replica FOR UPDATE`, replica)
+	s.add(`DELETE FROM leases WHERE expires_at <= now()`)
+	s.query(func(row scanner) (err error) {
+		*leased, err = scanBool(row)
+		return err
+	}, `SELECT EXISTS (SELECT FROM leases WHERE replica = $1)`, replica)
+	s.query(func(row scanner) error {
+		org, err := scanText(row)
+		*orgs = append(*orgs, org)
+		return err
+	}, `SELECT DISTINCT org_id FROM activity WHERE `+abandoned)
+}
+
+func scanText(row scanner) (text string, err error) {
+	err = row.Scan(&text)
+	return text, err
+}

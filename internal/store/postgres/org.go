@@ -1,0 +1,132 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+
+	"sallyport"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs `
+
+// CreateOrg adds an organisation, and change to the activity log.
+// ErrConflict if its name is in use.
+func (db *DB) CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error {
+	aws, limits, err := encodeOrg(org)
+	if err != nil {
+		return wrap(err, "create organisation %s", org.Name)
+	}
+	err = db.change(ctx, org.ID, system, change, func(s *statements) {
+		// Their order is that of commits, and no log is locked by all who make one.
+		s.add(`LOCK TABLE orgs IN SHARE ROW EXCLUSIVE MODE`)
+		s.add(`INSERT INTO orgs (id, name, created_at, aws, limits) VALUES ($1, $2, $3, $4, $5)`,
+			org.ID, org.Name, stored(org.CreatedAt), aws, limits)
+	})
+	return wrap(err, "create organisation %s", org.Name)
+}
+
+// Org returns the organisation with the id or the name ref. ErrNotFound if
+// there is none.
+func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
+	as, where := system, `WHERE name = $1`
+	if id.Is(ref) {
+		as, where = tenant(ref), `WHERE id = $1`
+	}
+	org, err := askOne(ctx, db, as, scanOrg, selectOrgs+where, ref)
+	return org.Record, wrap(err, "find organisation")
+}
+
+// Orgs returns a page of all organisations, oldest first.
+func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
+	orgs, err := ask(ctx, db, system, scanOrg,
+		selectOrgs+`WHERE position > $1 ORDER BY position LIMIT $2`, page.After, limit(page))
+	return orgs, wrap(err, "list organisations")
+}
+
+// UpdateOrg lets change edit the organisation, and stores its name, AWS and limits if
+// change returns nil, along with the activity change that it returned. No other change
+// comes between; change must not call the store. It returns the organisation as it is
+// then, or change's error as it is, ErrNotFound, or ErrConflict if the new name is in
+// use.
+func (db *DB) UpdateOrg(
+	ctx context.Context, orgID string, change func(*store.Org) (store.ActivityChange, error),
+) (store.Org, error) {
+	var found found[store.Positioned[store.Org]]
+	var org store.Org
+	err := db.update(ctx, orgID, system, func(s *statements) {
+		found.find(s, scanOrg, selectOrgs+`WHERE id = $1 FOR UPDATE`, orgID)
+	}, func(s *statements) (store.ActivityChange, error) {
+		org = found.one.Record
+		activity, err := change(&org)
+		if err != nil {
+			return store.ActivityChange{}, callerError{err}
+		}
+		org.ID, org.CreatedAt = found.one.Record.ID, found.one.Record.CreatedAt
+		aws, limits, err := encodeOrg(org)
+		if err != nil {
+			return store.ActivityChange{}, err
+		}
+		s.add(`UPDATE orgs SET name = $1, aws = $2, limits = $3 WHERE id = $4`, org.Name, aws, limits, orgID)
+		return activity, nil
+	})
+	if err != nil {
+		return store.Org{}, wrap(err, "update organisation")
+	}
+	return org, nil
+}
+
+// DeleteOrg deletes the organisation and its tokens; its activity stays.
+// ErrNotFound if there is none, ErrNotEmpty while it has workspaces.
+func (db *DB) DeleteOrg(ctx context.Context, orgID string, change store.ActivityChange) error {
+	err := db.change(ctx, orgID, system, change, func(s *statements) {
+		s.oneRow(store.ErrNotFound, `DELETE FROM orgs WHERE id = $1`, orgID)
+	})
+	if codeOf(err) == codeForeignKey { // workspaces are the only ones that refer to it and don't go with it
+		err = store.ErrNotEmpty
+	}
+	return wrap(err, "delete organisation")
+}
+
+func scanOrg(row scanner) (store.Positioned[store.Org], error) {
+	var (
+		org     store.Positioned[store.Org]
+		created sql.NullInt64
+		aws     sql.NullString
+		limits  sql.NullString
+	)
+	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws, &limits)
+	org.Record.CreatedAt = loaded(created)
+	if err == nil && aws.Valid {
+		err = decode(aws.String, &org.Record.AWS)
+	}
+	if err == nil && limits.Valid {
+		err = decode(limits.String, &org.Record.Limits)
+	}
+	if err != nil {
+		return org, fmt.Errorf("read organisation %s: %w", org.Record.ID, err)
+	}
+	return org, nil
+}
+
+// encodeOrg is an organisation's access to AWS and its limits as they are kept; NULL is
+// none.
+func encodeOrg(org store.Org) (aws, limits sql.NullString, err error) {
+	if org.AWS != (sallyport.OrgAWS{}) {
+		kept, err := encode(org.AWS)
+		if err != nil {
+			return aws, limits, err
+		}
+		aws = text(kept)
+	}
+	if org.Limits != (sallyport.OrgLimits{}) {
+		kept, err := encode(org.Limits)
+		if err != nil {
+			return aws, limits, err
+		}
+		limits = text(kept)
+	}
+	return aws, limits, nil
+}

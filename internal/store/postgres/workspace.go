@@ -1,0 +1,227 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"sallyport"
+	"sallyport/internal/id"
+	"sallyport/internal/store"
+)
+
+const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
+	created_at, updated_at FROM workspaces `
+
+// CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
+// if its name is in use in its organisation, ErrNotFound if there is no such
+// organisation.
+func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
+	labels, connector, err := encodeWorkspace(ws)
+	if err != nil {
+		return wrap(err, "create workspace %s", ws.Name)
+	}
+	err = db.change(ctx, ws.OrgID, tenant(ws.OrgID), change, func(s *statements) {
+		s.add(`
+			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
+				created_at, updated_at, host_key, host_key_since)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
+			stored(ws.CreatedAt), stored(ws.UpdatedAt), hostKey(ws), since(ws))
+	})
+	return wrap(err, "create workspace %s", ws.Name)
+}
+
+// Workspace returns the organisation's workspace with the id or the name ref.
+// With orgID empty it is any organisation's, and ref must be an id: that is the
+// admin's alone to ask. ErrNotFound if there is none.
+//
+// A workspace of another organisation and one that doesn't exist take the same
+// way: the tenant is part of the one statement that looks.
+func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error) {
+	where, args := ``, []any{ref, orgID}
+	switch isID := id.Is(ref); {
+	case orgID != "" && isID:
+		where = `WHERE id = $1 AND org_id = $2`
+	case orgID != "":
+		where = `WHERE name = $1 AND org_id = $2`
+	case isID:
+		where, args = `WHERE id = $1`, args[:1]
+	default:
+		return store.Workspace{}, wrap(store.ErrNotFound, "find workspace")
+	}
+	ws, err := askOne(ctx, db, tenantOrSystem(orgID), scanWorkspace, selectWorkspaces+where, args...)
+	return ws.Record, wrap(err, "find workspace")
+}
+
+// Workspaces returns a page of the organisation's workspaces, or of all if
+// orgID is empty, oldest first.
+func (db *DB) Workspaces(
+	ctx context.Context, orgID string, page store.Page,
+) ([]store.Positioned[store.Workspace], error) {
+	query, args := selectWorkspaces+`WHERE position > $1 ORDER BY position LIMIT $2`, []any{page.After, limit(page)}
+	if orgID != "" {
+		query, args = selectWorkspacesOfOrg, append(args, orgID)
+	}
+	list, err := ask(ctx, db, tenantOrSystem(orgID), scanWorkspace, query, args...)
+	return list, wrap(err, "list workspaces")
+}
+
+const selectWorkspacesOfOrg = selectWorkspaces + `WHERE org_id = $3 AND position > $1 ORDER BY position LIMIT $2`
+
+// UpdateWorkspace lets change edit the workspace, and stores its name, tier,
+// labels, connector with what goes with it, and UpdatedAt if change returns nil, along with the activity
+// change that it returned. No other change comes between; change must not call
+// the store. It returns the workspace as it is then, or change's error as it
+// is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
+// the new name is in use.
+func (db *DB) UpdateWorkspace(
+	ctx context.Context, orgID, workspaceID string, change func(*store.Workspace) (store.ActivityChange, error),
+) (store.Workspace, error) {
+	var found found[store.Positioned[store.Workspace]]
+	var ws store.Workspace
+	err := db.update(ctx, orgID, tenant(orgID), func(s *statements) {
+		found.find(s, scanWorkspace, selectWorkspaces+`WHERE org_id = $1 AND id = $2 FOR UPDATE`, orgID, workspaceID)
+	}, func(s *statements) (store.ActivityChange, error) {
+		ws = found.one.Record
+		activity, err := change(&ws)
+		if err != nil {
+			return store.ActivityChange{}, callerError{err}
+		}
+		ws.ID, ws.OrgID, ws.CreatedAt = found.one.Record.ID, found.one.Record.OrgID, found.one.Record.CreatedAt
+		return activity, updateWorkspace(s, ws)
+	})
+	if err != nil {
+		return store.Workspace{}, wrap(err, "update workspace")
+	}
+	return ws, nil
+}
+
+func updateWorkspace(s *statements, ws store.Workspace) error {
+	labels, connector, err := encodeWorkspace(ws)
+	if err != nil {
+		return err
+	}
+	s.add(`
+		UPDATE workspaces SET name = $1, tier = $2, labels = $3, connector = $4, sealed_key = $5, connector_version = $6,
+			updated_at = $7, host_key = $8, host_key_since = CASE WHEN host_key = $8 THEN host_key_since ELSE $9 END
+		WHERE org_id = $10 AND id = $11`,
+		ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
+		stored(ws.UpdatedAt), hostKey(ws), since(ws), ws.OrgID, ws.ID)
+	return nil
+}
+
+// since is from when a workspace has its host key if it names it now; NULL if it has
+// none.
+func since(ws store.Workspace) sql.NullInt64 {
+	if !hostKey(ws).Valid {
+		return sql.NullInt64{}
+	}
+	return stored(ws.UpdatedAt)
+}
+
+// hostKey is the host key of a workspace's connector; NULL is none.
+func hostKey(ws store.Workspace) sql.NullString {
+	if ws.Connector == nil {
+		return sql.NullString{}
+	}
+	return text(ws.Connector.HostKey)
+}
+
+// HostKeyTaken tells whether a machine, known by its host key, is another
+// organisation's: one that has had the key in a workspace for as long as this workspace,
+// or longer. A workspace that hasn't the key comes behind all that have.
+func (db *DB) HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error) {
+	taken, err := askOne(ctx, db, system, scanBool, selectHostKeyTaken, orgID, workspaceID, hostKey)
+	return taken, wrap(err, "look for the host key")
+}
+
+const selectHostKeyTaken = `SELECT EXISTS (
+	SELECT 1 FROM workspaces AS others WHERE others.host_key = $3 AND others.org_id <> $1 AND others.host_key_since <= coalesce(
+		(SELECT host_key_since FROM workspaces WHERE org_id = $1 AND id = $2 AND host_key = $3), others.host_key_since))`
+
+// SealedKeys returns a page of the private keys of all workspaces that have one.
+func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {
+	found, err := ask(ctx, db, system, scanSealedKey,
+		`SELECT position, id, sealed_key FROM workspaces WHERE sealed_key IS NOT NULL AND position > $1 ORDER BY position LIMIT $2`,
+		page.After, limit(page))
+	return found, wrap(err, "list sealed keys")
+}
+
+// ResealWorkspaceKey replaces the private key of a workspace if it is still was.
+// That it is another, or gone, is no error. It leaves no activity row: the key is
+// the same.
+func (db *DB) ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error {
+	err := db.run(ctx, system, func(s *statements) {
+		s.add(`UPDATE workspaces SET sealed_key = $1 WHERE id = $2 AND sealed_key = $3`, sealed, workspaceID, was)
+	})
+	return wrap(err, "seal a workspace's key anew")
+}
+
+func scanBool(row scanner) (yes bool, err error) {
+	err = row.Scan(&yes)
+	return yes, err
+}
+
+func scanSealedKey(row scanner) (found store.Positioned[store.SealedKey], err error) {
+	err = row.Scan(&found.Position, &found.Record.WorkspaceID, &found.Record.Sealed)
+	return found, err
+}
+
+// DeleteWorkspace deletes the workspace and its tokens; its activity stays.
+// ErrNotFound if the organisation has no such workspace.
+func (db *DB) DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error {
+	err := db.change(ctx, orgID, tenant(orgID), change, func(s *statements) {
+		s.oneRow(store.ErrNotFound, `DELETE FROM workspaces WHERE org_id = $1 AND id = $2`, orgID, workspaceID)
+	})
+	return wrap(err, "delete workspace")
+}
+
+// encodeWorkspace returns the columns that hold JSON. The connector of a
+// workspace without a host is the empty string.
+func encodeWorkspace(ws store.Workspace) (labels, connector string, err error) {
+	if ws.Labels == nil {
+		ws.Labels = map[string]string{}
+	}
+	if labels, err = encode(ws.Labels); err != nil {
+		return "", "", fmt.Errorf("encode labels: %w", err)
+	}
+	if ws.Connector == nil {
+		return labels, "", nil
+	}
+	if auth := ws.Connector.Auth; auth != nil && auth.PrivateKey != "" {
+		return "", "", errors.New("a private key must be sealed before it is stored")
+	}
+	if connector, err = encode(ws.Connector); err != nil {
+		return "", "", fmt.Errorf("encode connector: %w", err)
+	}
+	return labels, connector, nil
+}
+
+func scanWorkspace(row scanner) (store.Positioned[store.Workspace], error) {
+	var (
+		ws               store.Positioned[store.Workspace]
+		labels           string
+		connector        sql.NullString
+		created, updated sql.NullInt64
+	)
+	r := &ws.Record
+	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion,
+		&created, &updated)
+	if err != nil {
+		return ws, err
+	}
+	r.CreatedAt, r.UpdatedAt = loaded(created), loaded(updated)
+	if err := decode(labels, &r.Labels); err != nil {
+		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
+	}
+	if !connector.Valid {
+		return ws, nil
+	}
+	r.Connector = new(sallyport.Connector)
+	if err := decode(connector.String, r.Connector); err != nil {
+		return ws, fmt.Errorf("decode connector of workspace %s: %w", r.ID, err)
+	}
+	return ws, nil
+}
