@@ -86,6 +86,9 @@ func (d database) pool(ctx context.Context, conns int32) (*pool, error) {
 	// with another; to ask it before each would cost a round trip.
 	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false }
 	setDefault(config.ConnConfig, "application_name", "sallyport")
+	// A plan that is kept was made for tables as they were: in a young database, small ones,
+	// where reading a whole log seems as good as an index.
+	setDefault(config.ConnConfig, "plan_cache_mode", "force_custom_plan")
 	setDefault(config.ConnConfig, "statement_timeout", millis(statementTime))
 	setDefault(config.ConnConfig, "idle_in_transaction_session_timeout", millis(idleTime))
 	p, err := pgxpool.NewWithConfig(ctx, config)

@@ -147,7 +147,7 @@ func (c *claims) write(s *statements) {
 	s.add(`INSERT INTO idempotency_keys (org_id, hash, body, exec_id, created_at)
 		SELECT org_id, hash, body, exec_id, created_at
 		FROM unnest($1::text[], $2::bytea[], $3::bytea[], $4::text[], $5::bigint[]) AS taken (org_id, hash, body, exec_id, created_at)
-		ON CONFLICT (org_id, hash) DO UPDATE SET body = excluded.body, exec_id = excluded.exec_id, created_at = excluded.created_at`,
+		ON CONFLICT (hash, org_id) DO UPDATE SET body = excluded.body, exec_id = excluded.exec_id, created_at = excluded.created_at`,
 		orgs, hashes, bodies, ids, at)
 }
 

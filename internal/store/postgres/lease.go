@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -48,17 +49,43 @@ func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	return replicas, wrap(err, "list replicas")
 }
 
-// lockLeases adds the statement that finds which of the replicas have a lease, and keeps
-// others from ending it until the transaction is over; renewing it they may. So whoever
-// ends a lease sees all that its replica has begun.
+// errLeaseOver is of a replica that has a lease still, but didn't renew it in time: until
+// it does, others may end it at any moment.
+var errLeaseOver = errors.New("its lease is over")
+
+// leases tell of replicas whether their lease is over. Who has none is missing.
+type leases map[string]bool
+
+// lock adds the statements that find the leases of the replicas, and keep others from
+// ending those that aren't over until the transaction is; renewing them they may. So
+// whoever ends a lease sees all that its replica has begun. What is over isn't locked: one
+// after another might hold it, so that it could never be ended.
 //
 // Leases are locked before logs, in the order of their names.
-func lockLeases(s *statements, replicas []string, leased map[string]bool) {
-	s.query(func(row scanner) error {
+func (l leases) lock(s *statements, replicas []string) {
+	s.query(l.scan(true), `SELECT replica FROM leases WHERE replica = ANY($1)`, replicas)
+	s.query(l.scan(false), `SELECT replica FROM leases WHERE replica = ANY($1) AND expires_at > clock_timestamp()
+		ORDER BY replica FOR KEY SHARE`, replicas)
+}
+
+func (l leases) scan(over bool) func(scanner) error {
+	return func(row scanner) error {
 		replica, err := scanText(row)
-		leased[replica] = true
+		l[replica] = over
 		return err
-	}, `SELECT replica FROM leases WHERE replica = ANY($1) ORDER BY replica FOR KEY SHARE`, replicas)
+	}
+}
+
+// check fails unless the replica may begin something.
+func (l leases) check(replica string) error {
+	over, ok := l[replica]
+	switch {
+	case !ok:
+		return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
+	case over:
+		return fmt.Errorf("replica %s: %w", replica, errLeaseOver)
+	}
+	return nil
 }
 
 // abandoned is the condition of a running exec that nobody alive runs.
@@ -102,11 +129,11 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 }
 
 // endLeases adds the statements that end the leases that are over, and tell whether the
-// replica has one, and which organisations have execs that nobody alive runs. All of the
-// leases are locked at once, so that two who do this don't wait for each other.
+// replica has one, and which organisations have execs that nobody alive runs. Leases are
+// locked in their order, so that two who do this don't wait for each other.
 func endLeases(s *statements, replica string, leased *bool, orgs *[]string) {
 	system.enter(s)
-	s.add(`SELECT FROM leases WHERE replica = $1 OR expires_at <= now() ORDER BY replica FOR UPDATE`, replica)
+	s.add(`SELECT FROM leases WHERE expires_at <= now() ORDER BY replica FOR UPDATE`)
 	s.add(`DELETE FROM leases WHERE expires_at <= now()`)
 	s.query(func(row scanner) (err error) {
 		*leased, err = scanBool(row)

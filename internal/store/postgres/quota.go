@@ -16,10 +16,12 @@ func (q quotas) look(s *statements, orgs []string) {
 		err := row.Scan(&org, &workspace, &n)
 		q.add(org, workspace, n)
 		return err
-	}, `SELECT org_id, workspace_id, count(*) FROM activity
-		WHERE status = '`+sallyport.StatusRunning+`' AND type = '`+sallyport.ActivityExec+`' AND org_id = ANY($1)
-		GROUP BY org_id, workspace_id`, orgs)
+	}, selectRunning, orgs)
 }
+
+const selectRunning = `SELECT org_id, workspace_id, count(*) FROM activity
+	WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' AND org_id = ANY($1)
+	GROUP BY org_id, workspace_id`
 
 func (q quotas) add(org, workspace string, n int) {
 	if q[org] == nil {

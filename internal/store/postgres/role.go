@@ -56,8 +56,11 @@ func rolesNeeded(user string, missing []string) error {
 func missingRoles(ctx context.Context, pool *sql.DB) (user string, statements []string, err error) {
 	for _, role := range []string{tenantRole, systemRole} {
 		var there sql.NullBool
+		// Since PostgreSQL 16 who makes a role is a member of it that can't become it yet.
 		err := pool.QueryRowContext(ctx, `
-			SELECT current_user, (SELECT pg_has_role(current_user, oid, 'MEMBER') FROM pg_roles WHERE rolname = $1)`,
+			SELECT current_user, (SELECT pg_has_role(current_user, oid,
+				CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END)
+				FROM pg_roles WHERE rolname = $1)`,
 			role).Scan(&user, &there)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return "", nil, err

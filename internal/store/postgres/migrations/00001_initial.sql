@@ -110,7 +110,7 @@ CREATE TABLE idempotency_keys (
     body       bytea NOT NULL,
     exec_id    text COLLATE "C" NOT NULL,
     created_at bigint NOT NULL,
-    PRIMARY KEY (org_id, hash)
+    PRIMARY KEY (hash, org_id)
 );
 
 CREATE INDEX idempotency_keys_of_exec ON idempotency_keys (exec_id);

@@ -1,0 +1,82 @@
+package postgres
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"sallyport"
+	"sallyport/test/pg"
+)
+
+// TestPlans demands that the statements which grow with the log, or which every request
+// waits for, go by an index, whoever they run as: row-level security is in their way to
+// an index where a comparison isn't leakproof.
+func TestPlans(t *testing.T) {
+	s := pg.Start(t)
+	url := s.Database(t)
+	must(t, openURL(t, url).Close())
+	fillTables(t, s, url)
+	conn := raw(t, url)
+	page := `= 'o7' AND written_seq < 9 ORDER BY written_seq DESC LIMIT 9`
+	mine, all := tenant("o7"), system
+	for _, test := range []struct {
+		as          viewer
+		query, want string
+	}{
+		{all, selectTokens + `WHERE hash = 'o7'`, "using tokens_hash on tokens"},
+		{mine, selectTokensOfWorkspace, "using tokens_listed on tokens"},
+		{mine, selectWorkspaces + `WHERE id = 'o7' AND org_id = 'o7'`, "using workspaces_of_org on workspaces"},
+		{mine, selectWorkspaces + `WHERE name = 'o7' AND org_id = 'o7'`, "using workspaces_name on workspaces"},
+		{mine, selectWorkspacesOfOrg, "using workspaces_listed on workspaces"},
+		{all, selectHostKeyTaken, "workspaces_host_key"},
+		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id ` + page, "Backward using activity_of_org on activity"},
+		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id = 'o7' AND workspace_id ` + page, "Backward using activity_of_workspace on activity"},
+		{all, `SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`, "Backward using activity_pkey on activity"},
+		{mine, `SELECT position` + activityColumns + `WHERE id = 'o7' AND org_id = 'o7'`, "using activity_id on activity"},
+		{mine, selectEvents, "using activity_completed on activity"},
+		{mine, selectEvents, "using activity_of_org on activity"},
+		{mine, selectLastSeq, "using activity_counters_pkey on activity_counters"},
+		{all, `SELECT DISTINCT org_id FROM activity WHERE ` + abandoned, "activity_running_execs"},
+		{all, selectRunning, "activity_running_execs"},
+		{all, `UPDATE activity SET status = 'ok' WHERE id = 'o7' AND org_id = 'o7' AND status = '` + sallyport.StatusRunning + `'`, "using activity_id on activity"},
+	} {
+		if plan := explain(t, conn, test.as, test.query); !strings.Contains(plan, test.want) {
+			t.Errorf("%s\nis planned as\n%s\nwant %q", test.query, plan, test.want)
+		}
+	}
+}
+
+// fillTables makes the tables so large that a plan matters.
+func fillTables(t *testing.T, s *pg.Server, url string) {
+	t.Helper()
+	s.Admin(t, url,
+		`INSERT INTO orgs (id, name, created_at) SELECT 'o' || i, i, 1 FROM generate_series(0, 99) AS i`,
+		`INSERT INTO workspaces (id, org_id, name, tier, labels, connector_version, host_key, created_at, updated_at)
+			SELECT 'w' || i, 'o' || i % 100, i, 1, '{}', 1, 'k' || i, 1, 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at)
+			SELECT 't' || i, 'o' || i % 100, 'w' || i, i, '', int4send(i), '[]', 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, written_seq, seq, detail)
+			SELECT 'a' || i, 'o' || i % 100, 'w' || i % 5000, 'workspace_exec', CASE i % 1000 WHEN 0 THEN 'running' ELSE 'ok' END, '', '', 1, 2*i, 2*i + i % 2, '{}'
+			FROM generate_series(1, 20000) AS i`,
+		`INSERT INTO activity_counters SELECT 'o' || i, 1 FROM generate_series(1, 5000) AS i`,
+		`ANALYZE`)
+}
+
+// explain returns how a query is run.
+func explain(t *testing.T, conn *pgx.Conn, v viewer, query string) string {
+	t.Helper()
+	query = strings.NewReplacer("ANY($1)", "ANY('{o7}')", "id = $1", "id = 'o7'", "id = $2", "id = 'o7'", "$1", "'9'", "$2", "'9'", "$3", "'9'", "$4", "'o7'").Replace(query)
+	tx, err := conn.Begin(t.Context())
+	must(t, err)
+	defer func() { must(t, tx.Rollback(t.Context())) }()
+	b := &statements{}
+	v.enter(b)
+	must(t, tx.SendBatch(t.Context(), &b.Batch).Close())
+	rows, err := tx.Query(t.Context(), `EXPLAIN `+query, pgx.QueryExecModeSimpleProtocol)
+	must(t, err)
+	steps, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	must(t, err)
+	return strings.Join(steps, "\n")
+}
