@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -120,7 +121,7 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 	if err != nil {
 		return nil, wrap(err, "adopt execs")
 	}
-	slices.SortFunc(found, func(a, b store.Positioned[store.Activity]) int { return int(a.Position - b.Position) })
+	slices.SortFunc(found, func(a, b store.Positioned[store.Activity]) int { return cmp.Compare(a.Position, b.Position) })
 	adopted := make([]store.Activity, len(found))
 	for i, a := range found {
 		adopted[i] = a.Record

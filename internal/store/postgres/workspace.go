@@ -40,7 +40,8 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 // A workspace of another organisation and one that doesn't exist take the same
 // way: the tenant is part of the one statement that looks.
 func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error) {
-	where, args := ``, []any{ref, orgID}
+	var where string
+	args := []any{ref, orgID}
 	switch isID := id.Is(ref); {
 	case orgID != "" && isID:
 		where = `WHERE id = $1 AND org_id = $2`
