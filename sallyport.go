@@ -24,6 +24,9 @@ const (
 	HeaderTimeoutS = "Sallyport-Timeout-S"
 	// HeaderEventID is the seq behind which a stream of events begins.
 	HeaderEventID = "Sallyport-Event-Id"
+	// HeaderOrg names the organisation that a request is for, by id or name, to a server
+	// that is for one alone; others don't look at it.
+	HeaderOrg = "X-Sallyport-Org"
 	// HeaderRequestID is on every answer, and in the server's log beside it.
 	HeaderRequestID = "X-Request-Id"
 )

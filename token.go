@@ -54,7 +54,7 @@ type TokenCreate struct {
 	ExpiresInS int64 `json:"expires_in_s,omitempty"`
 }
 
-// Session tells who a token is: GET /session.
+// Session tells who a token, or a cookie, is: GET /session, and POST /session.
 type Session struct {
 	Actor       string  `json:"actor"`
 	OrgID       string  `json:"org_id,omitempty"`

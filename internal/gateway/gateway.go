@@ -31,6 +31,8 @@ type Gateway struct {
 	CARecords  CAStore
 	Leases     LeaseStore
 
+	// OnlyOrg is the id of the one organisation that the server is for; empty for all.
+	OnlyOrg string
 	// Replica is this server among those that share the store.
 	Replica string
 

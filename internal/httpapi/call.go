@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"os"
 	"strconv"
@@ -23,6 +24,7 @@ type call struct {
 	r         *http.Request
 	methods   map[string]route // what the path takes; nil for one that there is not
 	by        gateway.Caller
+	byCookie  bool // the caller was proven by a cookie
 	requestID string
 	bodyTaken bool // somebody has read the body, or tried
 
@@ -38,6 +40,9 @@ func (c *call) body() ([]byte, error) {
 	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
 		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
 	}
+	if c.byCookie && c.r.ContentLength != 0 && !isJSON(c.r.Header["Content-Type"]) {
+		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "with a cookie the body must come as Content-Type: application/json")
+	}
 	c.bodyTaken = true
 	c.limitBody(limits.BodyReadTime)
 	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax))
@@ -52,6 +57,16 @@ func (c *call) body() ([]byte, error) {
 	}
 	// From now on a read tells only whether the caller is still there.
 	return body, c.setReadDeadline(time.Time{})
+}
+
+// isJSON tells whether a body says that it is JSON, which a form of another site's page
+// can't.
+func isJSON(contentTypes []string) bool {
+	if len(contentTypes) != 1 {
+		return false
+	}
+	media, _, err := mime.ParseMediaType(contentTypes[0])
+	return err == nil && (media == "application/json" || media == "application/merge-patch+json")
 }
 
 // limitBody bounds how long the body may take to arrive from now on.

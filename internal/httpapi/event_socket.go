@@ -40,7 +40,7 @@ func isSameOrigin(r *http.Request) bool {
 // in it. The last message says why there are no more.
 func (c *call) eventsOverSocket(follow follow) error {
 	if !isSameOrigin(c.r) {
-		return sallyport.Errorf(sallyport.CodeCrossOrigin, "a page of another site may not do this")
+		return crossOrigin()
 	}
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	defer cancel(nil)

@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
 	"sallyport/internal/openapi"
+	"sallyport/internal/principal"
 	"sallyport/internal/redact"
 )
 
@@ -84,7 +85,7 @@ func (a *API) front(mux http.Handler) http.Handler {
 		case a.LoopbackOnly && r.Header.Get("Authorization") == "" && !isLoopbackHost(r.Host):
 			err = misdirected()
 		case sameSite.Check(r) != nil:
-			err = sallyport.Errorf(sallyport.CodeCrossOrigin, "a page of another site may not do this")
+			err = crossOrigin()
 		default:
 			mux.ServeHTTP(w, r)
 			return
@@ -128,31 +129,53 @@ func (c *call) run(handle func() error) {
 }
 
 func (c *call) serve() error {
-	methods := c.methods
-	route, ok := methods[getFor(c.r.Method)]
+	route, ok := c.methods[getFor(c.r.Method)]
+	if !route.everywhere {
+		if err := c.api.Gateway.ServesOrg(c.r.Context(), c.r.Header[sallyport.HeaderOrg]); err != nil {
+			return err
+		}
+	}
 	if !ok || !route.public || c.api.LoopbackOnly && !isLoopbackHost(c.r.Host) {
-		endings := c.api.Gateway.Endings()
-		who, err := c.api.Auth.Authenticate(c.r.Context(), c.r.Header["Authorization"])
-		switch {
+		switch err := c.prove(); {
 		case err != nil && ok && route.public:
 			return misdirected()
 		case err != nil:
 			return err
 		}
-		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
 	}
-	switch {
-	case ok:
+	if ok {
 		return route.handle(c)
-	case methods == nil:
+	}
+	if c.methods == nil {
 		return noRoute()
 	}
-	allowed := slices.Sorted(maps.Keys(methods))
-	if methods[http.MethodGet].handle != nil {
+	allowed := slices.Sorted(maps.Keys(c.methods))
+	if c.methods[http.MethodGet].handle != nil {
 		allowed = append(allowed, http.MethodHead)
 	}
 	c.w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return sallyport.Errorf(sallyport.CodeMethodNotAllowed, "this path doesn't take %.20q", c.r.Method)
+}
+
+// prove finds out who asks: by the token, or where there is none by the cookie.
+func (c *call) prove() error {
+	endings := c.api.Gateway.Endings()
+	ctx, tokens := c.r.Context(), c.r.Header["Authorization"]
+	who, err := principal.Principal{}, error(nil)
+	if cookies := c.sessionCookies(); len(tokens) == 0 && len(cookies) == 1 {
+		c.byCookie = true
+		who, err = c.api.Auth.AuthenticateCookie(ctx, cookies[0])
+		if err == nil && !isOwnPage(c.r) {
+			err = crossOrigin()
+		}
+	} else {
+		who, err = c.api.Auth.Authenticate(ctx, tokens)
+	}
+	if err != nil {
+		return err
+	}
+	c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
+	return c.api.Gateway.Serves(who)
 }
 
 // recoverPanic turns a panic of a handler into a 500, or cuts an answer that has
@@ -264,6 +287,10 @@ func isLoopbackHost(hostport string) bool {
 
 func misdirected() error {
 	return sallyport.Errorf(sallyport.CodeMisdirectedRequest, "this server answers on loopback names alone")
+}
+
+func crossOrigin() error {
+	return sallyport.Errorf(sallyport.CodeCrossOrigin, "a page of another site may not do this")
 }
 
 func noRoute() error {

@@ -7,19 +7,24 @@ type route struct {
 	method, pattern string
 	// public routes are answered without a token.
 	public bool
-	handle func(*call) error
+	// everywhere: also to who is of another organisation than the server's only one.
+	everywhere bool
+	handle     func(*call) error
 }
 
 // routes is the only list of paths. Who may use each is said in package policy,
 // and asked by the gateway.
 func routes() []route {
 	return []route{
-		{method: http.MethodGet, pattern: "/healthz", public: true, handle: (*call).healthz},
-		{method: http.MethodGet, pattern: "/readyz", public: true, handle: (*call).readyz},
-		{method: http.MethodGet, pattern: "/metrics", public: true, handle: (*call).metrics},
+		{method: http.MethodGet, pattern: "/healthz", public: true, everywhere: true, handle: (*call).healthz},
+		{method: http.MethodGet, pattern: "/readyz", public: true, everywhere: true, handle: (*call).readyz},
+		{method: http.MethodGet, pattern: "/metrics", public: true, everywhere: true, handle: (*call).metrics},
 		{method: http.MethodGet, pattern: "/openapi.json", public: true, handle: (*call).openAPI},
 		{method: http.MethodGet, pattern: "/docs", public: true, handle: (*call).docs},
+
 		{method: http.MethodGet, pattern: "/session", handle: (*call).session},
+		{method: http.MethodPost, pattern: "/session", handle: (*call).openSession},
+		{method: http.MethodDelete, pattern: "/session", handle: (*call).closeSession},
 
 		{method: http.MethodGet, pattern: "/ca", public: true, handle: (*call).caKeys},
 		{method: http.MethodPost, pattern: "/ca/rotate", handle: (*call).rotateCA},

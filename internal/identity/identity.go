@@ -18,6 +18,11 @@ import (
 type Store interface {
 	// TokenByHash returns the token, revoked or expired ones too, or store.ErrNotFound.
 	TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error)
+	// SessionByHash returns the session, one that is over too, or store.ErrNotFound.
+	SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error)
+	// CreateSession keeps no more than most sessions of one token.
+	CreateSession(ctx context.Context, s store.Session, now time.Time, most int) error
+	DeleteSession(ctx context.Context, hash [32]byte) error
 }
 
 // Authenticator proves callers. It is safe for concurrent use.
@@ -39,23 +44,40 @@ func (a *Authenticator) Authenticate(ctx context.Context, authorization []string
 		return principal.Principal{}, Unauthenticated()
 	}
 	hash := Hash(token)
-	if a.Admin != nil && subtle.ConstantTimeCompare(hash[:], a.Admin[:]) == 1 {
-		return principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}, nil
+	if a.isAdmin(hash) {
+		return admin(), nil
 	}
 	if !WellFormed(token) {
 		return principal.Principal{}, Unauthenticated()
 	}
+	return a.holder(ctx, hash)
+}
+
+func (a *Authenticator) isAdmin(hash [32]byte) bool {
+	return a.Admin != nil && subtle.ConstantTimeCompare(hash[:], a.Admin[:]) == 1
+}
+
+func admin() principal.Principal {
+	return principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}
+}
+
+// holder is who has the token with this hash, which is not the admin's.
+func (a *Authenticator) holder(ctx context.Context, hash [32]byte) (principal.Principal, error) {
 	record, err := a.Store.TokenByHash(ctx, hash)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return principal.Principal{}, Unauthenticated()
 	case err != nil:
-		return principal.Principal{}, sallyport.Errorf(sallyport.CodePlatformUnavailable,
-			"the store can't be asked who you are; try again in a moment").Because(fmt.Errorf("look up token: %w", err))
+		return principal.Principal{}, unavailable(fmt.Errorf("look up token: %w", err))
 	case a.dead(record):
 		return principal.Principal{}, Unauthenticated()
 	}
 	return principalOf(record), nil
+}
+
+func unavailable(cause error) error {
+	return sallyport.Errorf(sallyport.CodePlatformUnavailable,
+		"the store can't be asked who you are; try again in a moment").Because(cause)
 }
 
 func (a *Authenticator) dead(t store.Token) bool {

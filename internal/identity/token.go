@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/principal"
 )
 
-// A token reads KIND_PREFIX…: one of the three words below, 8 characters that
+// A token reads KIND_PREFIX…: one of the words below, 8 characters that
 // name it and are no secret, 43 that hold 256 random bits, and 6 of checksum
 // (CRC-32), all of [0-9A-Za-z]. The checksum lets a scanner find a leaked token
 // without asking us, and tells a typo at once.
@@ -18,6 +18,7 @@ const (
 	orgWord       = "sp_org_"
 	workspaceWord = "sp_ws_"
 	adminWord     = "sp_adm_"
+	sessionWord   = "sp_ses_"
 
 	nameLen   = 8
 	secretLen = 43
@@ -46,6 +47,10 @@ func Mint(kind principal.Kind) Minted {
 	case principal.Admin:
 		word = adminWord
 	}
+	return mint(word)
+}
+
+func mint(word string) Minted {
 	var random [32]byte
 	rand.Read(random[:])
 	prefix := word + randomName()
@@ -59,8 +64,10 @@ func Hash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // WellFormed tells whether s has the form of a token of ours, with a valid
 // checksum. It says nothing of whether there is such a token.
-func WellFormed(s string) bool {
-	for _, word := range []string{orgWord, workspaceWord, adminWord} {
+func WellFormed(s string) bool { return wellFormed(s, orgWord, workspaceWord, adminWord) }
+
+func wellFormed(s string, words ...string) bool {
+	for _, word := range words {
 		if rest, ok := strings.CutPrefix(s, word); ok {
 			return len(rest) == nameLen+secretLen+sumLen &&
 				strings.Trim(rest, alphabet) == "" &&

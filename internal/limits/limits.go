@@ -277,6 +277,14 @@ const (
 	RecoverTime = 5 * time.Second
 )
 
+// Cookie sessions.
+const (
+	// SessionLife is how long a cookie is good at most.
+	SessionLife = 12 * time.Hour
+	// SessionsPerToken bounds the sessions of one token; a new one ends the oldest.
+	SessionsPerToken = 100
+)
+
 // Replicas.
 const (
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred

@@ -22,6 +22,7 @@ var shapes = []shape{
 	{"sp_org_", isAlnum, 16, true},
 	{"sp_ws_", isAlnum, 16, true},
 	{"sp_adm_", isAlnum, 16, true},
+	{"sp_ses_", isAlnum, 16, true},
 	// GitHub; the glued forms are exact, as ghs_ ends ordinary words too.
 	{"ghp_", isTokenChar, 16, false}, {"ghp_", isAlnum, 30, true},
 	{"gho_", isTokenChar, 16, false}, {"gho_", isAlnum, 30, true},

@@ -31,6 +31,8 @@ type Config struct {
 	Mode Mode
 	// Listen is HOST:PORT; port 0 picks a free one.
 	Listen string
+	// OnlyOrg is the id of the one organisation that the server is for; empty for all.
+	OnlyOrg string
 	// TLS is empty for plain HTTP.
 	TLS TLSFiles
 	// Insecure allows plain HTTP beyond loopback.

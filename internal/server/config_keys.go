@@ -149,8 +149,9 @@ func identityKeys() []key {
 			madeInDev: true, set: keep,
 			takes:   "a file that others than its owner and group can't read",
 			meaning: "The file to read `admin_token` from, in its place; a newline at its end doesn't count."},
-		{name: "tenant.org_id", env: "SALLYPORT_TENANT_ORG_ID", kind: kindString, unsupported: true, set: refuse,
-			meaning: "The one organisation that this server is for."},
+		{name: "tenant.org_id", env: "SALLYPORT_TENANT_ORG_ID", kind: kindString, set: setOnlyOrg,
+			takes:   "an organisation's id",
+			meaning: "The one organisation that this server is for: to tokens of others, and to requests whose `X-Sallyport-Org` names another, every route but health and metrics is 404. The admin's token is nobody's."},
 	}
 }
 

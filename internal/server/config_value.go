@@ -15,6 +15,7 @@ import (
 	"unicode"
 
 	"sallyport"
+	"sallyport/internal/id"
 	"sallyport/internal/identity"
 )
 
@@ -119,6 +120,14 @@ func setRegion(c *Config, v value) error {
 		return errors.New("it takes a region, such as us-east-2")
 	}
 	c.EIC.Region = v.text
+	return nil
+}
+
+func setOnlyOrg(c *Config, v value) error {
+	if v.text != "" && !id.Is(v.text) {
+		return errors.New("it takes an organisation's id, as `sallyport orgs list` shows it")
+	}
+	c.OnlyOrg = v.text
 	return nil
 }
 

@@ -76,6 +76,13 @@ type Token struct {
 	RevokedAt time.Time
 }
 
+// Session is a cookie that stands for a token for a while. Neither secret is stored.
+type Session struct {
+	// Hash is the SHA-256 of the cookie's value, TokenHash that of the token.
+	Hash, TokenHash [32]byte
+	ExpiresAt       time.Time
+}
+
 // Page asks for a part of a listing.
 type Page struct {
 	// Limit is how many records at most, 1 to 500.

@@ -35,6 +35,8 @@ type access struct {
 // {as-admin} what the admin alone gives.
 var accesses = []access{
 	{"GET", "/session", "", 200, 0, 0, 0, 0, 0, "*"},
+	{"POST", "/session", "", 201, 0, 0, 0, 0, 0, "*"},
+	{"DELETE", "/session", "", 204, 0, 0, 0, 0, 0, "*"},
 
 	{"POST", "/ca/rotate", `{"now":true}`, 201, 0, 403, 403, 403, 403, "none"},
 
@@ -78,6 +80,8 @@ var public = []string{"GET /healthz", "GET /readyz", "GET /ca", "GET /metrics", 
 type guest struct {
 	name, token string
 	orgID       string
+	// cookies: it comes with a cookie of its token each time.
+	cookies bool
 	// want is what a route answers; 0 is its success.
 	want func(access) int
 }
@@ -99,25 +103,31 @@ func gather(t *testing.T) *gathering {
 	every := sallyport.AllScopes()
 	nobody := func(access) int { return http.StatusUnauthorized }
 	g := &gathering{Stack: s, home: a, guests: []guest{
-		{"none", "", "", nobody},
-		{"garbage", "garbage", "", nobody},
-		{"revoked", revoked(t, s, org), "", nobody},
-		{"revoked, of the workspace", revoked(t, s, ws), "", nobody},
-		{"expired", expired(t, s, org), "", nobody},
-		{"expired, of the workspace", expired(t, s, ws), "", nobody},
-		{"admin", s.AdminToken, "", func(r access) int { return r.admin }},
-		{"every scope", a.token, a.ID, func(r access) int { return r.all }},
-		{"this workspace", newToken(t, s, ws, every...).Secret, a.ID, func(r access) int { return r.ws }},
-		{"sibling workspace", newToken(t, s, "/workspaces/"+sibling.ID, every...).Secret, a.ID, func(r access) int { return r.sibling }},
-		{"other organisation", b.token, b.ID, func(r access) int { return r.other }},
+		{name: "none", want: nobody},
+		{name: "garbage", token: "garbage", want: nobody},
+		{name: "revoked", token: revoked(t, s, org), want: nobody},
+		{name: "revoked, of the workspace", token: revoked(t, s, ws), want: nobody},
+		{name: "expired", token: expired(t, s, org), want: nobody},
+		{name: "expired, of the workspace", token: expired(t, s, ws), want: nobody},
+		{name: "admin", token: s.AdminToken, want: func(r access) int { return r.admin }},
+		{name: "every scope", token: a.token, orgID: a.ID, want: func(r access) int { return r.all }},
+		{name: "this workspace", token: newToken(t, s, ws, every...).Secret, orgID: a.ID, want: func(r access) int { return r.ws }},
+		{name: "sibling workspace", token: newToken(t, s, "/workspaces/"+sibling.ID, every...).Secret, orgID: a.ID, want: func(r access) int { return r.sibling }},
+		{name: "other organisation", token: b.token, orgID: b.ID, want: func(r access) int { return r.other }},
 	}}
 	for _, scope := range every {
-		g.guests = append(g.guests, guest{"scope " + string(scope), newToken(t, s, org, scope).Secret, a.ID, func(r access) int {
+		g.guests = append(g.guests, guest{name: "scope " + string(scope), token: newToken(t, s, org, scope).Secret, orgID: a.ID, want: func(r access) int {
 			if r.scope == "*" || r.scope == string(scope) {
 				return 0
 			}
 			return http.StatusForbidden
 		}})
+	}
+	for _, as := range g.guests {
+		if as.want(accesses[0]) == 0 { // it is somebody
+			as.name, as.cookies = as.name+", by cookie", true
+			g.guests = append(g.guests, as)
+		}
 	}
 	return g
 }
@@ -137,7 +147,7 @@ func (g *gathering) fill(t *testing.T, text string, as guest) string {
 		},
 		"{free-org}": func() string { return newOrg(t, g.Stack, g.name()).ID },
 		"{free-workspace}": func() string {
-			if as.name == "this workspace" {
+			if strings.HasPrefix(as.name, "this workspace") {
 				return g.home.ws.ID // its own, which it may not delete either
 			}
 			return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID
@@ -209,8 +219,11 @@ func TestAccess(t *testing.T) {
 			what := r.method + " " + r.path + " by " + as.name
 			path, body := g.fill(t, r.path, as), g.fill(t, r.body, as)
 			before := g.denials(t)[0].ID
-			a := g.ask(t, r.method, path, as.token, body)
+			a := g.ask(t, r.method, path, as, body)
 			status, code := as.want(r), ""
+			if as.cookies && what == "POST /session by "+as.name {
+				status = http.StatusUnauthorized // a cookie makes no other
+			}
 			if status == 0 {
 				status = r.ok
 			} else {
@@ -231,16 +244,20 @@ func TestAccess(t *testing.T) {
 }
 
 // ask is Do, but for events, which have no end.
-func (g *gathering) ask(t *testing.T, method, path, token, body string) stack.Answer {
+func (g *gathering) ask(t *testing.T, method, path string, as guest, body string) stack.Answer {
 	t.Helper()
+	req := g.Request(t, method, path, as.token, body)
+	if as.cookies {
+		req = withCookie(g.Request(t, method, path, "", body), openSession(t, g.Stack, as.token))
+	}
 	if !strings.HasSuffix(path, "/events") {
-		return g.Do(t, method, path, token, body)
+		return g.Send(t, req)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	web := &http.Transport{}
 	defer web.CloseIdleConnections()
-	resp, err := (&http.Client{Transport: spec.Watch(t, web)}).Do(g.Request(t, method, path, token, body).WithContext(ctx))
+	resp, err := (&http.Client{Transport: spec.Watch(t, web)}).Do(req.WithContext(ctx))
 	if err != nil {
 		t.Fatal(err)
 	}

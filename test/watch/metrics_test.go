@@ -45,7 +45,6 @@ func TestMetricsOfExecs(t *testing.T) {
 		}
 	}
 	for name, want := range map[string]float64{
-		"sallyport_exec_start_duration_seconds": 4, // invalid_cwd never started
 		"sallyport_ssh_dial_duration_seconds":   1,
 		"sallyport_audit_commit_failures_total": 0,
 		"sallyport_execs_running":               0,
@@ -61,6 +60,10 @@ func TestMetricsOfExecs(t *testing.T) {
 		if n := grown(name); n != want {
 			t.Errorf("%s grew by %v, want %v", name, n, want)
 		}
+	}
+	// invalid_cwd never started; of the canceled one the server may not have heard that.
+	if n := grown("sallyport_exec_start_duration_seconds"); n != 4 && n != 3 {
+		t.Errorf("%v execs have started, want 4 or 3", n)
 	}
 	reach := func(connection string) float64 {
 		return grown("sallyport_exec_reach_duration_seconds", "connection", connection, "connector", "local")

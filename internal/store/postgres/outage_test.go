@@ -74,7 +74,16 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 			return either(db.RevokeToken(c, org.ID, "", id.New(), time.Now(), note(org.ID)), store.ErrNotFound)
 		},
 		"RevokeTokensNamed": func(c ctx, db *DB) error { return db.RevokeTokensNamed(c, org.ID, "none", time.Now()) },
-		"CAKeys":            func(c ctx, db *DB) error { return only(db.CAKeys(c)) },
+		"CreateSession": func(c ctx, db *DB) error {
+			s := store.Session{ExpiresAt: time.Now().Add(time.Hour)}
+			copy(s.Hash[:], id.New()[4:])
+			return db.CreateSession(c, s, time.Now(), 3)
+		},
+		"SessionByHash": func(c ctx, db *DB) error {
+			return either(only(db.SessionByHash(c, tok.Hash)), store.ErrNotFound)
+		},
+		"DeleteSession": func(c ctx, db *DB) error { return db.DeleteSession(c, tok.Hash) },
+		"CAKeys":        func(c ctx, db *DB) error { return only(db.CAKeys(c)) },
 		"AddFirstCAKey": func(c ctx, db *DB) error {
 			return db.AddFirstCAKey(c, keys.CAKey{ID: id.New(), PublicKey: id.New(), Sealed: []byte("x"), CreatedAt: time.Now()})
 		},

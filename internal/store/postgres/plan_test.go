@@ -26,6 +26,7 @@ func TestPlans(t *testing.T) {
 		query, want string
 	}{
 		{all, selectTokens + `WHERE hash = 'o7'`, "using tokens_hash on tokens"},
+		{all, selectSession, "using sessions_hash on sessions"},
 		{mine, selectTokensOfWorkspace, "using tokens_listed on tokens"},
 		{mine, selectWorkspaces + `WHERE id = 'o7' AND org_id = 'o7'`, "using workspaces_of_org on workspaces"},
 		{mine, selectWorkspaces + `WHERE name = 'o7' AND org_id = 'o7'`, "using workspaces_name on workspaces"},
@@ -57,6 +58,7 @@ func fillTables(t *testing.T, s *pg.Server, url string) {
 			SELECT 'w' || i, 'o' || i % 100, i, 1, '{}', 1, 'k' || i, 1, 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at)
 			SELECT 't' || i, 'o' || i % 100, 'w' || i, i, '', int4send(i), '[]', 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO sessions (hash, token_hash, expires_at) SELECT int4send(i), '', 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, written_seq, seq, detail)
 			SELECT 'a' || i, 'o' || i % 100, 'w' || i % 5000, 'workspace_exec', CASE i % 1000 WHEN 0 THEN 'running' ELSE 'ok' END, '', '', 1, 2*i, 2*i + i % 2, '{}'
 			FROM generate_series(1, 20000) AS i`,

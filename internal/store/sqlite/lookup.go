@@ -11,7 +11,7 @@ type lookups struct {
 
 	orgByID, orgByName                             *sql.Stmt
 	workspaceByID, workspaceByName, workspaceOfAny *sql.Stmt
-	tokenByHash                                    *sql.Stmt
+	tokenByHash, sessionByHash                     *sql.Stmt
 	lastSeq                                        *sql.Stmt
 }
 
@@ -24,6 +24,7 @@ func (l *lookups) prepare(ctx context.Context, readers *sql.DB) error {
 	l.workspaceByName = p.prepare(ctx, selectWorkspaces+`WHERE org_id = ? AND name = ?`)
 	l.workspaceOfAny = p.prepare(ctx, selectWorkspaces+`WHERE id = ?`)
 	l.tokenByHash = p.prepare(ctx, selectTokens+`WHERE hash = ?`)
+	l.sessionByHash = p.prepare(ctx, `SELECT token_hash, expires_at FROM sessions WHERE hash = ?`)
 	l.lastSeq = p.prepare(ctx, selectLastSeq)
 	return p.err
 }

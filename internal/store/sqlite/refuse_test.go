@@ -38,7 +38,7 @@ func TestOpenRefusesWhatIsNoDatabase(t *testing.T) {
 }
 
 // schema is the version that this program wants: the last of its migrations.
-const schema = 7
+const schema = 8
 
 func TestOpenWithoutMigrating(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "test.db")
@@ -85,17 +85,17 @@ func TestOpenRefusesAnotherSchema(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "newer.db")
 	_, _, err := Migrate(t.Context(), path)
 	must(t, err)
-	exec(t, raw(t, path), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (8, 1)`)
+	exec(t, raw(t, path), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9, 1)`)
 	for _, opts := range []Options{{}, {Migrate: true}} {
 		_, err = Open(t.Context(), path, opts)
-		wantRefusal(t, err, path, fmt.Sprintf("its schema has version 8 and this program knows none above %d", schema))
+		wantRefusal(t, err, path, fmt.Sprintf("its schema has version 9 and this program knows none above %d", schema))
 	}
 	_, _, err = Migrate(t.Context(), path)
-	wantRefusal(t, err, path, "its schema has version 8")
+	wantRefusal(t, err, path, "its schema has version 9")
 	current, wanted, err := Versions(t.Context(), path)
 	must(t, err)
-	if current != 8 || wanted != schema {
-		t.Errorf("versions are %d and %d, want 8 and %d", current, wanted, schema)
+	if current != 9 || wanted != schema {
+		t.Errorf("versions are %d and %d, want 9 and %d", current, wanted, schema)
 	}
 
 	path = filepath.Join(t.TempDir(), "other.db")

@@ -125,6 +125,9 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 			return e.RevokeToken(c, org.ID, "", tok.ID, start(), noted(org.ID))
 		},
 		"RevokeTokensNamed": func(c ctx, e Engine) error { return e.RevokeTokensNamed(c, org.ID, tok.Name, start()) },
+		"CreateSession":     func(c ctx, e Engine) error { return e.CreateSession(c, newSession(1, 1), start(), 1) },
+		"SessionByHash":     func(c ctx, e Engine) error { return only(e.SessionByHash(c, [32]byte{1})) },
+		"DeleteSession":     func(c ctx, e Engine) error { return e.DeleteSession(c, [32]byte{1}) },
 		"CAKeys":            func(c ctx, e Engine) error { return only(e.CAKeys(c)) },
 		"AddFirstCAKey":     func(c ctx, e Engine) error { return e.AddFirstCAKey(c, newCAKey()) },
 		"ResealCAKey":       func(c ctx, e Engine) error { return e.ResealCAKey(c, id.New(), []byte("x")) },

@@ -52,6 +52,10 @@ type Engine interface {
 	RevokeToken(ctx context.Context, orgID, workspaceID, tokenID string, at time.Time, change store.ActivityChange) error
 	RevokeTokensNamed(ctx context.Context, orgID, name string, at time.Time) error
 
+	CreateSession(ctx context.Context, s store.Session, now time.Time, most int) error
+	SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error)
+	DeleteSession(ctx context.Context, hash [32]byte) error
+
 	CAKeys(ctx context.Context) ([]keys.CAKey, error)
 	AddFirstCAKey(ctx context.Context, key keys.CAKey) error
 	ResealCAKey(ctx context.Context, keyID string, sealed []byte) error
@@ -100,6 +104,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"TokensListing", testTokensListing},
 		{"RevokeToken", testRevokeToken},
 		{"RevokeTokensNamed", testRevokeTokensNamed},
+		{"Sessions", testSessions},
 		{"CAKeys", testCAKeys},
 		{"FirstCAKeyConcurrently", testFirstCAKeyConcurrently},
 		{"RotateCA", testRotateCA},

@@ -116,6 +116,19 @@ CREATE TABLE idempotency_keys (
 CREATE INDEX idempotency_keys_of_exec ON idempotency_keys (exec_id);
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
+-- Cookie sessions: each stands for a token, and is good for as long as that is. A token of
+-- the configuration is in no table, so nothing here refers to one.
+CREATE TABLE sessions (
+    position   bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    hash       bytea NOT NULL,
+    token_hash bytea NOT NULL,
+    expires_at bigint NOT NULL,
+    CONSTRAINT sessions_hash UNIQUE (hash)
+);
+
+CREATE INDEX sessions_of_token ON sessions (token_hash, position);
+CREATE INDEX sessions_by_end ON sessions (expires_at);
+
 -- The SSH CA's keys, newest last. The private half is sealed with a key that is not in
 -- this database.
 CREATE TABLE ca_keys (
@@ -155,7 +168,7 @@ BEGIN
     IF NOT has_schema_privilege('sallyport_system', current_schema(), 'USAGE') THEN
         EXECUTE format('GRANT USAGE ON SCHEMA %I TO sallyport_system', current_schema());
     END IF;
-    FOREACH name IN ARRAY ARRAY['orgs', 'workspaces', 'tokens', 'activity', 'activity_counters', 'idempotency_keys', 'ca_keys', 'leases'] LOOP
+    FOREACH name IN ARRAY ARRAY['orgs', 'workspaces', 'tokens', 'activity', 'activity_counters', 'idempotency_keys', 'sessions', 'ca_keys', 'leases'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY system ON %I TO sallyport_system USING (current_user = ''sallyport_system'')', name);

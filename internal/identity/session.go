@@ -1,0 +1,75 @@
+package identity
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sallyport/internal/limits"
+	"sallyport/internal/principal"
+	"sallyport/internal/store"
+)
+
+// OpenSession makes a cookie for who presents a token in the Authorization headers: its
+// value, who it acts as, and until when, which is limits.SessionLife from now on or the
+// end of the token. It returns what Authenticate does.
+func (a *Authenticator) OpenSession(ctx context.Context, authorization []string) (cookie string, who principal.Principal, err error) {
+	who, err = a.Authenticate(ctx, authorization)
+	if err != nil {
+		return "", who, err
+	}
+	token, _ := bearer(authorization)
+	now := a.now()
+	who.ExpiresAt = sooner(now.Add(limits.SessionLife), who.ExpiresAt)
+	minted := mint(sessionWord)
+	s := store.Session{Hash: minted.Hash, TokenHash: Hash(token), ExpiresAt: who.ExpiresAt}
+	if err := a.Store.CreateSession(ctx, s, now, limits.SessionsPerToken); err != nil {
+		return "", principal.Principal{}, unavailable(fmt.Errorf("keep session: %w", err))
+	}
+	return minted.Secret, who, nil
+}
+
+// AuthenticateCookie says who has the cookie: the principal of its token, until the
+// session ends. It returns what Authenticate does.
+func (a *Authenticator) AuthenticateCookie(ctx context.Context, cookie string) (principal.Principal, error) {
+	if !wellFormed(cookie, sessionWord) {
+		return principal.Principal{}, Unauthenticated()
+	}
+	s, err := a.Store.SessionByHash(ctx, Hash(cookie))
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		return principal.Principal{}, Unauthenticated()
+	case err != nil:
+		return principal.Principal{}, unavailable(fmt.Errorf("look up session: %w", err))
+	case !a.now().Before(s.ExpiresAt):
+		return principal.Principal{}, Unauthenticated()
+	}
+	who := admin()
+	if !a.isAdmin(s.TokenHash) {
+		if who, err = a.holder(ctx, s.TokenHash); err != nil {
+			return who, err
+		}
+	}
+	who.ExpiresAt = sooner(s.ExpiresAt, who.ExpiresAt)
+	return who, nil
+}
+
+// CloseSession ends the session of a cookie, if it has one.
+func (a *Authenticator) CloseSession(ctx context.Context, cookie string) error {
+	if !wellFormed(cookie, sessionWord) {
+		return nil
+	}
+	if err := a.Store.DeleteSession(ctx, Hash(cookie)); err != nil {
+		return unavailable(fmt.Errorf("end session: %w", err))
+	}
+	return nil
+}
+
+// sooner is the first of two times, of which the second may be zero for never.
+func sooner(a, b time.Time) time.Time {
+	if b.IsZero() || a.Before(b) {
+		return a
+	}
+	return b
+}
