@@ -84,6 +84,7 @@ const (
 	CodeRevoked             Code = "revoked"
 	CodeWorkspaceDeleted    Code = "workspace_deleted"
 	CodeSlowReader          Code = "slow_reader"
+	CodeInterrupted         Code = "interrupted"
 	CodePlatformUnavailable Code = "platform_unavailable"
 	CodeInternal            Code = "internal"
 )

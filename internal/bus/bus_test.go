@@ -15,7 +15,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t *testing.T) *bus.Bus {
 	t.Helper()
-	b, err := bus.Open(slog.New(slog.DiscardHandler))
+	b, err := bus.Open(t.Context(), bus.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestClosed(t *testing.T) {
 }
 
 func BenchmarkActivityChanged(b *testing.B) {
-	o, err := bus.Open(slog.New(slog.DiscardHandler))
+	o, err := bus.Open(b.Context(), bus.Options{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,8 +12,9 @@ func (a *app) newMigrate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
 		Short: "Bring the store's schema up to date",
-		Long: `Brings the store's schema up to what this version needs, while no server has it
-open. A server does so by itself at its start, unless store.migrate is false.`,
+		Long: `Brings the store's schema up to what this version needs. A server does so by itself at
+its start, unless store.migrate is false. With SQLite no server may have the store open;
+on PostgreSQL servers of the version before go on serving.`,
 		Example: `  sallyport migrate --config /etc/sallyport.yaml
   sallyport migrate --data-dir /var/lib/sallyport`,
 		Args: takes(),

@@ -40,7 +40,7 @@ func newWorld(t testing.TB) *world {
 	w := &world{t: t, org: id.New()}
 	log := slog.New(slog.DiscardHandler)
 	var err error
-	if w.bus, err = bus.Open(log); err != nil {
+	if w.bus, err = bus.Open(t.Context(), bus.Options{Log: log}); err != nil {
 		t.Fatal(err)
 	}
 	w.db, err = sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"),

@@ -56,7 +56,7 @@ func (g *Gateway) OrgEvents(ctx context.Context, by Caller, ref string, after in
 
 // follow follows an organisation, or one workspace of it.
 func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store.Workspace, after int64, sink EventSink) error {
-	e := runningCall{orgID: orgID, tokenID: by.TokenID, follows: true}
+	e := runningCall{orgID: orgID, by: by.Principal, follows: true}
 	if ws != nil {
 		e.workspaceID = ws.ID
 	}

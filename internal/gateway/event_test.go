@@ -16,7 +16,7 @@ import (
 func TestEventsOfStoreThatStops(t *testing.T) {
 	w := newWorld(t)
 	quiet := slog.New(slog.DiscardHandler)
-	b, err := bus.Open(quiet)
+	b, err := bus.Open(t.Context(), bus.Options{Log: quiet})
 	must(t, err)
 	w.Feed = feed.New(w.db, b, quiet)
 	t.Cleanup(func() {

@@ -61,7 +61,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
-	ctx, untrack := g.track(ctx, runningCall{orgID: ws.OrgID, workspaceID: ws.ID, tokenID: by.TokenID})
+	ctx, untrack := g.track(ctx, runningCall{orgID: ws.OrgID, workspaceID: ws.ID, by: by.Principal})
 	defer untrack()
 	err = g.stillMay(ctx, by, &ws)
 	if ctx.Err() != nil { // ended before anything was dispatched: no row
@@ -285,7 +285,7 @@ func canceledBy(cause error) *sallyport.Error {
 
 // endsCalls tells whether code is a reason of ours for ending a running call.
 func endsCalls(code sallyport.Code) bool {
-	return slices.Contains([]sallyport.Code{sallyport.CodeDraining, sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted}, code)
+	return slices.Contains([]sallyport.Code{sallyport.CodeDraining, sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted, sallyport.CodeInterrupted}, code)
 }
 
 func envNames(env []Var) []string {

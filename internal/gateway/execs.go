@@ -39,29 +39,29 @@ func execStatuses() []string {
 // scope_forbidden or not_found.
 func (g *Gateway) ExecRow(ctx context.Context, by Caller, ref Ref, execID string) (sallyport.Activity, error) {
 	_, row, err := g.execRow(ctx, by, ref, execID, "see an exec")
-	return row, err
+	return row.Activity, err
 }
 
-func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried string) (store.Workspace, sallyport.Activity, error) {
+func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried string) (store.Workspace, store.Activity, error) {
 	ws, err := g.workspace(ctx, by, ref)
 	if err != nil {
-		return ws, sallyport.Activity{}, err
+		return ws, store.Activity{}, err
 	}
 	if err := g.check(ctx, by, g.Rules.Exec, &ws, tried); err != nil {
-		return ws, sallyport.Activity{}, err
+		return ws, store.Activity{}, err
 	}
 	const what = "exec"
 	if !id.Is(execID) {
-		return ws, sallyport.Activity{}, notFound(what)
+		return ws, store.Activity{}, notFound(what)
 	}
 	row, err := g.Activities.Activity(ctx, ws.OrgID, execID)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && (row.WorkspaceID != ws.ID || row.Type != sallyport.ActivityExec):
-		return ws, sallyport.Activity{}, notFound(what)
+		return ws, store.Activity{}, notFound(what)
 	case err != nil:
-		return ws, sallyport.Activity{}, unavailable(err)
+		return ws, store.Activity{}, unavailable(err)
 	}
-	return ws, row.Activity, nil
+	return ws, row, nil
 }
 
 // SignalExec sends a signal to the process group of an exec's command. It leaves a row of
@@ -76,8 +76,10 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if all := sallyport.Signals(); !slices.Contains(all, signal) {
 		return sallyport.Errorf(sallyport.CodeInvalidSignal, "signal must be one of %s", strings.Join(all, ", "))
 	}
-	process, ok := g.running.command(execID)
-	if row.Status != sallyport.StatusRunning || !ok {
+	if row.Status != sallyport.StatusRunning {
+		return notRunning()
+	}
+	if _, ok := g.running.command(execID); !ok && (row.Replica == g.Replica || g.Peers == nil) {
 		return notRunning()
 	}
 	err = g.Audit.Record(ctx, audit.Event{
@@ -87,7 +89,7 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if err != nil {
 		return err
 	}
-	sent, err := process.Signal(ctx, signal)
+	sent, err := g.signal(ctx, row.Replica, execID, signal)
 	switch {
 	case err != nil:
 		return sallyport.Errorf(sallyport.CodeExecTransport, "the machine did not take the signal").Because(err)

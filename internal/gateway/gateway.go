@@ -31,6 +31,10 @@ type Gateway struct {
 	CARecords  CAStore
 	Leases     LeaseStore
 
+	// Peers are the other servers that share the store; nil is none.
+	Peers Peers
+	// Forget drops what is known of who is proven; nil where nothing is kept.
+	Forget func()
 	// OnlyOrg is the id of the one organisation that the server is for; empty for all.
 	OnlyOrg string
 	// Replica is this server among those that share the store.

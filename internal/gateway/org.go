@@ -143,8 +143,7 @@ func (g *Gateway) DeleteOrg(ctx context.Context, by Caller, ref string) error {
 	if err := g.Orgs.DeleteOrg(ctx, org.ID, change); err != nil {
 		return storeError(err, noOrg)
 	}
-	g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted"),
-		func(c *runningCall) bool { return c.orgID == org.ID })
+	g.endEverywhere(ctx, Ending{EndingOfOrg, org.ID})
 	return nil
 }
 

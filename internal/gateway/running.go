@@ -9,6 +9,7 @@ import (
 	"sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
+	"sallyport/internal/principal"
 	"sallyport/internal/remote"
 	"sallyport/internal/store"
 )
@@ -35,8 +36,8 @@ type Endings uint64
 type runningCall struct {
 	// workspaceID is empty for what is about all of an organisation.
 	orgID, workspaceID string
-	// tokenID is empty for the admin's.
-	tokenID string
+	// by is who called.
+	by principal.Principal
 	// follows is for streams, for which a drain doesn't wait.
 	follows bool
 	end     context.CancelCauseFunc

@@ -155,8 +155,7 @@ func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, token
 	if err := g.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, g.Now().UTC(), change); err != nil {
 		return storeError(err, noToken)
 	}
-	g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked"),
-		func(c *runningCall) bool { return c.tokenID == tokenID })
+	g.endEverywhere(ctx, Ending{EndingOfToken, tokenID})
 	return nil
 }
 

@@ -207,8 +207,7 @@ func (g *Gateway) DeleteWorkspace(ctx context.Context, by Caller, ref Ref) error
 	if err := g.Workspaces.DeleteWorkspace(ctx, ws.OrgID, ws.ID, change); err != nil {
 		return storeError(err, noWorkspace)
 	}
-	g.endCalls(sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted"),
-		func(c *runningCall) bool { return c.workspaceID == ws.ID })
+	g.endEverywhere(ctx, Ending{EndingOfWorkspace, ws.ID})
 	return nil
 }
 

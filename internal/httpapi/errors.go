@@ -36,7 +36,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusTooManyRequests
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport:
 		return http.StatusBadGateway
-	case sallyport.CodeDraining, sallyport.CodePlatformUnavailable, sallyport.CodeCanceled:
+	case sallyport.CodeDraining, sallyport.CodePlatformUnavailable, sallyport.CodeCanceled, sallyport.CodeInterrupted:
 		return http.StatusServiceUnavailable
 	case sallyport.CodeExecTimeout:
 		return http.StatusGatewayTimeout

@@ -32,6 +32,10 @@ type Authenticator struct {
 	Admin *[32]byte
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
+	// ProofTime is how long a look-up is good; 0 looks each time.
+	ProofTime time.Duration
+
+	proofs proofs
 }
 
 // Authenticate says who presents the values of the Authorization headers. It
@@ -63,7 +67,7 @@ func admin() principal.Principal {
 
 // holder is who has the token with this hash, which is not the admin's.
 func (a *Authenticator) holder(ctx context.Context, hash [32]byte) (principal.Principal, error) {
-	record, err := a.Store.TokenByHash(ctx, hash)
+	record, err := a.proofs.look(ctx, a.Store, hash, a.ProofTime)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return principal.Principal{}, Unauthenticated()

@@ -287,6 +287,32 @@ const (
 
 // Replicas.
 const (
+	// LeaseTime is how long a server is taken to be alive without a sign of life. With
+	// AdoptEvery and AdoptTime it bounds how long a dead one's execs stay open, at 30 s.
+	LeaseTime = 15 * time.Second
+	// LeaseMargin is how long before its lease is over a server stops what it runs, so that
+	// it has ended (EndTimeMax) when others may begin to look.
+	LeaseMargin = 4 * time.Second
+	// LeaseRenewEvery is how often a lease is renewed: three tries may fail.
+	LeaseRenewEvery = 3 * time.Second
+	// LeaseCallTime bounds one question to the store about leases.
+	LeaseCallTime = 2 * time.Second
+	// AdoptEvery is how often a server looks for what dead ones have left, and AdoptTime
+	// how long it may take to end what still runs of it.
+	AdoptEvery = 3 * time.Second
+	AdoptTime  = 8 * time.Second
+	// RecheckEvery is how often a server looks whether what it runs may still run, in case
+	// a notice was lost.
+	RecheckEvery = time.Second
+	// PeersTime is how long a revocation waits for the other servers: by then those that
+	// don't answer have found out by themselves.
+	PeersTime = 2 * time.Second
+	// ProofTime is how long a token that was looked up is taken to be good, unless a notice
+	// says otherwise, and ProofsMax how many are kept.
+	ProofTime = time.Second
+	ProofsMax = 10_000
+	// SignalTime bounds a signal that goes by way of another server.
+	SignalTime = 10 * time.Second
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred
 	// years.
 	LeaseAloneTime = 100 * 365 * 24 * time.Hour

@@ -32,6 +32,9 @@ type BackupOptions struct {
 // say: one moment of it, with every commit up to it and none after. It tells what
 // the copy holds, once that has been checked and is on disk.
 func Backup(ctx context.Context, cfg Config, o BackupOptions) (StoreContents, error) {
+	if err := cfg.mustBeOurs("backup", "pg_dump"); err != nil {
+		return StoreContents{}, err
+	}
 	database := databaseFile(cfg.DataDir)
 	if err := o.check(database); err != nil {
 		return StoreContents{}, err

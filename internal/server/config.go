@@ -42,7 +42,10 @@ type Config struct {
 	// DataDir holds the embedded store. It may not exist yet.
 	DataDir string
 	Store   StoreConfig
-	Keys    KeysConfig
+	// BusURL names the NATS servers that replicas share, comma-separated; empty is one in
+	// this process.
+	BusURL string
+	Keys   KeysConfig
 	// AdminTokenHash is the SHA-256 of the admin token, which itself is kept
 	// nowhere; nil when there is none, and in dev, which makes one at its start.
 	AdminTokenHash *[32]byte

@@ -62,8 +62,6 @@ func TestLoadErrors(t *testing.T) {
 			`log.format is "xml" (file FILE, line 1): it takes text or json`},
 		{"store", given{env: variables{"SALLYPORT_STORE_URL": "mysql://u:" + canary + "@h/d"}},
 			`store.url (environment SALLYPORT_STORE_URL): it takes a postgres:// URL, or nothing for SQLite in data_dir`},
-		{"postgres", given{file: "store.url: postgres://u:" + canary + "@h/d"},
-			`store.url (file FILE, line 1): postgres:// is not supported by this version yet; leave it empty for SQLite in data_dir`},
 		{"no data directory", given{flags: map[string]string{"data_dir": ""}},
 			`data_dir is "" (flag --data-dir): it takes a directory`},
 		{"dev without a home", given{mode: ModeDev},
@@ -125,23 +123,23 @@ func checkError(t *testing.T, g given, want string) {
 	}
 }
 
-// TestLoadUnsupported: a key of a later version is refused in every source, also
-// where another overrides it, and only its default is not.
-func TestLoadUnsupported(t *testing.T) {
-	for _, name := range []string{"bus.url"} {
-		t.Run(name, func(t *testing.T) {
-			k := keyNamed(t, name)
-			text, none := "/"+canary, `""`
-			checkError(t, given{file: name + ": " + text}, name+" is not supported by this version yet (file FILE, line 1)")
-			checkError(t, given{env: variables{k.env: canary}}, name+" is not supported by this version yet (environment "+k.env+")")
-			checkError(t, given{mode: ModeDev, env: variables{"HOME": "/", k.env: canary}},
-				name+" is not supported by this version yet (environment "+k.env+")")
-			checkError(t, given{file: name + ": " + text, env: variables{k.env: canary}},
-				name+" is not supported by this version yet (file FILE, line 1)")
-			if _, _, err := (given{file: name + ": " + none}).load(t); err != nil {
-				t.Errorf("its default: %v", err)
-			}
-		})
+// TestLoadURLs: a URL that may hold a password is never shown, whatever is wrong with it.
+func TestLoadURLs(t *testing.T) {
+	const bus = "bus.url (environment SALLYPORT_BUS_URL): it takes nats:// or tls:// URLs, comma-separated, or nothing for a NATS server within this one"
+	const stored = "store.url (environment SALLYPORT_STORE_URL): it takes a postgres:// URL, or nothing for SQLite in data_dir"
+	for _, url := range []string{canary, "http://" + canary + "@h", "nats://u:" + canary + "@h,http://h", "nats://" + canary + "@h:x", "nats://", ","} {
+		checkError(t, given{env: variables{"SALLYPORT_BUS_URL": url}}, bus)
+	}
+	for _, url := range []string{canary, "mysql://" + canary + "@h", "postgres:" + canary} {
+		checkError(t, given{env: variables{"SALLYPORT_STORE_URL": url}}, stored)
+	}
+	for _, v := range []variables{
+		{"SALLYPORT_BUS_URL": "nats://u:p@a:4222,tls://b"}, {"SALLYPORT_BUS_URL": ""},
+		{"SALLYPORT_STORE_URL": "postgres://u:p@h/d"}, {"SALLYPORT_STORE_URL": "PostgreSQL://h/d"},
+	} {
+		if _, _, err := (given{env: v}).load(t); err != nil {
+			t.Errorf("%v: %v", v, err)
+		}
 	}
 }
 

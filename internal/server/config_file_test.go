@@ -137,7 +137,7 @@ func TestFileShowsNoToken(t *testing.T) {
 		"listen: !" + canary + "!x y",
 		"store.url: [" + canary + "]",
 		"store.url: mysql://" + canary,
-		"bus.url: nats://" + canary,
+		"bus.url: http://" + canary,
 		"admin_token: " + canary + "\nlisten: 8080",
 	} {
 		loaded, _, err := given{file: text}.load(t)

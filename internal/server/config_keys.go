@@ -29,9 +29,6 @@ type key struct {
 	// madeInDev: dev makes the value itself at its start and takes no other, not
 	// even from an environment that was meant for a server.
 	madeInDev bool
-	// unsupported keys belong to later versions. They are known so that a
-	// configuration that counts on one is refused instead of half obeyed.
-	unsupported bool
 	// takes says which values there are, where the kind doesn't say it all.
 	takes   string
 	meaning string
@@ -121,13 +118,14 @@ func dataKeys() []key {
 			takes:   "a directory, made if it is missing",
 			meaning: "Where SQLite keeps its files, and the seal of stored keys. `dev` looks in `~/.local/share` when `XDG_DATA_HOME` is not set."},
 		{name: "store.url", env: "SALLYPORT_STORE_URL", kind: kindString, secret: true, set: setStoreURL,
-			takes:   "nothing, which is SQLite in `data_dir`; `postgres://…` comes with a later version",
-			meaning: "Where the records are."},
+			takes:   "`postgres://USER:PASSWORD@HOST/DATABASE`; nothing is SQLite in `data_dir`",
+			meaning: "Where the records are. Several servers share a PostgreSQL database, 15 or newer ([more](replicas.md))."},
 		{name: "store.migrate", env: "SALLYPORT_STORE_MIGRATE", kind: kindBool, server: "true", dev: "true",
 			set:     setBool(func(c *Config) *bool { return &c.Store.Migrate }),
 			meaning: "Bring the store's schema up to date at the start; `false` leaves that to `sallyport migrate`."},
-		{name: "bus.url", env: "SALLYPORT_BUS_URL", kind: kindString, secret: true, unsupported: true, set: refuse,
-			meaning: "The NATS servers that replicas share."},
+		{name: "bus.url", env: "SALLYPORT_BUS_URL", kind: kindString, secret: true, set: setBusURL,
+			takes:   "`nats://HOST,nats://HOST`, or `tls://…`; nothing is a NATS server within this one",
+			meaning: "The NATS servers by which servers on the same database tell one another what happens."},
 		{name: keySealFile, env: "SALLYPORT_KEYS_SEAL_FILE", kind: kindString,
 			set:     setString(func(c *Config) *string { return &c.Keys.SealFile }),
 			takes:   "a file of keys, a line each, as `openssl rand -base64 32` prints them; nothing is `seal.key` in `data_dir`, made at the first start",

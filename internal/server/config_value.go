@@ -22,9 +22,6 @@ import (
 // shownCharsMax bounds a value, or the name of a key, in an error.
 const shownCharsMax = 100
 
-// errUnsupported is what set returns for a key that a later version will have.
-var errUnsupported = errors.New("not supported by this version yet")
-
 // FlagError is about a value that was given as a flag: the program was used
 // wrongly, where a file or the environment would be at fault.
 type FlagError struct{ error }
@@ -43,10 +40,7 @@ func (k key) fault(v value, err error) error {
 }
 
 func (k key) sentence(v value, err error) error {
-	switch {
-	case errors.Is(err, errUnsupported):
-		return fmt.Errorf("%s is %w (%s)", k.name, err, v.where())
-	case k.secret:
+	if k.secret {
 		return fmt.Errorf("%s (%s): %w", k.name, v.where(), err)
 	}
 	return fmt.Errorf("%s is %s (%s): %w", k.name, quote(v.String()), v.where(), err)
@@ -70,14 +64,6 @@ func quote(s string) string {
 
 // keep accepts a value that is looked at elsewhere.
 func keep(*Config, value) error { return nil }
-
-// refuse accepts nothing but the default, which is none.
-func refuse(_ *Config, v value) error {
-	if v.isSet() {
-		return errUnsupported
-	}
-	return nil
-}
 
 func setString(field func(*Config) *string) func(*Config, value) error {
 	return func(c *Config, v value) error {
@@ -212,15 +198,24 @@ func parsePrefix(s string) (netip.Prefix, error) {
 
 // setStoreURL never shows the URL: it may hold a password.
 func setStoreURL(c *Config, v value) error {
-	scheme, _, _ := strings.Cut(v.text, ":")
-	switch {
-	case v.text == "":
-		c.Store.URL = ""
-		return nil
-	case strings.EqualFold(scheme, "postgres"), strings.EqualFold(scheme, "postgresql"):
-		return errors.New("postgres:// is not supported by this version yet; leave it empty for SQLite in data_dir")
+	scheme, _, _ := strings.Cut(v.text, "://")
+	if v.text != "" && !strings.EqualFold(scheme, "postgres") && !strings.EqualFold(scheme, "postgresql") {
+		return errors.New("it takes a postgres:// URL, or nothing for SQLite in data_dir")
 	}
-	return errors.New("it takes a postgres:// URL, or nothing for SQLite in data_dir")
+	c.Store.URL = v.text
+	return nil
+}
+
+// setBusURL never shows the URL either.
+func setBusURL(c *Config, v value) error {
+	for _, one := range strings.Split(v.text, ",") {
+		u, err := url.Parse(strings.TrimSpace(one))
+		if v.text != "" && (err != nil || u.Host == "" || !slices.Contains([]string{"nats", "tls", "ws", "wss"}, u.Scheme)) {
+			return errors.New("it takes nats:// or tls:// URLs, comma-separated, or nothing for a NATS server within this one")
+		}
+	}
+	c.BusURL = v.text
+	return nil
 }
 
 func setAdminToken(c *Config, v value) error {

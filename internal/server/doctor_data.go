@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/internal/limits"
+	"sallyport/internal/store/postgres"
 	"sallyport/internal/store/sqlite"
 )
 
@@ -168,6 +169,10 @@ func measureSync(ctx context.Context, dir string) (times []time.Duration, err er
 // database reads the store as another process beside the server.
 func (d *doctor) database(ctx context.Context) {
 	const check = "database"
+	if d.cfg.Store.URL != "" {
+		d.sharedDatabase(ctx)
+		return
+	}
 	path := databaseFile(d.cfg.DataDir)
 	info, err := os.Stat(path)
 	switch {
@@ -189,6 +194,24 @@ func (d *doctor) database(ctx context.Context) {
 	d.store = &found
 	d.schema()
 	d.rows(info)
+}
+
+// sharedDatabase asks PostgreSQL for the schema.
+func (d *doctor) sharedDatabase(ctx context.Context) {
+	const check = "database"
+	ctx, cancel := context.WithTimeout(ctx, limits.ReadyTime)
+	defer cancel()
+	current, wanted, err := postgres.Versions(ctx, d.cfg.Store.URL)
+	switch {
+	case err != nil:
+		d.fail(check, "look at store.url, and whether PostgreSQL runs", "%s", err)
+	case current == 0:
+		d.ok(check, "it can be reached, and has no tables yet; the first start makes them")
+	case current < wanted && !d.cfg.Store.Migrate:
+		d.fail(check, "sallyport migrate", "its schema has version %d, and this program wants %d: store.migrate is false, so no start brings it there", current, wanted)
+	default:
+		d.ok(check, "it can be reached; its schema has version %d, and this program wants %d", current, wanted)
+	}
 }
 
 // inspect reads what no server has open without a trace. One that starts in the

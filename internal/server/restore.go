@@ -26,6 +26,9 @@ type RestoreOptions struct {
 // not at all. A server that starts on it closes the rows of what ran when the
 // backup was taken.
 func Restore(ctx context.Context, cfg Config, o RestoreOptions) (_ StoreContents, err error) {
+	if err := cfg.mustBeOurs("restore", "pg_restore"); err != nil {
+		return StoreContents{}, err
+	}
 	source, size, err := o.open()
 	if err != nil {
 		return StoreContents{}, err

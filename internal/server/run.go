@@ -22,13 +22,12 @@ import (
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
-	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
+	"sallyport/internal/replica"
 	"sallyport/internal/sshpool"
-	"sallyport/internal/store/sqlite"
 
 	"sallyport"
 )
@@ -79,11 +78,17 @@ type server struct {
 	watch    watch
 	listener net.Listener
 	bus      *bus.Bus
-	store    *sqlite.DB
-	ca       *keys.CA
-	eic      *eic.Connector
-	gateway  *gateway.Gateway
-	auth     *identity.Authenticator
+	store    engine
+	// storeBytes tells the size of the store's files, where they are this server's own.
+	storeBytes func() (map[string]int64, error)
+	// replicaID is this run, among others on the same store; replica is nil where there
+	// can be none.
+	replicaID string
+	replica   *replica.Replica
+	ca        *keys.CA
+	eic       *eic.Connector
+	gateway   *gateway.Gateway
+	auth      *identity.Authenticator
 }
 
 // open builds everything, from the ground up.
@@ -102,17 +107,11 @@ func (s *server) open(ctx context.Context) error {
 	if err := removeReadyFile(s.options.ReadyFile); err != nil {
 		return err // one of a server that was killed would tell of a dead one
 	}
-	if s.bus, err = bus.Open(s.log); err != nil {
+	if s.bus, err = bus.Open(ctx, bus.Options{URL: s.cfg.BusURL, Log: s.log}); err != nil {
 		return err
 	}
 	s.onClose(s.bus.Close)
-	s.store, err = sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
-	if err != nil {
-		return err
-	}
-	s.onClose(s.store.Close)
-	replica, err := s.takeLease(ctx)
-	if err != nil {
+	if err := s.openStore(ctx, dir); err != nil {
 		return err
 	}
 	if s.ca, err = s.openCA(ctx, dir); err != nil {
@@ -131,10 +130,10 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(pool.Close)
-	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
+	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, ProofTime: limits.ProofTime}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
-		OnlyOrg: s.cfg.OnlyOrg, Replica: replica,
+		Forget: s.auth.Forget, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
@@ -143,23 +142,7 @@ func (s *server) open(ctx context.Context) error {
 		Watch: s.watchExec,
 	}
 	s.watchSources()
-	return nil
-}
-
-// takeLease makes this server the one replica of its store: no other has the data
-// directory, so that whoever has a lease is dead.
-func (s *server) takeLease(ctx context.Context) (replica string, err error) {
-	others, err := s.store.Replicas(ctx)
-	if err != nil {
-		return "", err
-	}
-	for _, dead := range others {
-		if err := s.store.EndLease(ctx, dead); err != nil {
-			return "", err
-		}
-	}
-	replica = id.New()
-	return replica, s.store.TakeLease(ctx, replica, limits.LeaseAloneTime)
+	return s.joinPeers(ctx)
 }
 
 // listen takes the address before anything is served, so that a taken port is an

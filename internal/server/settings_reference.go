@@ -84,8 +84,5 @@ func (k key) meaningCell() string {
 	if k.secret {
 		meaning += " Secret: never shown."
 	}
-	if k.unsupported {
-		meaning = "*Of a later version.* " + meaning
-	}
 	return meaning
 }

@@ -54,9 +54,6 @@ func TestKeys(t *testing.T) {
 		if k.secret && k.flag != "" {
 			t.Errorf("%s: a flag shows its value to everyone on the machine", k.name)
 		}
-		if k.unsupported && (k.server != "" || k.dev != "" || k.flag != "") {
-			t.Errorf("%s: an unsupported key has no default and no flag", k.name)
-		}
 		if k.set == nil || k.meaning == "" || k.kind == "" {
 			t.Errorf("%s: the row is not complete", k.name)
 		}

@@ -55,6 +55,7 @@ var rungs = []rung{
 	{"internal/identity", 3, "tokens become principals"},
 	{"internal/policy", 3, "decisions, pure"},
 	{"internal/quota", 3, "limits in force"},
+	{"internal/replica", 3, "who is alive among the servers on one store"},
 	{"internal/remote", 3, "the acts on one leased connection"},
 
 	{"internal/feed", 4, "the activity log as it happens"},

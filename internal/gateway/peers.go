@@ -1,0 +1,151 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+
+	"sallyport"
+	"sallyport/internal/store"
+)
+
+// Peers are the other servers that share the store.
+type Peers interface {
+	// Ended tells all of them what was ended. When it returns each has acted on it, or is
+	// dead, or has found out by itself.
+	Ended(ctx context.Context, e Ending)
+	// Signal has the replica signal the command of an exec that it runs, and tells
+	// whether there was one.
+	Signal(ctx context.Context, replica, execID, signal string) (sent bool, err error)
+}
+
+// Ending is the end of something that calls run under. What it is about is on disk.
+type Ending struct {
+	Of EndingOf `json:"of"`
+	ID string   `json:"id"`
+}
+
+// EndingOf says what has ended.
+type EndingOf string
+
+// What ends calls: a token that was revoked, a workspace or an organisation that was
+// deleted.
+const (
+	EndingOfToken     EndingOf = "token"
+	EndingOfWorkspace EndingOf = "workspace"
+	EndingOfOrg       EndingOf = "org"
+)
+
+// cause is what a call is told that runs under it.
+func (e Ending) cause() *sallyport.Error {
+	switch e.Of {
+	case EndingOfWorkspace:
+		return sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted")
+	case EndingOfOrg:
+		return sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted")
+	}
+	return sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked")
+}
+
+func (e Ending) matches(c *runningCall) bool {
+	switch e.Of {
+	case EndingOfToken:
+		return c.by.TokenID == e.ID
+	case EndingOfWorkspace:
+		return c.workspaceID == e.ID
+	case EndingOfOrg:
+		return c.orgID == e.ID || c.by.OrgID == e.ID
+	}
+	return false
+}
+
+// End acts on an ending here: no caller is proven by what was known before, and what runs
+// under it ends.
+func (g *Gateway) End(e Ending) {
+	if g.Forget != nil {
+		g.Forget() // before the count of endings, by which callers look again
+	}
+	g.endCalls(e.cause(), e.matches)
+}
+
+// endEverywhere acts on an ending here and on every other replica.
+func (g *Gateway) endEverywhere(ctx context.Context, e Ending) {
+	g.End(e)
+	if g.Peers != nil {
+		g.Peers.Ended(ctx, e)
+	}
+}
+
+// LoseExecs ends every running exec, since another replica may take it for its own.
+func (g *Gateway) LoseExecs() {
+	lost := sallyport.Errorf(sallyport.CodeInterrupted, "the server was cut off from its store, so the command was ended; another server may have closed its row")
+	g.endCalls(lost, func(c *runningCall) bool { return !c.follows })
+}
+
+// Recheck ends what runs under a token or on a workspace that is no more. The notices of
+// other replicas say so at once; this is for those that are lost.
+func (g *Gateway) Recheck(ctx context.Context) {
+	for _, e := range g.running.possibleEndings() {
+		gone, err := g.isGone(ctx, e)
+		if err != nil {
+			return // the next time then
+		}
+		if gone {
+			g.End(e.Ending)
+		}
+	}
+}
+
+// checkedEnding is an ending that may have been, and of whom.
+type checkedEnding struct {
+	Ending
+	orgID, workspaceID string
+}
+
+// possibleEndings are those that would end what runs now, each once.
+func (r *running) possibleEndings() []checkedEnding {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	seen := map[Ending]bool{}
+	var all []checkedEnding
+	add := func(e checkedEnding) {
+		if e.ID != "" && !seen[e.Ending] {
+			seen[e.Ending] = true
+			all = append(all, e)
+		}
+	}
+	for c := range r.calls {
+		add(checkedEnding{Ending{EndingOfToken, c.by.TokenID}, c.by.OrgID, c.by.WorkspaceID})
+		add(checkedEnding{Ending{EndingOfWorkspace, c.workspaceID}, c.orgID, ""})
+	}
+	return all
+}
+
+func (g *Gateway) isGone(ctx context.Context, e checkedEnding) (gone bool, err error) {
+	if e.Of == EndingOfToken {
+		_, err = g.Tokens.Token(ctx, e.orgID, e.workspaceID, e.ID)
+	} else {
+		_, err = g.Workspaces.Workspace(ctx, e.orgID, e.ID)
+	}
+	if errors.Is(err, store.ErrNotFound) {
+		return true, nil
+	}
+	return false, err
+}
+
+// SignalHere signals the command of an exec that this server runs, and tells whether
+// there was one.
+func (g *Gateway) SignalHere(ctx context.Context, execID, signal string) (sent bool, err error) {
+	process, ok := g.running.command(execID)
+	if !ok {
+		return false, nil
+	}
+	return process.Signal(ctx, signal)
+}
+
+// signal signals the command of an exec, whoever runs it.
+func (g *Gateway) signal(ctx context.Context, replica, execID, signal string) (sent bool, err error) {
+	if replica == g.Replica || g.Peers == nil {
+		return g.SignalHere(ctx, execID, signal)
+	}
+	return g.Peers.Signal(ctx, replica, execID, signal)
+}

@@ -1,0 +1,90 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"sallyport/internal/audit"
+	"sallyport/internal/feed"
+	"sallyport/internal/gateway"
+	"sallyport/internal/id"
+	"sallyport/internal/identity"
+	"sallyport/internal/keys"
+	"sallyport/internal/limits"
+	"sallyport/internal/replica"
+	"sallyport/internal/store"
+	"sallyport/internal/store/postgres"
+	"sallyport/internal/store/sqlite"
+)
+
+// engine is a store: all that its users need of it.
+type engine interface {
+	gateway.OrgStore
+	gateway.WorkspaceStore
+	gateway.TokenStore
+	gateway.ActivityStore
+	gateway.CAStore
+	gateway.LeaseStore
+	audit.Store
+	feed.Store
+	identity.Store
+	keys.CAStore
+	replica.Store
+
+	SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error)
+	ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error
+	RevokeTokensNamed(ctx context.Context, orgID, name string, at time.Time) error
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// openStore opens the store, and makes this server one of its replicas.
+func (s *server) openStore(ctx context.Context, dir *dataDir) (err error) {
+	if s.cfg.Store.URL != "" {
+		return s.openShared(ctx)
+	}
+	db, err := sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
+	if err != nil {
+		return err
+	}
+	s.onClose(db.Close)
+	s.store, s.storeBytes = db, db.Bytes
+	return s.takeLease(ctx)
+}
+
+// openShared opens the store that other servers may have open as well.
+func (s *server) openShared(ctx context.Context) error {
+	db, err := postgres.Open(ctx, s.cfg.Store.URL, postgres.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
+	if err != nil {
+		return err
+	}
+	s.onClose(db.Close)
+	s.store = db
+	s.storeBytes = func() (map[string]int64, error) { return nil, nil } // they are PostgreSQL's to watch
+	if s.cfg.BusURL == "" {
+		s.log.Warn("other servers on the same database are not told what happens here: give all of them the same bus.url")
+	}
+	s.replica = &replica.Replica{ID: id.New(), Store: db, Log: s.log}
+	s.replicaID = s.replica.ID
+	if err := s.replica.Join(ctx); err != nil {
+		return err
+	}
+	s.onClose(func() error { return s.replica.Leave(context.WithoutCancel(ctx)) })
+	return nil
+}
+
+// takeLease makes this server the one replica of its store: no other has the data
+// directory, so that whoever has a lease is dead.
+func (s *server) takeLease(ctx context.Context) error {
+	others, err := s.store.Replicas(ctx)
+	if err != nil {
+		return err
+	}
+	for _, dead := range others {
+		if err := s.store.EndLease(ctx, dead); err != nil {
+			return err
+		}
+	}
+	s.replicaID = id.New()
+	return s.store.TakeLease(ctx, s.replicaID, limits.LeaseAloneTime)
+}
