@@ -168,6 +168,30 @@ func TestLeaseClock(t *testing.T) {
 	}
 }
 
+// TestDurability: a commit that need not be on disk doesn't wait for it, and the next one
+// on its connection does.
+func TestDurability(t *testing.T) {
+	db := openTest(t)
+	for _, durable := range []bool{false, true, false, true} {
+		level := ""
+		must(t, db.transact(t.Context(), durable, func(tx *tx) error {
+			err := tx.send(func(s *statements) {
+				s.query(func(row scanner) (err error) {
+					level, err = scanText(row)
+					return err
+				}, `SELECT current_setting('synchronous_commit')`)
+			})
+			if err != nil {
+				return err
+			}
+			return tx.commit(func(*statements) {})
+		}))
+		if want := map[bool]string{false: "off", true: "on"}[durable]; level != want {
+			t.Errorf("durable=%t commits at level %s, want %s", durable, level, want)
+		}
+	}
+}
+
 // TestOnChange: each commit that changed a log is told, once for each organisation, and
 // no other.
 func TestOnChange(t *testing.T) {
