@@ -161,7 +161,8 @@ func (c *call) serve() error {
 func (c *call) prove() error {
 	endings := c.api.Gateway.Endings()
 	ctx, tokens := c.r.Context(), c.r.Header["Authorization"]
-	who, err := principal.Principal{}, error(nil)
+	var who principal.Principal
+	var err error
 	if cookies := c.sessionCookies(); len(tokens) == 0 && len(cookies) == 1 {
 		c.byCookie = true
 		who, err = c.api.Auth.AuthenticateCookie(ctx, cookies[0])

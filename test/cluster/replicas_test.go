@@ -1,0 +1,217 @@
+package cluster
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport"
+	"sallyport/client"
+)
+
+// What is made over one server is there on every other, and what ends on one has ended
+// on all, with its cause.
+func TestReplicas(t *testing.T) {
+	w := newWorld(t, Options{})
+	t.Run("Revoked", func(t *testing.T) { testRevoked(t, w) })
+	t.Run("WorkspaceDeleted", func(t *testing.T) { testWorkspaceDeleted(t, w) })
+	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
+	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
+	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
+	t.Run("RevokedWithoutBus", func(t *testing.T) { testRevokedWithoutBus(t, w) })
+}
+
+// dead demands that no server takes the token.
+func (w *world) dead(t *testing.T, token string) {
+	t.Helper()
+	for i := range w.Replicas {
+		if _, err := w.at(t, i, token).Session(t.Context()); codeOf(err) != sallyport.CodeUnauthenticated {
+			t.Errorf("replica %d takes a revoked token: %v", i, err)
+		}
+	}
+}
+
+// A revoked token is dead on every server once its DELETE has been answered, and what
+// runs under it elsewhere ends.
+func testRevoked(t *testing.T, w *world) {
+	for round := range 9 {
+		token := w.newToken(t)
+		var streams []*stream
+		for i := range w.Replicas {
+			api := w.at(t, i, token.Secret)
+			if round < 3 {
+				streams = append(streams, w.start(t, api))
+			} else if _, err := api.Session(t.Context()); err != nil { // it is known there now
+				t.Fatal(err)
+			}
+		}
+		began := time.Now()
+		if err := w.at(t, round%3, w.AdminToken).RevokeToken(t.Context(), client.Owner{Org: w.org.ID}, token.ID); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("revoked in %v", time.Since(began))
+		w.dead(t, token.Secret)
+		for i, s := range streams {
+			if err := s.await(t); codeOf(err) != sallyport.CodeRevoked {
+				t.Errorf("on replica %d the stream ended with %v", i, err)
+			}
+			if row := w.row(t, s.frames.ExecID); row.Status != sallyport.StatusCanceled || row.Reason != "revoked" || row.Survivors == nil || *row.Survivors != 0 {
+				t.Errorf("row %+v", row)
+			}
+		}
+	}
+}
+
+// testRevokedWithoutBus demands the same when no NATS server is there.
+func testRevokedWithoutBus(t *testing.T, w *world) {
+	token := w.newToken(t)
+	var streams []*stream
+	for i := range w.Replicas {
+		streams = append(streams, w.start(t, w.at(t, i, token.Secret)))
+	}
+	for i := range 3 {
+		w.NATS.Stop(i)
+	}
+	if err := w.at(t, 0, w.AdminToken).RevokeToken(t.Context(), client.Owner{Org: w.org.ID}, token.ID); err != nil {
+		t.Fatal(err)
+	}
+	w.dead(t, token.Secret)
+	for i, s := range streams {
+		if err := s.await(t); codeOf(err) != sallyport.CodeRevoked {
+			t.Errorf("on replica %d the stream ended with %v", i, err)
+		}
+	}
+	for i := range 3 {
+		w.NATS.Start(t, i)
+	}
+}
+
+// The deletion of a workspace ends what runs on it on every server.
+func testWorkspaceDeleted(t *testing.T, w *world) {
+	other := w.Machine(t, w.org.ID, "gone")
+	here := *w
+	here.ws = other
+	var streams []*stream
+	for i := range w.Replicas {
+		streams = append(streams, here.start(t, w.at(t, i, w.token.Secret)))
+	}
+	if err := w.at(t, 1, w.token.Secret).DeleteWorkspace(t.Context(), other.ID); err != nil {
+		t.Fatal(err)
+	}
+	for i, s := range streams {
+		if err := s.await(t); codeOf(err) != sallyport.CodeWorkspaceDeleted {
+			t.Errorf("on replica %d the stream ended with %v", i, err)
+		}
+	}
+	for i := range w.Replicas {
+		if _, err := w.at(t, i, w.token.Secret).GetWorkspace(t.Context(), other.ID); codeOf(err) != sallyport.CodeWorkspaceNotFound {
+			t.Errorf("replica %d: %v", i, err)
+		}
+	}
+}
+
+// A command is signalled by whichever server is asked.
+func testSignal(t *testing.T, w *world) {
+	for i := range w.Replicas {
+		s := w.start(t, w.at(t, i, w.token.Secret))
+		by := w.at(t, (i+1)%3, w.token.Secret)
+		if running, err := by.ListExecs(t.Context(), w.ws.ID, sallyport.StatusRunning, client.Page{}); err != nil || len(running.Items) != 1 || running.Items[0].ID != s.frames.ExecID {
+			t.Errorf("running %+v, %v", running, err)
+		}
+		if err := by.SignalExec(t.Context(), w.ws.ID, s.frames.ExecID, "TERM"); err != nil {
+			t.Error(err)
+		}
+		if err := s.await(t); err != nil {
+			t.Errorf("it ended with %v", err)
+		}
+		if row := w.row(t, s.frames.ExecID); row.Signal != "TERM" || row.Status != sallyport.StatusError {
+			t.Errorf("row %+v", row)
+		}
+		if err := by.SignalExec(t.Context(), w.ws.ID, s.frames.ExecID, "TERM"); codeOf(err) != sallyport.CodeNotRunning {
+			t.Errorf("a command that has ended: %v", err)
+		}
+	}
+}
+
+// What happens on one server is told by every other, in order and without a gap.
+func testEvents(t *testing.T, w *world) {
+	const execs = 60
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	answered, told := map[string]time.Time{}, map[string]time.Time{} // the ends, by exec
+	followed, opened := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(followed)
+		last := int64(0)
+		for row, err := range w.at(t, 2, w.token.Secret).Events(ctx, client.EventOptions{Owner: client.Owner{Org: w.org.ID}, After: new(int64)}) {
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if row.Seq != last+1 {
+				t.Errorf("seq %d follows %d", row.Seq, last)
+			}
+			if last++; last == 1 {
+				close(opened)
+			}
+			if row.Summary == "true" && row.Status != sallyport.StatusRunning {
+				if told[row.ID] = time.Now(); len(told) == execs {
+					return
+				}
+			}
+		}
+	}()
+	<-opened
+	for i := range execs {
+		done, err := w.at(t, i%2, w.token.Secret).Exec(ctx, client.Exec{Workspace: w.ws.ID, Cmd: []string{"true"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answered[done.ExecID] = time.Now()
+	}
+	<-followed
+	var late []time.Duration
+	for id, at := range answered {
+		if _, ok := told[id]; !ok {
+			t.Fatalf("the end of exec %s was not told", id)
+		}
+		late = append(late, told[id].Sub(at))
+	}
+	slices.Sort(late)
+	t.Logf("an end that one server answered was told by another after: p50 %v, p99 %v", late[execs/2], late[execs*99/100])
+}
+
+// Of many calls with one key on all servers one runs the command.
+func testOneKey(t *testing.T, w *world) {
+	const calls = 50
+	file := "/tmp/one-key-" + w.ws.ID
+	var all sync.WaitGroup
+	codes := make([]sallyport.Code, calls)
+	for i := range calls {
+		api := w.at(t, i%3, w.token.Secret)
+		all.Go(func() {
+			_, err := api.Exec(t.Context(), client.Exec{Workspace: w.ws.ID, Cmd: []string{"sh", "-c", "echo ran >>" + file}, IdempotencyKey: "one"})
+			codes[i] = codeOf(err)
+		})
+	}
+	all.Wait()
+	ran := 0
+	for _, code := range codes {
+		switch code {
+		case "":
+			ran++
+		case sallyport.CodeRunning, sallyport.CodeAlreadyRun:
+		default:
+			t.Errorf("a call was answered %s", code)
+		}
+	}
+	var out lines
+	if _, err := w.at(t, 0, w.token.Secret).Exec(t.Context(), client.Exec{Workspace: w.ws.ID, Cmd: []string{"sh", "-c", "wc -l <" + file + "; rm " + file}, Stdout: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if ran != 1 || out.String() != "1\n" {
+		t.Errorf("%d calls ran it, and it ran %q times", ran, out.String())
+	}
+}
