@@ -183,8 +183,10 @@ func (r *Replica) Kill() {
 	r.cmd = nil
 }
 
-// Pause halts the server, as a machine that is swapped out does; Resume lets it go on.
-func (r *Replica) Pause()  { _ = r.cmd.Process.Signal(syscall.SIGSTOP) }
+// Pause halts the server, as a machine that is swapped out does.
+func (r *Replica) Pause() { _ = r.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume lets a server go on that was halted, and does nothing to others.
 func (r *Replica) Resume() { _ = r.cmd.Process.Signal(syscall.SIGCONT) }
 
 // Log is what the server has said.
