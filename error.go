@@ -41,6 +41,7 @@ const (
 	CodeInvalidUntil     Code = "invalid_until"
 	CodeInvalidNow       Code = "invalid_now"
 	CodeInvalidAWS       Code = "invalid_aws"
+	CodeInvalidLimits    Code = "invalid_limits"
 	CodeInvalidRegion    Code = "invalid_region"
 	CodeInvalidTag       Code = "invalid_tag"
 	CodeInvalidSignal    Code = "invalid_signal"

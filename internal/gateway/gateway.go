@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/keys"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
+	"sallyport/internal/quota"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
@@ -30,6 +31,8 @@ type Gateway struct {
 	Activities ActivityStore
 	CARecords  CAStore
 	Leases     LeaseStore
+	// Limits are those of each organisation; nil is for none.
+	Limits *quota.Orgs
 
 	// Replica is this server among those that share the store.
 	Replica string

@@ -125,6 +125,20 @@ const (
 	PreambleBytesMax = 1 << 20
 )
 
+// What tenants may take. The admin sets other limits for an organisation.
+const (
+	// RunningExecs is how many execs of one organisation run at once, and
+	// RunningExecsPerWorkspace how many on one of its machines.
+	RunningExecs             = 1024
+	RunningExecsPerWorkspace = 256
+	// OrgLimitMax bounds what can be set: more would be no limit.
+	OrgLimitMax = 1_000_000
+	// OrgLimitsMemoryTime is how long an organisation's limits are kept in memory before
+	// they are read again, of OrgLimitsRemembered organisations at most.
+	OrgLimitsMemoryTime = time.Second
+	OrgLimitsRemembered = 16 << 10
+)
+
 // The SSH CA, and the seal of stored keys.
 const (
 	// CertificateLife is how long a certificate is valid: long enough for a slow

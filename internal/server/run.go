@@ -27,6 +27,7 @@ import (
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
+	"sallyport/internal/quota"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store/sqlite"
 
@@ -134,8 +135,8 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
-		Replica: replica,
-		Audit:   log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		Replica: replica, Limits: &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,
