@@ -80,6 +80,7 @@ const (
 	CodeExecTransport       Code = "exec_transport"
 	CodeExecTimeout         Code = "exec_timeout"
 	CodeTooManyExecs        Code = "too_many_execs"
+	CodeRateLimited         Code = "rate_limited"
 	CodeCanceled            Code = "canceled"
 	CodeDraining            Code = "draining"
 	CodeRevoked             Code = "revoked"

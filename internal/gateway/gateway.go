@@ -33,6 +33,8 @@ type Gateway struct {
 	Leases     LeaseStore
 	// Limits are those of each organisation; nil is for none.
 	Limits *quota.Orgs
+	// Rates are the requests of each token on this replica.
+	Rates quota.Rates
 
 	// Replica is this server among those that share the store.
 	Replica string

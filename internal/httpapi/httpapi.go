@@ -140,6 +140,9 @@ func (c *call) serve() error {
 			return err
 		}
 		c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
+		if err := c.takeRequest(); err != nil {
+			return err
+		}
 	}
 	switch {
 	case ok:

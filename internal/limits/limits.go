@@ -131,6 +131,13 @@ const (
 	// RunningExecsPerWorkspace how many on one of its machines.
 	RunningExecs             = 1024
 	RunningExecsPerWorkspace = 256
+	// RequestsPerS is how many requests a second a token may make, and RequestBurst how
+	// many at once.
+	RequestsPerS = 200
+	RequestBurst = 1000
+	// RateBucketsMax bounds the tokens whose requests are counted, of 200 bytes each:
+	// those that have made some just now.
+	RateBucketsMax = 64 << 10
 	// OrgLimitMax bounds what can be set: more would be no limit.
 	OrgLimitMax = 1_000_000
 	// OrgLimitsMemoryTime is how long an organisation's limits are kept in memory before
