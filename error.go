@@ -95,6 +95,9 @@ const (
 const (
 	// ReasonCapacity, with too_many_execs: the machine takes no more sessions now.
 	ReasonCapacity = "capacity"
+	// ReasonMemory, with too_many_execs: the server has no memory left now for output that
+	// isn't streamed.
+	ReasonMemory = "memory"
 
 	// With connect_failed, and with connect_timeout for what was waited for:
 

@@ -40,6 +40,10 @@ type Exec struct {
 
 // ExecOutput is where an exec tells what happens.
 type ExecOutput struct {
+	// Reserve sets memory aside that the output will take, for the organisation that it is
+	// of, or refuses the exec: it is called last before the row. Nil is for output that
+	// isn't kept.
+	Reserve func(orgID string) error
 	// Dispatched is called once the exec's row is on disk, with the row's id, before
 	// the command starts.
 	Dispatched func(execID string)
@@ -71,7 +75,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		return sallyport.ExecResult{}, err
 	}
 	report.authorized(ws)
-	quota, claim, err := g.admit(ctx, ws, e)
+	quota, claim, err := g.admit(ctx, ws, e, out)
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}

@@ -28,10 +28,15 @@ func (g *Gateway) quota(ctx context.Context, ws store.Workspace) (*store.Quota, 
 }
 
 // admit is the last check before an exec's row, and what the row's transaction checks.
-func (g *Gateway) admit(ctx context.Context, ws store.Workspace, e Exec) (*store.Quota, *store.Claim, error) {
+func (g *Gateway) admit(ctx context.Context, ws store.Workspace, e Exec, out ExecOutput) (*store.Quota, *store.Claim, error) {
 	quota, err := g.quota(ctx, ws)
 	if err != nil {
 		return nil, nil, err
+	}
+	if out.Reserve != nil {
+		if err := out.Reserve(ws.OrgID); err != nil {
+			return nil, nil, err
+		}
 	}
 	claim, err := g.claim(ws, e)
 	return quota, claim, err

@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
 	"sallyport/internal/openapi"
+	"sallyport/internal/quota"
 	"sallyport/internal/redact"
 )
 
@@ -38,6 +39,8 @@ type API struct {
 	// Metrics answers GET /metrics, or returns why it doesn't before it has begun to.
 	// It is nil where the metrics have a listener of their own.
 	Metrics func(http.ResponseWriter, *http.Request) error
+	// Memory is what buffered output may take; nil is any.
+	Memory *quota.Memory
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
 	// loopback: a page that has rebound its name to this machine. With one, public
 	// routes too want it to be good: a page can make a token up.

@@ -138,6 +138,11 @@ const (
 	// RateBucketsMax bounds the tokens whose requests are counted, of 200 bytes each:
 	// those that have made some just now.
 	RateBucketsMax = 64 << 10
+	// BufferedOutputBytes is the memory for output that isn't streamed: 32 execs of the
+	// largest cap, or 512 that fill the default one. BufferedOutputBytesMin has a half that
+	// holds one of the largest.
+	BufferedOutputBytes    = 1 << 30
+	BufferedOutputBytesMin = 4 * OutputBytesBufferedMax
 	// OrgLimitMax bounds what can be set: more would be no limit.
 	OrgLimitMax = 1_000_000
 	// OrgLimitsMemoryTime is how long an organisation's limits are kept in memory before

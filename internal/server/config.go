@@ -103,6 +103,8 @@ type LimitsConfig struct {
 	OutputGrace time.Duration
 	// Orgs are the limits of an organisation that has none of its own.
 	Orgs sallyport.OrgLimits
+	// BufferedOutputBytes is the memory for output that isn't streamed.
+	BufferedOutputBytes int64
 }
 
 // LogConfig says what is logged, and how.

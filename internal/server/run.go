@@ -237,6 +237,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
+		Memory:       quota.NewMemory(s.cfg.Limits.BufferedOutputBytes),
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 		Watch: s.watchRequests(), Metrics: s.sharedMetrics(),
 	}
