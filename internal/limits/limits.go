@@ -337,6 +337,10 @@ const (
 	// says otherwise, and ProofsMax how many are kept.
 	ProofTime = time.Second
 	ProofsMax = 10_000
+	// UsageTellEvery is how often servers tell each other what they have granted to tokens,
+	// and UsagesPerNotice of how many in one notice, of 160 bytes each.
+	UsageTellEvery  = 200 * time.Millisecond
+	UsagesPerNotice = 256
 	// SignalTime bounds a signal that goes by way of another server.
 	SignalTime = 10 * time.Second
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred
