@@ -18,8 +18,8 @@ import (
 	"sallyport/client"
 )
 
-// load is a steady stream of execs, each of which writes its own id into a file on the
-// machine.
+// load is a steady stream of execs, each of which writes its id and its key into a file on
+// the machine. A call that fails is made again with the same key, as a careful caller does.
 type load struct {
 	w    *world
 	file string
@@ -27,16 +27,20 @@ type load struct {
 
 	mu    sync.Mutex // guards what follows
 	seen  map[string]int
-	ends  map[string]int // how calls ended, by code
+	ends  map[string]int    // how tries ended, by code
+	last  map[string]string // how the last try with each key ended
 	calls int
 }
+
+// tries is how often a call is made at most.
+const tries = 8
 
 // callTime is how long a caller waits before it gives up.
 const callTime = 20 * time.Second
 
 func newLoad(w *world) *load {
 	return &load{
-		w: w, file: "/tmp/ran-" + w.ws.ID, seen: map[string]int{}, ends: map[string]int{},
+		w: w, file: "/tmp/ran-" + w.ws.ID, seen: map[string]int{}, ends: map[string]int{}, last: map[string]string{},
 		web: &http.Client{Timeout: callTime, Transport: &http.Transport{MaxIdleConnsPerHost: 256}},
 	}
 }
@@ -56,32 +60,49 @@ func (l *load) run(ctx context.Context, rate int) {
 		case <-ticker.C: // a loaded machine skips ticks
 		}
 		for ; made < int(time.Since(began).Seconds()*float64(rate)); made++ {
-			all.Go(func() { l.call(context.WithoutCancel(ctx)) })
+			key := fmt.Sprintf("call-%d", made)
+			all.Go(func() { l.call(context.WithoutCancel(ctx), key) })
 		}
 	}
 }
 
-// call runs one command, and notes what its caller came to know.
-func (l *load) call(ctx context.Context) {
-	body, _ := json.Marshal(map[string]any{ // strings and a bool
-		"cmd": []string{"sh", "-c", "echo $SALLYPORT_EXEC_ID >>" + l.file}, "stream": true,
-	})
-	id, end := "", "no answer"
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.w.URL()+"/workspaces/"+l.w.ws.ID+"/exec", bytes.NewReader(body))
-	if err == nil {
-		req.Header.Set("Authorization", "Bearer "+l.w.token.Secret)
-		var resp *http.Response
-		if resp, err = l.web.Do(req); err == nil {
-			id, end = resp.Header.Get(sallyport.HeaderExecID), endOf(resp)
-		}
-	}
+// call runs one command, and tries until it knows how that went.
+func (l *load) call(ctx context.Context, key string) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.calls++
-	l.ends[end]++
-	if id != "" {
-		l.seen[id]++
+	l.mu.Unlock()
+	for range tries {
+		id, end := l.try(ctx, key)
+		l.mu.Lock()
+		l.ends[end]++
+		l.last[key] = end
+		if id != "" {
+			l.seen[id]++
+		}
+		l.mu.Unlock()
+		if end == "ok" || strings.HasPrefix(end, "already_run") {
+			return
+		}
+		<-time.After(500 * time.Millisecond)
 	}
+}
+
+// try makes a call once, and returns the exec's id, if it was told, and the end.
+func (l *load) try(ctx context.Context, key string) (id, end string) {
+	body, _ := json.Marshal(map[string]any{ // strings and a bool
+		"cmd": []string{"sh", "-c", "echo $SALLYPORT_EXEC_ID " + key + " >>" + l.file}, "stream": true,
+	})
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, l.w.URL()+"/workspaces/"+l.w.ws.ID+"/exec", bytes.NewReader(body))
+	if err != nil {
+		return "", "no request"
+	}
+	req.Header.Set("Authorization", "Bearer "+l.w.token.Secret)
+	req.Header.Set(sallyport.HeaderIdempotencyKey, key)
+	resp, err := l.web.Do(req)
+	if err != nil {
+		return "", "no answer"
+	}
+	return resp.Header.Get(sallyport.HeaderExecID), endOf(resp)
 }
 
 // endOf reads an answer to its end, and says in a word how it ended.
@@ -89,6 +110,7 @@ func endOf(resp *http.Response) string {
 	defer resp.Body.Close()
 	var last struct {
 		Code     string `json:"code"`
+		Status   string `json:"status"`
 		ExitCode *int   `json:"exit_code"`
 	}
 	lines := bufio.NewScanner(resp.Body)
@@ -99,7 +121,7 @@ func endOf(resp *http.Response) string {
 	}
 	switch {
 	case last.Code != "":
-		return last.Code
+		return strings.TrimSpace(last.Code + " " + last.Status)
 	case last.ExitCode != nil && *last.ExitCode == 0:
 		return "ok"
 	}
@@ -114,7 +136,7 @@ func (l *load) summary() string {
 	for _, end := range slices.Sorted(maps.Keys(l.ends)) {
 		parts = append(parts, fmt.Sprintf("%s %d", end, l.ends[end]))
 	}
-	return fmt.Sprintf("%d calls: %s", l.calls, strings.Join(parts, ", "))
+	return fmt.Sprintf("%d calls, their tries: %s", l.calls, strings.Join(parts, ", "))
 }
 
 // check demands that every exec that a caller saw has exactly one row, that nothing ran
@@ -145,12 +167,13 @@ func (l *load) check(t *testing.T) {
 			t.Errorf("exec %s was seen by %d callers and has a row: %v", id, n, ok)
 		}
 	}
-	ran := l.ran(t)
+	ran, keys := l.ran(t)
 	for id, n := range ran {
 		if _, ok := rows[id]; !ok || n != 1 {
 			t.Errorf("exec %s ran %d times and has a row: %v", id, n, ok)
 		}
 	}
+	l.checkKeys(t, keys)
 	statuses := map[string]int{}
 	for id, row := range rows {
 		statuses[row.Status]++
@@ -162,8 +185,33 @@ func (l *load) check(t *testing.T) {
 	l.checkSeq(t)
 }
 
-// ran are the execs that have written into the file, and how often.
-func (l *load) ran(t *testing.T) map[string]int {
+// checkKeys demands that no call ran its command twice, and that what was told of it is true.
+func (l *load) checkKeys(t *testing.T, keys map[string]int) {
+	t.Helper()
+	once, maybe := 0, 0
+	for key, end := range l.last {
+		n := keys[key]
+		switch end {
+		case "ok", "already_run ok":
+			once++
+			if n != 1 {
+				t.Errorf("%s ended %q and ran %d times", key, end, n)
+			}
+		default: // an answer that says so, or none
+			maybe++
+			if n > 1 {
+				t.Errorf("%s ended %q and ran %d times", key, end, n)
+			}
+		}
+	}
+	say(t, "%d calls ran their command once, and know it; of %d it is told that nobody knows, and none ran twice", once, maybe)
+	if maybe > l.calls/20 {
+		t.Errorf("of %d of %d calls nobody knows", maybe, l.calls)
+	}
+}
+
+// ran are the execs and the keys that have been written into the file, and how often.
+func (l *load) ran(t *testing.T) (execs, keys map[string]int) {
 	t.Helper()
 	var out lines
 	_, err := l.w.Client(t, "", l.w.token.Secret).Exec(t.Context(), client.Exec{
@@ -172,11 +220,13 @@ func (l *load) ran(t *testing.T) map[string]int {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ran := map[string]int{}
-	for id := range strings.Lines(out.String()) {
-		ran[strings.TrimSpace(id)]++
+	execs, keys = map[string]int{}, map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		id, key, _ := strings.Cut(strings.TrimSpace(line), " ")
+		execs[id]++
+		keys[key]++
 	}
-	return ran
+	return execs, keys
 }
 
 // checkSeq reads the whole log as events.
