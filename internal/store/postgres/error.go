@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -87,6 +88,13 @@ func isLost(err error, closed bool) bool {
 
 // oneLine keeps an error that tells of several hosts on one line.
 func oneLine(err error) error {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+		if op, ok := errors.AsType[*net.OpError](err); ok {
+			// The driver tries with TLS and without, and tells of both at length. What it wraps is
+			// not for callers, who would take it for a server of ours that can't be reached.
+			return fmt.Errorf("it can't be reached: %v", op.Err)
+		}
+	}
 	text := err.Error()
 	if !strings.Contains(text, "\n") {
 		return err
