@@ -46,6 +46,8 @@ type Options struct {
 	Replicas int
 	// Env is more of their environment.
 	Env []string
+	// Postgres are settings of PostgreSQL's, NAME=VALUE.
+	Postgres []string
 }
 
 // Cluster is the servers and what they stand on. It ends with its test.
@@ -64,7 +66,7 @@ type Cluster struct {
 // Start starts a cluster, and waits until every server can serve.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	c := &Cluster{Postgres: pg.StartOwn(t), NATS: natsd.Start(t, 3), dir: t.TempDir(), AdminToken: "admin-" + random()}
+	c := &Cluster{Postgres: pg.StartOwn(t, o.Postgres...), NATS: natsd.Start(t, 3), dir: t.TempDir(), AdminToken: "admin-" + random()}
 	c.Database = c.Postgres.Database(t)
 	seal := filepath.Join(c.dir, "seal.key")
 	if err := os.WriteFile(seal, []byte(random()+"\n"), 0o600); err != nil {
@@ -97,6 +99,9 @@ func Start(t testing.TB, o Options) *Cluster {
 
 // URL is the balancer's: it takes the servers in turn, and one that is gone not at all.
 func (c *Cluster) URL() string { return c.balancer.url }
+
+// Use has the balancer pass new requests to the first n servers alone.
+func (c *Cluster) Use(n int) { c.balancer.used.Store(int64(n)) }
 
 // Client speaks to a server, or with an empty URL to the balancer, with a token.
 func (c *Cluster) Client(t testing.TB, serverURL, token string) *client.Client {
@@ -275,6 +280,7 @@ func tail(text string) string {
 type balancer struct {
 	url  string
 	next atomic.Uint64
+	used atomic.Int64 // how many of the servers; 0 is all
 }
 
 func balance(t testing.TB, c *Cluster) *balancer {
@@ -310,6 +316,9 @@ func balance(t testing.TB, c *Cluster) *balancer {
 
 // pick returns the next server that runs.
 func (b *balancer) pick(replicas []*Replica) *url.URL {
+	if used := int(b.used.Load()); used > 0 {
+		replicas = replicas[:used]
+	}
 	for range replicas {
 		r := replicas[b.next.Add(1)%uint64(len(replicas))]
 		if u, err := url.Parse(r.URL()); err == nil && u.Host != "" {
