@@ -41,6 +41,7 @@ const (
 	CodeInvalidUntil     Code = "invalid_until"
 	CodeInvalidNow       Code = "invalid_now"
 	CodeInvalidAWS       Code = "invalid_aws"
+	CodeInvalidLimits    Code = "invalid_limits"
 	CodeInvalidRegion    Code = "invalid_region"
 	CodeInvalidTag       Code = "invalid_tag"
 	CodeInvalidSignal    Code = "invalid_signal"
@@ -79,6 +80,7 @@ const (
 	CodeExecTransport       Code = "exec_transport"
 	CodeExecTimeout         Code = "exec_timeout"
 	CodeTooManyExecs        Code = "too_many_execs"
+	CodeRateLimited         Code = "rate_limited"
 	CodeCanceled            Code = "canceled"
 	CodeDraining            Code = "draining"
 	CodeRevoked             Code = "revoked"
@@ -94,6 +96,9 @@ const (
 const (
 	// ReasonCapacity, with too_many_execs: the machine takes no more sessions now.
 	ReasonCapacity = "capacity"
+	// ReasonMemory, with too_many_execs: the server has no memory left now for output that
+	// isn't streamed.
+	ReasonMemory = "memory"
 
 	// With connect_failed, and with connect_timeout for what was waited for:
 

@@ -42,14 +42,16 @@ type OrgAWS struct {
 type OrgCreate struct {
 	// Name is [a-z0-9][a-z0-9-]{0,62}, unique on the server.
 	Name string `json:"name"`
-	// AWS may be nil.
-	AWS *OrgAWS `json:"aws,omitempty"`
+	// AWS and Limits may be nil.
+	AWS    *OrgAWS    `json:"aws,omitempty"`
+	Limits *OrgLimits `json:"limits,omitempty"`
 }
 
 // OrgPatch is the body of PATCH /orgs/{org}, a JSON merge patch (RFC 7396): a
 // nil field is left as it is.
 type OrgPatch struct {
 	Name *string `json:"name,omitempty"`
-	// AWS is a merge patch of its own; null takes it away.
-	AWS json.RawMessage `json:"aws,omitempty"`
+	// AWS and Limits are merge patches of their own; null takes them away.
+	AWS    json.RawMessage `json:"aws,omitempty"`
+	Limits json.RawMessage `json:"limits,omitempty"`
 }

@@ -30,6 +30,7 @@ type options struct {
 	rounds      int
 	roundTime   time.Duration
 	outputMiB   int
+	floodLimit  int
 	program     string
 	only        string
 	profile     string
@@ -41,8 +42,9 @@ func run() error {
 	flag.IntVar(&o.rounds, "rounds", 5, "pairs of rounds at concurrency 32, and of streams")
 	flag.DurationVar(&o.roundTime, "round", 2*time.Second, "length of one round at concurrency 32")
 	flag.IntVar(&o.outputMiB, "mib", 256, "size of a stream, in MiB")
+	flag.IntVar(&o.floodLimit, "flood-limit", 40, "requests a second that the tenant who floods may make")
 	flag.StringVar(&o.program, "program", "bin/sallyport", "the command line to stream through")
-	flag.StringVar(&o.only, "only", "", "one section: latency, rate, stream, events or foreign")
+	flag.StringVar(&o.only, "only", "", "one section: latency, rate, stream, events, foreign or neighbour")
 	flag.StringVar(&o.profile, "profile", "", "write a CPU profile of this process to a file")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -78,7 +80,7 @@ type section struct {
 }
 
 func sections() []section {
-	return []section{{"latency", latency}, {"rate", rate}, {"stream", stream}, {"events", events}, {"foreign", foreign}}
+	return []section{{"latency", latency}, {"rate", rate}, {"stream", stream}, {"events", events}, {"foreign", foreign}, {"neighbour", neighbour}}
 }
 
 // startProfile profiles this process until the returned function is called; no

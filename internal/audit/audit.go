@@ -74,6 +74,7 @@ type Pending struct {
 	log   *Log
 	row   store.Activity
 	claim *store.Claim
+	quota *store.Quota
 	w     *write
 }
 
@@ -85,8 +86,8 @@ func (p *Pending) ID() string { return p.row.ID }
 func (l *Log) Begin(e Exec) *Pending {
 	p := &Pending{log: l, row: l.execRow(e)}
 	row := p.row
-	p.claim = e.Claim
-	p.w = l.enqueue(store.ActivityChange{Row: &row, Claim: e.Claim}, true)
+	p.claim, p.quota = e.Claim, e.Quota
+	p.w = l.enqueue(store.ActivityChange{Row: &row, Claim: e.Claim, Quota: e.Quota}, true)
 	return p
 }
 
@@ -95,11 +96,16 @@ type KeyTakenError struct{ store.Taken }
 
 func (e *KeyTakenError) Error() string { return "the key is that of exec " + e.ExecID }
 
+// TooManyError is an exec over a quota: there is no row, and no key was taken.
+type TooManyError struct{ Over store.QuotaOver }
+
+func (e *TooManyError) Error() string { return "too many execs run" }
+
 // Durable waits until the row is on disk. It returns platform_unavailable when
 // the store can't take it; the row, if it came to be all the same, is completed as
-// an error then. It returns a *KeyTakenError, with no row to finish, when another exec
-// has the idempotency key. It returns the cause of ctx when that ends first, and Finish must
-// be called.
+// an error then. It returns, with no row to finish, a *TooManyError where the quota doesn't
+// let it run, and a *KeyTakenError when another exec has the idempotency key. It returns the
+// cause of ctx when that ends first, and Finish must be called.
 func (p *Pending) Durable(ctx context.Context) error {
 	limit := time.NewTimer(limits.BeginTimeMax)
 	defer limit.Stop()
@@ -107,6 +113,8 @@ func (p *Pending) Durable(ctx context.Context) error {
 	select {
 	case err = <-p.w.answer:
 		switch {
+		case err == nil && p.quota != nil && p.quota.Over != store.QuotaKept:
+			return &TooManyError{p.quota.Over}
 		case err == nil && p.claim != nil && p.claim.Taken != nil:
 			return &KeyTakenError{*p.claim.Taken}
 		case err == nil:

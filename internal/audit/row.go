@@ -27,6 +27,8 @@ type Exec struct {
 	Replica string
 	// Claim takes an idempotency key along with the row; nil is none.
 	Claim *store.Claim
+	// Quota bounds how many execs run with this one; nil is no bound.
+	Quota *store.Quota
 }
 
 // ExecEnd is how an exec ended. Status is one of sallyport's but running.

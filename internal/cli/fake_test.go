@@ -33,6 +33,11 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
 	mux.HandleFunc("POST /ca/rotate", fakeRotateCA)
 	mux.HandleFunc("GET /orgs", fakeOrgs)
+	mux.HandleFunc("POST /orgs", fakeEcho)
+	mux.HandleFunc("PATCH /orgs/{id}", fakeEcho)
+	mux.HandleFunc("GET /orgs/{id}", func(w http.ResponseWriter, r *http.Request) {
+		fakeJSON(w, 200, sallyport.Org{ID: "o-1", Name: r.PathValue("id"), Limits: &sallyport.OrgLimits{RunningExecs: 64, RequestBurst: 9}})
+	})
 	mux.HandleFunc("GET /activity", fakeActivity)
 	mux.HandleFunc("GET /orgs/{id}/activity", fakeActivity)
 	mux.HandleFunc("GET /workspaces/{id}/activity", fakeActivity)

@@ -11,7 +11,7 @@ func (a *app) newOrgs() *cobra.Command {
 	return newGroup(&cobra.Command{
 		Use:     "orgs",
 		Aliases: []string{"org"},
-		Short:   "List, make, rename and delete organisations (admin)",
+		Short:   "List, make, change and delete organisations (admin)",
 		Long: `An organisation is a tenant, with workspaces, tokens and activity of its own. They
 are the admin's to manage: these commands use the profile's admin token.
 
@@ -74,43 +74,63 @@ func (a *app) oneOrg(call func(*api) (sallyport.Org, error)) error {
 	if err != nil {
 		return err
 	}
-	return show(a, api, orgColumns(), org)
+	columns := append(orgColumns(), column[sallyport.Org]{"LIMITS", limitsCell})
+	return show(a, api, columns, org)
 }
 
 func (a *app) newOrgsCreate() *cobra.Command {
-	return &cobra.Command{
-		Use:     "create NAME",
-		Short:   "Make an organisation",
-		Example: "  sallyport orgs create acme",
-		Args:    takes("NAME"),
+	var limits limitFlags
+	cmd := &cobra.Command{
+		Use:   "create NAME",
+		Short: "Make an organisation",
+		Example: `  sallyport orgs create acme
+  sallyport orgs create --running-execs 64 acme`,
+		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			set, err := limits.limits(cmd)
+			if err != nil {
+				return err
+			}
 			return a.oneOrg(func(api *api) (sallyport.Org, error) {
-				return api.CreateOrg(cmd.Context(), sallyport.OrgCreate{Name: args[0]})
+				return api.CreateOrg(cmd.Context(), sallyport.OrgCreate{Name: args[0], Limits: set})
 			})
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
+	limits.add(cmd, " (default the server's own limit)")
+	return cmd
 }
 
 func (a *app) newOrgsUpdate() *cobra.Command {
 	var name string
+	var limits limitFlags
 	cmd := &cobra.Command{
-		Use:     "update ORG",
-		Short:   "Rename an organisation",
-		Example: "  sallyport orgs update --name acme-2 acme",
-		Args:    takes("ORG"),
+		Use:   "update ORG",
+		Short: "Rename an organisation, or change its limits",
+		Example: `  sallyport orgs update --name acme-2 acme
+  sallyport orgs update --running-execs 64 --requests-per-s 0 acme`,
+		Args: takes("ORG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !cmd.Flags().Changed("name") {
+			var patch sallyport.OrgPatch
+			var err error
+			if patch.Limits, err = limits.patch(cmd); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("name") {
+				patch.Name = &name
+			}
+			if patch.Name == nil && patch.Limits == nil {
 				return usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
 			}
 			return a.oneOrg(func(api *api) (sallyport.Org, error) {
-				return api.UpdateOrg(cmd.Context(), args[0], sallyport.OrgPatch{Name: &name})
+				return api.UpdateOrg(cmd.Context(), args[0], patch)
 			})
 		},
 		ValidArgsFunction: completeFirst(a.completeOrgs),
 	}
 	cmd.Flags().StringVar(&name, "name", "", "the new `NAME`")
 	complete(cmd, "name", cobra.NoFileCompletions)
+	limits.add(cmd, "; 0 is the server's own limit")
 	return cmd
 }
 

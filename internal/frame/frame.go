@@ -100,7 +100,7 @@ type Buffer struct {
 }
 
 // NewBuffer returns a Buffer for the output stream called name, which is cut
-// after max bytes. It holds no more memory than what came.
+// after max bytes. It holds no more memory than twice what came, nor than max.
 func NewBuffer(as Encoding, name string, max int64) *Buffer {
 	return &Buffer{as: as, name: name, max: max}
 }
@@ -109,9 +109,17 @@ func NewBuffer(as Encoding, name string, max int64) *Buffer {
 func (b *Buffer) Write(p []byte) (int, error) {
 	room := b.max - int64(len(b.data))
 	b.total += int64(len(p))
-	b.data = append(b.data, p[:min(int64(len(p)), room)]...)
+	kept := p[:min(int64(len(p)), room)]
+	if need := len(b.data) + len(kept); need > cap(b.data) {
+		// Doubled, since append would copy a large one twenty times, and leave as much.
+		b.data = append(make([]byte, 0, min(b.max, int64(max(need, 2*cap(b.data))))), b.data...)
+	}
+	b.data = append(b.data, kept...)
 	return len(p), nil
 }
+
+// Held is how much memory it holds.
+func (b *Buffer) Held() int64 { return int64(cap(b.data)) }
 
 // Total is how many bytes have come, whatever the cap let through.
 func (b *Buffer) Total() int64 { return b.total }

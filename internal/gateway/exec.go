@@ -40,6 +40,10 @@ type Exec struct {
 
 // ExecOutput is where an exec tells what happens.
 type ExecOutput struct {
+	// Reserve sets memory aside that the output will take, for the organisation that it is
+	// of, or refuses the exec: it is called last before the row. Nil is for output that
+	// isn't kept.
+	Reserve func(orgID string) error
 	// Dispatched is called once the exec's row is on disk, with the row's id, before
 	// the command starts.
 	Dispatched func(execID string)
@@ -71,7 +75,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		return sallyport.ExecResult{}, err
 	}
 	report.authorized(ws)
-	claim, err := g.claim(ws, e)
+	quota, claim, err := g.admit(ctx, ws, e, out)
 	if err != nil {
 		return sallyport.ExecResult{}, err
 	}
@@ -79,7 +83,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	row := g.Audit.Begin(audit.Exec{
 		By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
-		Replica: g.Replica, Claim: claim,
+		Replica: g.Replica, Claim: claim, Quota: quota,
 	})
 	report.ExecID = row.ID()
 	defer g.running.forget(row.ID())
@@ -87,32 +91,35 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		err := row.Durable(ctx)
 		if err == nil {
 			report.Recorded = time.Now()
+			g.running.record(ws, 1)
 			out.Dispatched(row.ID())
 		}
 		return err
 	})
+	finish := func(end audit.ExecEnd) error {
+		if !report.Recorded.IsZero() {
+			g.running.record(ws, -1)
+		}
+		report.ended(end)
+		return row.Finish(end)
+	}
 	finished := false
 	defer func() {
 		if !finished { // a panic: the row must not stay open
-			end := audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal}
-			report.ended(end)
-			_ = row.Finish(end)
+			_ = finish(audit.ExecEnd{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
 		}
 	}()
 	outcome, err := g.run(ctx, by, ws, e, out, durable, report)
 	finished = true
-	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
-		return sallyport.ExecResult{}, keyTaken(taken.Taken)
-	}
-	if notOnDisk := durable(); sallyport.CodeOf(notOnDisk) == sallyport.CodePlatformUnavailable {
-		return sallyport.ExecResult{}, notOnDisk // the log sees to what may have come of it
-	} else if notOnDisk != nil {
+	if notOnDisk := durable(); notOnDisk != nil {
+		if refused := refusedRow(notOnDisk, quota); refused != nil {
+			return sallyport.ExecResult{}, refused
+		}
 		err = notOnDisk
 	}
 	end, result, err := conclude(e, outcome, err)
 	end.NothingRan = nothingRan(err)
-	report.ended(end)
-	if notKept := row.Finish(end); notKept != nil {
+	if notKept := finish(end); notKept != nil {
 		return sallyport.ExecResult{}, notKept
 	}
 	return result, err

@@ -17,6 +17,7 @@ import (
 	"sallyport/internal/keys"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
+	"sallyport/internal/quota"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
@@ -30,6 +31,10 @@ type Gateway struct {
 	Activities ActivityStore
 	CARecords  CAStore
 	Leases     LeaseStore
+	// Limits are those of each organisation; nil is for none.
+	Limits *quota.Orgs
+	// Rates are the requests of each token on this replica.
+	Rates quota.Rates
 
 	// Peers are the other servers that share the store; nil is none.
 	Peers Peers

@@ -2,10 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
 	"regexp"
+	"strings"
 
 	"sallyport"
 	"sallyport/internal/id"
+	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
@@ -21,8 +24,8 @@ type OrgStore interface {
 
 const noOrg = "organisation"
 
-// CreateOrg makes an organisation. It returns scope_forbidden, invalid_name, invalid_aws
-// or name_taken.
+// CreateOrg makes an organisation. It returns scope_forbidden, invalid_name, invalid_aws,
+// invalid_limits or name_taken.
 func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCreate) (sallyport.Org, error) {
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "create an organisation"); err != nil {
 		return sallyport.Org{}, err
@@ -36,6 +39,12 @@ func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCre
 			return sallyport.Org{}, err
 		}
 		org.AWS = *req.AWS
+	}
+	if req.Limits != nil {
+		if err := checkLimits(*req.Limits); err != nil {
+			return sallyport.Org{}, err
+		}
+		org.Limits = *req.Limits
 	}
 	change := g.event(by, sallyport.ActivityOrgCreated, org.ID, "", "organisation %s created", org.Name)
 	return wireOrg(org), storeError(g.Orgs.CreateOrg(ctx, org, change), noOrg)
@@ -69,10 +78,12 @@ type OrgChange struct {
 	Name *string
 	// AWS makes the new access to AWS from the one that there is; zero is none.
 	AWS func(now sallyport.OrgAWS) (sallyport.OrgAWS, error)
+	// Limits makes the new limits from those that there are; zero is none.
+	Limits func(now sallyport.OrgLimits) (sallyport.OrgLimits, error)
 }
 
-// UpdateOrg changes an organisation. It returns not_found, invalid_name, invalid_aws or
-// name_taken.
+// UpdateOrg changes an organisation. It returns not_found, invalid_name, invalid_aws,
+// invalid_limits or name_taken.
 func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgChange) (sallyport.Org, error) {
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "update an organisation"); err != nil {
 		return sallyport.Org{}, err
@@ -81,7 +92,7 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgCha
 	if err != nil {
 		return sallyport.Org{}, err
 	}
-	if c.Name == nil && c.AWS == nil {
+	if c.Name == nil && c.AWS == nil && c.Limits == nil {
 		return wireOrg(org), nil
 	}
 	if c.Name != nil {
@@ -93,6 +104,9 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgCha
 		summary, err := c.apply(org)
 		return g.event(by, sallyport.ActivityOrgUpdated, org.ID, "", "organisation %s", summary), err
 	})
+	if err == nil && g.Limits != nil {
+		g.Limits.Forget(org.ID)
+	}
 	return wireOrg(org), storeError(err, noOrg)
 }
 
@@ -103,13 +117,70 @@ func (c OrgChange) apply(org *store.Org) (summary string, err error) {
 		summary += " renamed to " + *c.Name
 		org.Name = *c.Name
 	}
-	if c.AWS == nil {
-		return summary, nil
+	var updated []string
+	if c.AWS != nil {
+		updated = append(updated, "aws")
+		if org.AWS, err = c.AWS(org.AWS); err == nil && org.AWS != (sallyport.OrgAWS{}) {
+			err = checkAWS(org.AWS)
+		}
+		if err != nil {
+			return summary, err
+		}
 	}
-	if org.AWS, err = c.AWS(org.AWS); err == nil && org.AWS != (sallyport.OrgAWS{}) {
-		err = checkAWS(org.AWS)
+	if c.Limits != nil {
+		was := org.Limits
+		if org.Limits, err = c.Limits(was); err == nil {
+			err = checkLimits(org.Limits)
+		}
+		if err != nil {
+			return summary, err
+		}
+		updated = append(updated, "limits"+limitChanges(was, org.Limits))
 	}
-	return summary + " updated: aws", err
+	if len(updated) > 0 {
+		summary += " updated: " + strings.Join(updated, ", ")
+	}
+	return summary, nil
+}
+
+// orgLimits are the limits of an organisation by their names.
+func orgLimits(l sallyport.OrgLimits) []struct {
+	name  string
+	value int
+} {
+	return []struct {
+		name  string
+		value int
+	}{
+		{"running_execs", l.RunningExecs}, {"running_execs_per_workspace", l.RunningExecsPerWorkspace},
+		{"requests_per_s", l.RequestsPerS}, {"request_burst", l.RequestBurst},
+	}
+}
+
+// checkLimits takes 0 for a limit that isn't set.
+func checkLimits(l sallyport.OrgLimits) error {
+	for _, limit := range orgLimits(l) {
+		if limit.value < 0 || limit.value > limits.OrgLimitMax {
+			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", limit.name, limits.OrgLimitMax)
+		}
+	}
+	return nil
+}
+
+// limitChanges names the limits that differ, with their new values.
+func limitChanges(was, now sallyport.OrgLimits) string {
+	var words strings.Builder
+	before := orgLimits(was)
+	for i, limit := range orgLimits(now) {
+		switch {
+		case limit.value == before[i].value:
+		case limit.value == 0:
+			fmt.Fprintf(&words, " %s=server's", limit.name)
+		default:
+			fmt.Fprintf(&words, " %s=%d", limit.name, limit.value)
+		}
+	}
+	return words.String()
 }
 
 // What IAM takes (its API reference, AssumeRole), the ARN by its parts.
@@ -151,6 +222,9 @@ func wireOrg(o store.Org) sallyport.Org {
 	org := sallyport.Org{ID: o.ID, Name: o.Name, CreatedAt: o.CreatedAt}
 	if o.AWS != (sallyport.OrgAWS{}) {
 		org.AWS = &o.AWS
+	}
+	if o.Limits != (sallyport.OrgLimits{}) {
+		org.Limits = &o.Limits
 	}
 	return org
 }

@@ -32,7 +32,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusUnsupportedMediaType
 	case sallyport.CodeMisdirectedRequest:
 		return http.StatusMisdirectedRequest
-	case sallyport.CodeTooManyExecs:
+	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited:
 		return http.StatusTooManyRequests
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport:
 		return http.StatusBadGateway

@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/frame"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
+	"sallyport/internal/quota"
 )
 
 // exec is POST /workspaces/{workspace}/exec.
@@ -45,9 +46,12 @@ func (c *call) exec() error {
 
 // execBuffered answers when the command has ended.
 func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
-	stdout := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stdout, req.MaxOutputBytes)}
-	stderr := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stderr, req.MaxOutputBytes)}
+	memory := c.api.Memory.Hold()
+	defer memory.Close() // the answer has left
+	stdout := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stdout, req.MaxOutputBytes), memory: memory}
+	stderr := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stderr, req.MaxOutputBytes), memory: memory}
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
+		Reserve:    func(orgID string) error { return reserve(memory, orgID, req.MaxOutputBytes) },
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    func() {},
 		Stdout:     stdout, Stderr: stderr,
@@ -57,6 +61,23 @@ func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
 	}
 	c.sendBuffered(as, stdout.taken(), stderr.taken(), result)
 	return nil
+}
+
+// reserve sets aside the memory of an exec that asks for a cap above the default, for both
+// streams. Others are counted as their output comes: what they hold at most is no more than
+// SSH itself takes for a stream whose reader has stopped.
+func reserve(memory *quota.Held, orgID string, maxOutput int64) error {
+	bytes := int64(0)
+	if maxOutput > limits.OutputBytesDefault {
+		bytes = 2 * maxOutput
+	}
+	if memory.Reserve(orgID, bytes) {
+		return nil
+	}
+	full := sallyport.Errorf(sallyport.CodeTooManyExecs,
+		"the memory for buffered output is taken; try again in a moment, with a lower max_output_bytes, or ask for a stream")
+	full.Reason = sallyport.ReasonMemory
+	return full
 }
 
 // sendBuffered sends a whole exec: in one piece when it is small, in parts when it

@@ -22,6 +22,7 @@ import (
 	"sallyport/internal/limits"
 	"sallyport/internal/openapi"
 	"sallyport/internal/principal"
+	"sallyport/internal/quota"
 	"sallyport/internal/redact"
 )
 
@@ -39,6 +40,8 @@ type API struct {
 	// Metrics answers GET /metrics, or returns why it doesn't before it has begun to.
 	// It is nil where the metrics have a listener of their own.
 	Metrics func(http.ResponseWriter, *http.Request) error
+	// Memory is what buffered output may take; nil is any.
+	Memory *quota.Memory
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
 	// loopback: a page that has rebound its name to this machine. With one, public
 	// routes too want it to be good: a page can make a token up.
@@ -176,6 +179,9 @@ func (c *call) prove() error {
 		return err
 	}
 	c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
+	if err := c.takeRequest(); err != nil {
+		return err
+	}
 	return c.api.Gateway.Serves(who)
 }
 

@@ -1,16 +1,19 @@
 package httpapi
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"sallyport"
 	"sallyport/internal/gateway"
+	"sallyport/internal/limits"
 )
 
 func (c *call) createOrg() error {
-	o, err := c.object("name", "aws")
+	o, err := c.object("name", "aws", "limits")
 	if err != nil {
 		return err
 	}
@@ -25,6 +28,13 @@ func (c *call) createOrg() error {
 			return err
 		}
 		req.AWS = &aws
+	}
+	if v, ok := o.get("limits"); ok {
+		set, err := mergeLimits(sallyport.OrgLimits{}, v)
+		if err != nil {
+			return err
+		}
+		req.Limits = &set
 	}
 	org, err := c.api.Gateway.CreateOrg(c.r.Context(), c.by, req)
 	if err != nil {
@@ -57,7 +67,7 @@ func (c *call) getOrg() error {
 }
 
 func (c *call) updateOrg() error {
-	o, err := c.object("name", "aws")
+	o, err := c.object("name", "aws", "limits")
 	if err != nil {
 		return err
 	}
@@ -71,6 +81,9 @@ func (c *call) updateOrg() error {
 	}
 	if patch, ok := o["aws"]; ok {
 		change.AWS = func(now sallyport.OrgAWS) (sallyport.OrgAWS, error) { return mergeAWS(now, patch) }
+	}
+	if patch, ok := o["limits"]; ok {
+		change.Limits = func(now sallyport.OrgLimits) (sallyport.OrgLimits, error) { return mergeLimits(now, patch) }
 	}
 	org, err := c.api.Gateway.UpdateOrg(c.r.Context(), c.by, c.r.PathValue("org"), change)
 	if err != nil {
@@ -117,6 +130,43 @@ func mergeAWS(now sallyport.OrgAWS, patch jsontext.Value) (sallyport.OrgAWS, err
 	}
 	if _, ok := o["external_id"]; ok {
 		now.ExternalID = change.ExternalID
+	}
+	return now, nil
+}
+
+// mergeLimits applies a JSON merge patch (RFC 7396) to an organisation's limits; null takes
+// all of them away, or one.
+func mergeLimits(now sallyport.OrgLimits, patch jsontext.Value) (sallyport.OrgLimits, error) {
+	switch patch.Kind() {
+	case 'n':
+		return sallyport.OrgLimits{}, nil
+	case '{':
+	default:
+		return now, sallyport.Errorf(sallyport.CodeInvalidLimits, `limits must be an object, for example {"running_execs":64}`)
+	}
+	o, err := parseObject(patch)
+	if err != nil {
+		return now, err
+	}
+	fields := map[string]*int{
+		"running_execs": &now.RunningExecs, "running_execs_per_workspace": &now.RunningExecsPerWorkspace,
+		"requests_per_s": &now.RequestsPerS, "request_burst": &now.RequestBurst,
+	}
+	if err := o.only("limits.", slices.Sorted(maps.Keys(fields))...); err != nil {
+		return now, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		given, err := o.integer(name, sallyport.CodeInvalidLimits)
+		switch {
+		case err != nil:
+			return now, err
+		case given == nil:
+			*fields[name] = 0
+		case *given < 1 || *given > limits.OrgLimitMax:
+			return now, sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", name, limits.OrgLimitMax)
+		default:
+			*fields[name] = int(*given)
+		}
 	}
 	return now, nil
 }

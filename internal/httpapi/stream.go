@@ -10,6 +10,7 @@ import (
 	"sallyport"
 	"sallyport/internal/frame"
 	"sallyport/internal/limits"
+	"sallyport/internal/quota"
 )
 
 // lockedBuffer is a frame.Buffer whose last Write may still be going on when the
@@ -17,12 +18,18 @@ import (
 type lockedBuffer struct {
 	mu sync.Mutex
 	*frame.Buffer
+	memory *quota.Held // told how much the buffer takes
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
+	held := b.Held()
+	n, err := b.Buffer.Write(p)
+	if more := b.Held() - held; more > 0 {
+		b.memory.Grow(more)
+	}
+	return n, err
 }
 
 // taken is what has come until now. A later Write doesn't change it.

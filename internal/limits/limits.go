@@ -125,6 +125,32 @@ const (
 	PreambleBytesMax = 1 << 20
 )
 
+// What tenants may take. The admin sets other limits for an organisation.
+const (
+	// RunningExecs is how many execs of one organisation run at once, and
+	// RunningExecsPerWorkspace how many on one of its machines.
+	RunningExecs             = 1024
+	RunningExecsPerWorkspace = 256
+	// RequestsPerS is how many requests a second a token may make, and RequestBurst how
+	// many at once.
+	RequestsPerS = 200
+	RequestBurst = 1000
+	// RateBucketsMax bounds the tokens whose requests are counted, of 200 bytes each:
+	// those that have made some just now.
+	RateBucketsMax = 64 << 10
+	// BufferedOutputBytes is the memory for output that isn't streamed: 32 execs of the
+	// largest cap, or 512 that fill the default one. BufferedOutputBytesMin has a half that
+	// holds one of the largest.
+	BufferedOutputBytes    = 1 << 30
+	BufferedOutputBytesMin = 4 * OutputBytesBufferedMax
+	// OrgLimitMax bounds what can be set: more would be no limit.
+	OrgLimitMax = 1_000_000
+	// OrgLimitsMemoryTime is how long an organisation's limits are kept in memory before
+	// they are read again, of OrgLimitsRemembered organisations at most.
+	OrgLimitsMemoryTime = time.Second
+	OrgLimitsRemembered = 16 << 10
+)
+
 // The SSH CA, and the seal of stored keys.
 const (
 	// CertificateLife is how long a certificate is valid: long enough for a slow
@@ -311,6 +337,10 @@ const (
 	// says otherwise, and ProofsMax how many are kept.
 	ProofTime = time.Second
 	ProofsMax = 10_000
+	// UsageTellEvery is how often servers tell each other what they have granted to tokens,
+	// and UsagesPerNotice of how many in one notice, of 160 bytes each.
+	UsageTellEvery  = 200 * time.Millisecond
+	UsagesPerNotice = 256
 	// SignalTime bounds a signal that goes by way of another server.
 	SignalTime = 10 * time.Second
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred

@@ -198,6 +198,7 @@ var wireTypes = []struct {
 	{schema: "CreatedToken", of: createdToken{}},
 	{schema: "TokenCreate", of: sallyport.TokenCreate{}, asked: true},
 	{schema: "Org", of: sallyport.Org{}},
+	{schema: "OrgLimits", of: sallyport.OrgLimits{}},
 	{schema: "OrgCreate", of: sallyport.OrgCreate{}, asked: true},
 	{schema: "OrgPatch", of: sallyport.OrgPatch{}, asked: true},
 	{schema: "CAKey", of: sallyport.CAKey{}},

@@ -205,7 +205,8 @@ func (v *view) header(name string, h *node) field {
 }
 
 // everywhere are headers that the intro speaks of, or that tell a reader nothing.
-var everywhere = []string{"X-Request-Id", "X-Content-Type-Options", "Cache-Control", "X-Accel-Buffering"}
+var everywhere = []string{"X-Request-Id", "X-Content-Type-Options", "Cache-Control", "X-Accel-Buffering",
+	"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
 
 func (v *view) answer(status string, response *node) answer {
 	a := answer{Status: status, About: text(response.get("description"))}

@@ -204,7 +204,7 @@ func (s *source) errorResponse(description string, e statusErrors, headers *node
 // withCommonHeaders returns a response with the headers that every answer has.
 func (s *source) withCommonHeaders(response *node) *node {
 	headers := object()
-	for _, name := range []string{"X-Request-Id", "X-Content-Type-Options", "Cache-Control"} {
+	for _, name := range []string{"X-Request-Id", "X-Content-Type-Options", "Cache-Control", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"} {
 		headers.set(name, headerRef(name))
 	}
 	for _, h := range response.get("headers").pairs() {

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"sallyport"
 )
 
 // Mode is which of its two commands a server runs as.
@@ -104,6 +106,10 @@ type LimitsConfig struct {
 	ConnectTimeout time.Duration
 	// OutputGrace is how long output may stay silent after a command's exit.
 	OutputGrace time.Duration
+	// Orgs are the limits of an organisation that has none of its own.
+	Orgs sallyport.OrgLimits
+	// BufferedOutputBytes is the memory for output that isn't streamed.
+	BufferedOutputBytes int64
 }
 
 // LogConfig says what is logged, and how.

@@ -192,6 +192,8 @@ func fits(want kind, n *yaml.Node) bool {
 		return false
 	case want == kindBool:
 		return tag == "!!bool"
+	case want == kindNumber:
+		return tag == "!!int"
 	case want == kindDuration:
 		return tag == "!!str" || tag == "!!int" || tag == "!!float"
 	default:

@@ -3,6 +3,7 @@ package server
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"time"
 
 	"sallyport/internal/limits"
@@ -45,6 +46,7 @@ const (
 	kindBool     kind = "bool"
 	kindDuration kind = "duration"
 	kindList     kind = "list"
+	kindNumber   kind = "number"
 )
 
 // Keys that rules between several keys speak of.
@@ -188,6 +190,31 @@ func limitKeys() []key {
 			set:     setDuration(func(c *Config) *time.Duration { return &c.Limits.OutputGrace }, time.Millisecond, time.Minute),
 			takes:   "1ms to 1m",
 			meaning: "How long a command's output may stay silent after its exit, while a child of it holds the output open, before the answer ends."},
+		{name: "limits.running_execs", env: "SALLYPORT_LIMITS_RUNNING_EXECS", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningExecs), dev: strconv.Itoa(limits.RunningExecs),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningExecs }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many execs of one organisation run at once, on all replicas together; more are refused. The admin may set another limit for an organisation, as for the next one ([more](operating.md#limits))."},
+		{name: "limits.running_execs_per_workspace", env: "SALLYPORT_LIMITS_RUNNING_EXECS_PER_WORKSPACE", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningExecsPerWorkspace), dev: strconv.Itoa(limits.RunningExecsPerWorkspace),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningExecsPerWorkspace }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many execs run at once on one workspace."},
+		{name: "limits.requests_per_s", env: "SALLYPORT_LIMITS_REQUESTS_PER_S", kind: kindNumber,
+			server: strconv.Itoa(limits.RequestsPerS), dev: "0",
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestsPerS }, 0, limits.OrgLimitMax),
+			takes:   "0, which is as many as it likes, to 1000000",
+			meaning: "How many requests a second each token may make on one replica; more are refused. The admin may set another limit for an organisation, as for the next one."},
+		{name: "limits.request_burst", env: "SALLYPORT_LIMITS_REQUEST_BURST", kind: kindNumber,
+			server: strconv.Itoa(limits.RequestBurst), dev: strconv.Itoa(limits.RequestBurst),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestBurst }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many requests a token may make at once that has made none for a while."},
+		{name: "limits.buffered_output_bytes", env: "SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES", kind: kindNumber,
+			server: strconv.Itoa(limits.BufferedOutputBytes), dev: strconv.Itoa(limits.BufferedOutputBytes),
+			set:     setInteger(func(c *Config) *int64 { return &c.Limits.BufferedOutputBytes }, limits.BufferedOutputBytesMin, 1<<40),
+			takes:   "67108864 (64 MiB) to 1099511627776",
+			meaning: "The memory for output that isn't streamed, half of it for one organisation at most ([more](operating.md#limits))."},
 		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", placeholder: "TIME", kind: kindDuration,
 			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
 			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),

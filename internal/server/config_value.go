@@ -83,6 +83,17 @@ func setBool(field func(*Config) *bool) func(*Config, value) error {
 	}
 }
 
+func setInteger[T int | int64](field func(*Config) *T, least, most T) func(*Config, value) error {
+	return func(c *Config, v value) error {
+		n, err := strconv.ParseInt(v.text, 10, 64)
+		if err != nil || n < int64(least) || n > int64(most) {
+			return fmt.Errorf("it takes an integer from %d to %d", least, most)
+		}
+		*field(c) = T(n)
+		return nil
+	}
+}
+
 func setDuration(field func(*Config) *time.Duration, least, most time.Duration) func(*Config, value) error {
 	return func(c *Config, v value) error {
 		if _, err := strconv.ParseFloat(v.text, 64); err == nil {

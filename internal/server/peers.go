@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"sallyport/internal/bus"
@@ -91,7 +92,7 @@ func (s *server) joinPeers(ctx context.Context) error {
 	}
 	s.replica.Lost, s.replica.Adopt, s.replica.Recheck = s.gateway.LoseExecs, s.gateway.Recover, s.gateway.Recheck
 	s.gateway.Peers = &peers{bus: s.bus, replica: s.replica, log: s.log}
-	for _, listen := range []func() (func(), error){s.hearEndings, s.answerSignals} {
+	for _, listen := range []func() (func(), error){s.hearEndings, s.answerSignals, s.hearUsage} {
 		stop, err := listen()
 		if err != nil {
 			return err
@@ -99,14 +100,12 @@ func (s *server) joinPeers(ctx context.Context) error {
 		s.onClose(func() error { stop(); return nil })
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.replica.Run(ctx)
-	}()
+	var running sync.WaitGroup
+	running.Go(func() { s.replica.Run(ctx) })
+	running.Go(func() { s.tellUsage(ctx) })
 	s.onClose(func() error {
 		stop()
-		<-ended
+		running.Wait()
 		return nil
 	})
 	return nil

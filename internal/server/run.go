@@ -26,6 +26,7 @@ import (
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
+	"sallyport/internal/quota"
 	"sallyport/internal/replica"
 	"sallyport/internal/sshpool"
 
@@ -134,7 +135,8 @@ func (s *server) open(ctx context.Context) error {
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
 		Forget: s.auth.Forget, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
-		Audit: log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		Limits: &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		Audit:  log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,
@@ -219,6 +221,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
+		Memory:       quota.NewMemory(s.cfg.Limits.BufferedOutputBytes),
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 		Watch: s.watchRequests(), Metrics: s.sharedMetrics(),
 	}

@@ -3,12 +3,12 @@
 package cluster
 
 import (
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -38,6 +38,12 @@ const (
 	startTime = 60 * time.Second
 	// stopTime bounds its end.
 	stopTime = 60 * time.Second
+	// healthEvery is how often the balancer asks a server whether it serves, and
+	// healthTime how long one may take to say so.
+	healthEvery = 250 * time.Millisecond
+	healthTime  = time.Second
+	// answerTime is how long the balancer waits for an answer to begin.
+	answerTime = 10 * time.Second
 )
 
 // Options change a cluster from what it is by default.
@@ -161,6 +167,7 @@ type Replica struct {
 	program, dir string
 	env          []string
 	url          atomic.Pointer[string]
+	well         atomic.Bool // as the balancer sees it
 	cmd          *exec.Cmd
 	ended        chan error
 }
@@ -231,6 +238,7 @@ func (r *Replica) await(t testing.TB) {
 		var ready struct{ URL string }
 		if err == nil && json.Unmarshal(text, &ready) == nil {
 			r.url.Store(&ready.URL)
+			r.well.Store(true)
 			return
 		}
 		select {
@@ -290,7 +298,7 @@ func balance(t testing.TB, c *Cluster) *balancer {
 		t.Fatal(err)
 	}
 	b := &balancer{url: "http://" + listener.Addr().String()}
-	transport := &http.Transport{MaxIdleConnsPerHost: 256}
+	transport := &http.Transport{MaxIdleConnsPerHost: 256, ResponseHeaderTimeout: answerTime}
 	proxy := &httputil.ReverseProxy{
 		Transport: transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -304,14 +312,40 @@ func balance(t testing.TB, c *Cluster) *balancer {
 	server := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 1)
 	go func() { ended <- server.Serve(listener) }()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+	var watching sync.WaitGroup
+	watching.Go(func() { watch(ctx, c) })
 	t.Cleanup(func() {
-		if err := errors.Join(server.Close()); err != nil {
+		cancel()
+		watching.Wait()
+		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
 		<-ended
 		transport.CloseIdleConnections()
 	})
 	return b
+}
+
+// watch asks every server again and again whether it can serve, until ctx ends.
+func watch(ctx context.Context, c *Cluster) {
+	web := &http.Client{Timeout: healthTime, Transport: &http.Transport{DisableKeepAlives: true}}
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(healthEvery):
+		}
+		for _, r := range c.Replicas {
+			if u := r.URL(); u != "" {
+				resp, err := web.Get(u + "/healthz")
+				r.well.Store(err == nil)
+				if err == nil {
+					_ = resp.Body.Close() // nothing of it matters
+				}
+			}
+		}
+	}
 }
 
 // pick returns the next server that runs.
@@ -321,6 +355,9 @@ func (b *balancer) pick(replicas []*Replica) *url.URL {
 	}
 	for range replicas {
 		r := replicas[b.next.Add(1)%uint64(len(replicas))]
+		if !r.well.Load() {
+			continue
+		}
 		if u, err := url.Parse(r.URL()); err == nil && u.Host != "" {
 			return u
 		}

@@ -20,6 +20,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
+	t.Run("Rate", func(t *testing.T) { testRate(t, w) })
 	t.Run("RevokedWithoutBus", func(t *testing.T) { testRevokedWithoutBus(t, w) })
 }
 
@@ -213,5 +214,39 @@ func testOneKey(t *testing.T, w *world) {
 	}
 	if ran != 1 || out.String() != "1\n" {
 		t.Errorf("%d calls ran it, and it ran %q times", ran, out.String())
+	}
+}
+
+// A token that goes to all servers in turn may make no more requests than its rate lets
+// it, but for what they grant between two tellings.
+func testRate(t *testing.T, w *world) {
+	const burst, perS, asked = 30, 1, 180
+	limit := &sallyport.OrgLimits{RequestsPerS: perS, RequestBurst: burst}
+	org, err := w.admin.CreateOrg(t.Context(), sallyport.OrgCreate{Name: "limited", Limits: limit})
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, err := w.admin.CreateToken(t.Context(), client.Owner{Org: org.ID}, sallyport.TokenCreate{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	granted := 0
+	for i := range asked {
+		_, err := w.at(t, i%3, token.Secret).Session(t.Context())
+		switch code := codeOf(err); code {
+		case "":
+			granted++
+		case sallyport.CodeRateLimited:
+		default:
+			t.Fatal(err)
+		}
+		<-time.After(20 * time.Millisecond) // so that every server hears of the others
+	}
+	took := time.Since(began)
+	t.Logf("%d of %d granted in %v, with a burst of %d", granted, asked, took, burst)
+	// Alone each would grant a burst.
+	if most := burst + int(took.Seconds()*perS) + 25; granted < burst || granted > most {
+		t.Errorf("%d requests were granted, want %d to %d", granted, burst, most)
 	}
 }

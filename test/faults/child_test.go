@@ -32,7 +32,8 @@ const childVariable = "FAULTS_CHILD"
 const startTimeMax = 30 * time.Second
 
 type childSpec struct {
-	Flags     map[string]string
+	Flags, Env map[string]string
+
 	ReadyFile string
 	// Humble is without root's way around permissions.
 	Humble bool
@@ -54,7 +55,9 @@ func runChild(spec string) int {
 	// A write beyond a limit of the file's size is to fail, as on a full disk, and
 	// not to end the process.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
-	loaded, err := server.Load(server.LoadOptions{Mode: server.ModeDev, Flags: s.Flags})
+	loaded, err := server.Load(server.LoadOptions{
+		Mode: server.ModeDev, Flags: s.Flags, Env: func(name string) (string, bool) { v, ok := s.Env[name]; return v, ok },
+	})
 	if err == nil {
 		err = server.Run(ctx, loaded.Config, server.RunOptions{ReadyFile: s.ReadyFile, LogWriter: os.Stderr})
 	}
@@ -98,6 +101,8 @@ type childOptions struct {
 	// dataDir is made when it is empty.
 	dataDir string
 	flags   map[string]string
+	// env is the environment, for keys that have no flag.
+	env map[string]string
 	// humble is for a server to which permissions apply, also where root runs it.
 	humble bool
 }
@@ -130,7 +135,7 @@ func launchChild(t testing.TB, o childOptions) *child {
 		Stack: &stack.Stack{DataDir: o.dataDir}, ended: make(chan struct{}),
 		ready: filepath.Join(own, "ready"), logFile: filepath.Join(own, "log"),
 	}
-	spec := childSpec{ReadyFile: c.ready, Humble: o.humble && os.Getuid() == 0, Flags: map[string]string{
+	spec := childSpec{ReadyFile: c.ready, Humble: o.humble && os.Getuid() == 0, Env: o.env, Flags: map[string]string{
 		"listen": "127.0.0.1:0", "data_dir": o.dataDir, "drain_timeout": "1s",
 	}}
 	maps.Copy(spec.Flags, o.flags)

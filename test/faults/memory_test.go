@@ -5,6 +5,7 @@ package faults
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,4 +175,70 @@ func awaitStandstill(t *testing.T, progress string) {
 		}
 		return time.Since(since) > still
 	})
+}
+
+// TestManyLargeBufferedExecs sends a thousand execs at once that fill the largest cap on both
+// streams, 32 GiB in all, to a budget of 128 MiB: the server lives, tells those for which it
+// has no memory so, answers the others whole, and serves on.
+func TestManyLargeBufferedExecs(t *testing.T) {
+	tried := 1024
+	if testing.Short() {
+		tried = 64
+	}
+	const budget = 128 << 20
+	server := startChild(t, childOptions{env: map[string]string{"SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES": strconv.Itoa(budget)}})
+	c := newCaller(t, server.Stack)
+	c.mustServe(t)
+	baseline := memory(t, server.pid(), "VmRSS")
+	resetPeak(t, server.pid())
+	body, err := json.Marshal(sallyport.ExecRequest{
+		Cmd: []string{"sh", "-c", "head -c 16777216 /dev/zero; head -c 16777216 /dev/zero >&2"}, MaxOutputBytes: 16 << 20, TimeoutS: 120,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	defer plain.CloseIdleConnections()
+	var ok, full, other atomic.Int32
+	var all sync.WaitGroup
+	for range tried {
+		all.Go(func() {
+			req := server.Request(t, http.MethodPost, "/workspaces/local/exec", server.Token, string(body))
+			req.Header.Set("Accept", sallyport.MediaDocker)
+			resp, err := plain.Do(req)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			defer resp.Body.Close()
+			n, err := io.Copy(io.Discard, resp.Body)
+			switch {
+			case err != nil:
+				t.Error(err)
+			case resp.StatusCode == http.StatusOK && n >= 32<<20:
+				ok.Add(1)
+			case resp.StatusCode == http.StatusTooManyRequests:
+				full.Add(1)
+			default:
+				other.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	peak := memory(t, server.pid(), "VmHWM")
+	t.Logf("%d answered whole, %d refused; memory %d MiB before, %d MiB at most", ok.Load(), full.Load(), baseline>>20, peak>>20)
+	if ok.Load() == 0 || full.Load() == 0 || other.Load() != 0 {
+		t.Errorf("%d answered whole, %d refused, %d otherwise", ok.Load(), full.Load(), other.Load())
+	}
+	// It grows by about the budget, half of which is the organisation's: the collector takes as
+	// much again, and a thousand callers their own. Under the race detector by five times that.
+	if most := int64(8 * budget); peak-baseline > most {
+		t.Errorf("the server grew by %d MiB, over %d", (peak-baseline)>>20, most>>20)
+	}
+	c.mustServe(t)
+	for _, row := range server.Execs(t) {
+		if row.Status != sallyport.StatusOK {
+			t.Errorf("row %+v", row)
+		}
+	}
 }

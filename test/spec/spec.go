@@ -172,7 +172,7 @@ func outside(status int) string {
 	return map[int]string{
 		http.StatusUnauthorized: "401.unauthenticated", http.StatusForbidden: "CrossOrigin", http.StatusNotFound: "NoRoute",
 		http.StatusMethodNotAllowed: "MethodNotAllowed", http.StatusMisdirectedRequest: "421.misdirected_request",
-		http.StatusInternalServerError: "500.internal", http.StatusServiceUnavailable: "503.platform_unavailable",
+		http.StatusTooManyRequests: "429.rate_limited", http.StatusInternalServerError: "500.internal", http.StatusServiceUnavailable: "503.platform_unavailable",
 	}[status]
 }
 
