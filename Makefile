@@ -1,7 +1,7 @@
 # What a person does here. `make help` lists the targets from their ## lines.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eic build check test lint fmt bench soak fuzz clean
+.PHONY: help demo demo-eic demo-cluster build check test lint fmt bench soak fuzz clean
 
 # Where Go's own archive goes, for machines on which nobody has told PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -16,13 +16,17 @@ FUZZTIME ?= 1m
 SOAKTIME ?= 2m
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## build, start a server on this machine, run a command through it, keep serving until Ctrl-C
 	@scripts/demo
 
 demo-eic: ## the whole main job through a simulated EC2 Instance Connect Endpoint, in front of a real sshd
 	@scripts/demo-eic
+
+demo-cluster: ## three servers on PostgreSQL and NATS under load, while they are killed and halted: nothing is lost or run twice
+	@scripts/setup
+	@scripts/demo-cluster
 
 build: ## build bin/sallyport, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport

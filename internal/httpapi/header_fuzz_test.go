@@ -132,3 +132,27 @@ func TestMediaTypes(t *testing.T) {
 		}
 	}
 }
+
+// FuzzIdempotencyKey: a key is taken as it is, or refused.
+func FuzzIdempotencyKey(f *testing.F) {
+	for _, s := range []string{"", "k", "deploy-42", strings.Repeat("k", 255), strings.Repeat("k", 256), " k", "k ", "a b", "\x7f", "\x00", "é", "\xff", `"k"`, "~!"} {
+		f.Add(s, false)
+		f.Add(s, true)
+	}
+	visible := regexp.MustCompile(`^[!-~]{1,255}$`)
+	f.Fuzz(func(t *testing.T, s string, twice bool) {
+		values := []string{s}
+		if twice {
+			values = append(values, s)
+		}
+		key, err := idempotencyKey(values)
+		switch good := !twice && visible.MatchString(s); {
+		case good && (err != nil || key != s):
+			t.Errorf("%q: %q, %v", s, key, err)
+		case !good && (sallyport.CodeOf(err) != sallyport.CodeInvalidIdempotencyKey || key != ""):
+			t.Errorf("%q: %q, %v", values, key, err)
+		case err != nil && len(s) > 8 && strings.Contains(err.Error(), s):
+			t.Errorf("the error repeats %q", s)
+		}
+	})
+}

@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -307,7 +309,7 @@ func balance(t testing.TB, c *Cluster) *balancer {
 			}
 		},
 		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-		ErrorLog:     nil,
+		ErrorLog:     log.New(io.Discard, "", 0), // of servers that are killed
 	}
 	server := &http.Server{Handler: proxy, ReadHeaderTimeout: time.Minute}
 	ended := make(chan error, 1)

@@ -12,6 +12,7 @@ import (
 
 	"sallyport"
 	"sallyport/test/eicsim"
+	"sallyport/test/pg"
 	"sallyport/test/spec"
 	"sallyport/test/stack"
 )
@@ -80,8 +81,8 @@ var public = []string{"GET /healthz", "GET /readyz", "GET /ca", "GET /metrics", 
 type guest struct {
 	name, token string
 	orgID       string
-	// cookies: it comes with a cookie of its token each time.
-	cookies bool
+	// cookie is what it comes with in place of its token; nil is none.
+	cookie *http.Cookie
 	// want is what a route answers; 0 is its success.
 	want func(access) int
 }
@@ -94,9 +95,9 @@ type gathering struct {
 	made   int
 }
 
-func gather(t *testing.T) *gathering {
+func gather(t *testing.T, o stack.Options) *gathering {
 	t.Helper()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, o)
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	sibling := newWorkspace(t, s, a.ID, "sibling", 4, true)
 	org, ws := "/orgs/"+a.ID, "/workspaces/"+a.ws.ID
@@ -125,7 +126,7 @@ func gather(t *testing.T) *gathering {
 	}
 	for _, as := range g.guests {
 		if as.want(accesses[0]) == 0 { // it is somebody
-			as.name, as.cookies = as.name+", by cookie", true
+			as.name, as.cookie = as.name+", by cookie", openSession(t, s, as.token)
 			g.guests = append(g.guests, as)
 		}
 	}
@@ -213,7 +214,21 @@ func TestAccess(t *testing.T) {
 	for name, value := range eicsim.Start(t, eicsim.Options{}).Env() {
 		t.Setenv(name, value)
 	}
-	g := gather(t)
+	for engine, o := range engines(t) {
+		t.Run(engine, func(t *testing.T) { testAccess(t, o) })
+	}
+}
+
+// engines are stacks on each store.
+func engines(t *testing.T) map[string]stack.Options {
+	return map[string]stack.Options{
+		"SQLite":     {},
+		"PostgreSQL": {Env: map[string]string{"SALLYPORT_STORE_URL": pg.Start(t).Database(t)}},
+	}
+}
+
+func testAccess(t *testing.T, o stack.Options) {
+	g := gather(t, o)
 	for _, r := range accesses {
 		for _, as := range g.guests {
 			what := r.method + " " + r.path + " by " + as.name
@@ -221,7 +236,7 @@ func TestAccess(t *testing.T) {
 			before := g.denials(t)[0].ID
 			a := g.ask(t, r.method, path, as, body)
 			status, code := as.want(r), ""
-			if as.cookies && what == "POST /session by "+as.name {
+			if as.cookie != nil && what == "POST /session by "+as.name {
 				status = http.StatusUnauthorized // a cookie makes no other
 			}
 			if status == 0 {
@@ -247,8 +262,11 @@ func TestAccess(t *testing.T) {
 func (g *gathering) ask(t *testing.T, method, path string, as guest, body string) stack.Answer {
 	t.Helper()
 	req := g.Request(t, method, path, as.token, body)
-	if as.cookies {
-		req = withCookie(g.Request(t, method, path, "", body), openSession(t, g.Stack, as.token))
+	if cookie := as.cookie; cookie != nil {
+		if method+path == "DELETE/session" {
+			cookie = openSession(t, g.Stack, as.token) // it is needed afterwards
+		}
+		req = withCookie(g.Request(t, method, path, "", body), cookie)
 	}
 	if !strings.HasSuffix(path, "/events") {
 		return g.Send(t, req)
@@ -299,7 +317,7 @@ func (g *gathering) checkDenial(t *testing.T, what string, r access, as guest, r
 
 // TestPublicRoutes: health and documentation are anyone's, whatever they bring.
 func TestPublicRoutes(t *testing.T) {
-	g := gather(t)
+	g := gather(t, stack.Options{})
 	for _, route := range public {
 		method, path, _ := strings.Cut(route, " ")
 		for _, as := range g.guests {

@@ -11,10 +11,11 @@ import (
 
 	"go.uber.org/goleak"
 
+	"sallyport/test/pg"
 	"sallyport/test/stack"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(pg.Main(m)) }
 
 // long is a string of n characters.
 func long(n int) string { return strings.Repeat("a", n) }
