@@ -45,7 +45,7 @@ func (b *bench) events(t *testing.T) {
 	}
 	f.forget()
 	var all sync.WaitGroup
-	count, cpu, began := 0, readCPU(t), time.Now()
+	count, log, cpu, began := 0, b.readLog(t), readCPU(t), time.Now()
 	tick := time.NewTicker(eventsEvery)
 	defer tick.Stop()
 	for ; time.Since(began) < 3**benchRound && !t.Failed(); count++ {
@@ -54,7 +54,7 @@ func (b *bench) events(t *testing.T) {
 		all.Go(func() { exec(caller) })
 	}
 	all.Wait()
-	length, used := time.Since(began), readCPU(t).since(cpu)
+	length, used, committed := time.Since(began), readCPU(t).since(cpu), b.readLog(t).plus(log, -1)
 	f.await(ctx, t, count)
 	cancel()
 	<-f.ended
@@ -62,7 +62,7 @@ func (b *bench) events(t *testing.T) {
 	fmt.Printf("events, %d execs at %.0f a second on two replicas, a reader on the third\n", count, float64(count)/length.Seconds())
 	fmt.Printf("  from the commit to the reader                p50 %s  p99 %s    goal p99 at most 100ms\n", quantile(behindCommit, 0.5), quantile(behindCommit, 0.99))
 	fmt.Printf("  from the command's end, its commit included  p50 %s  p99 %s\n", quantile(behindEnd, 0.5), quantile(behindEnd, 0.99))
-	fmt.Printf("  %s\n\n", used.by(count))
+	fmt.Printf("  %s\n  %s\n\n", used.by(count), committed.in(length))
 }
 
 // delays are how late each end was told, behind its commit, as PostgreSQL timed it, and

@@ -134,8 +134,7 @@ func (s *spread) print() {
 	fmt.Printf("  replicas %d, organisations %d   %5.0f execs/s   p50 %s  p99 %s\n",
 		s.replicas, s.orgs, s.rates[len(s.rates)/2], quantile(r.took, 0.5), quantile(r.took, 0.99))
 	fmt.Printf("    %s\n", r.cpu.by(len(r.took)))
-	fmt.Printf("    commits: %.0f a second, of %.1f rows; those that wait for the disk take %.1f ms\n",
-		r.log.commits/r.length.Seconds(), r.log.rows/max(r.log.commits, 1), 1000*r.log.durableS/max(r.log.durable, 1))
+	fmt.Printf("    %s\n", r.log.in(r.length))
 }
 
 // round runs execs for a while, as many at once as there are callers.
@@ -176,6 +175,12 @@ func (l logTimes) plus(o logTimes, sign float64) logTimes {
 		commits: l.commits + sign*o.commits, rows: l.rows + sign*o.rows,
 		durable: l.durable + sign*o.durable, durableS: l.durableS + sign*o.durableS,
 	}
+}
+
+// in says what was committed in a time.
+func (l logTimes) in(length time.Duration) string {
+	return fmt.Sprintf("commits: %.0f a second, of %.1f rows; those that wait for the disk take %.1f ms",
+		l.commits/length.Seconds(), l.rows/max(l.commits, 1), 1000*l.durableS/max(l.durable, 1))
 }
 
 // readLog sums the servers' own metrics.
