@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package cluster runs several real servers for tests: processes of the program itself
 // on one PostgreSQL and a NATS cluster, all on loopback, behind a balancer.
 package cluster
@@ -9,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -193,9 +196,12 @@ func (r *Replica) Start(t testing.TB) {
 func (r *Replica) Kill() {
 	r.url.Store(nil)
 	_ = r.cmd.Process.Kill()
-	<-r.ended
+	_ = r.wait() // it was killed
 	r.cmd = nil
 }
+
+// wait waits until the server has ended, and says how.
+func (r *Replica) wait() error { return <-r.ended }
 
 // Pause halts the server, as a machine that is swapped out does.
 func (r *Replica) Pause() { _ = r.cmd.Process.Signal(syscall.SIGSTOP) }
@@ -269,7 +275,7 @@ func (r *Replica) end(t testing.TB) {
 		}
 	case <-time.After(stopTime):
 		_ = r.cmd.Process.Kill()
-		<-r.ended
+		_ = r.wait() // it was killed
 		t.Errorf("%s did not end\n%s", r.Name, r.Log())
 	}
 	r.cmd = nil
@@ -323,7 +329,9 @@ func balance(t testing.TB, c *Cluster) *balancer {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 		transport.CloseIdleConnections()
 	})
 	return b
