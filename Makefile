@@ -47,12 +47,14 @@ lint: ## all that CI holds against the code without running it
 fmt: ## format every Go file
 	@scripts/fmt
 
-bench: ## measure the whole stack against bare SSH sessions, on the embedded host and on OpenSSH
+bench: ## measure the whole stack against bare SSH sessions, the engines of the store, and one to three replicas
 	@scripts/setup
 	@$(MAKE) --no-print-directory build
 	go run ./bench $(BENCHFLAGS)
 	go test -count=1 ./test/machines -run '^Test(Bench|StreamRate|Streams)$$' -v -bench-runs 400 -bench-mib 256 -bench-streams 1000
 	go test -count=1 ./test/eic -run '^TestBench$$' -v -bench-runs 400
+	go test -count=1 ./test/engines -run '^Test(Log|Proof)$$' -v -bench-round 1s -bench-runs 2000
+	go test -count=1 ./test/cluster -run '^TestBench$$' -v -bench-round 4s
 
 soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
 	@scripts/setup

@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package cluster runs several real servers for tests: processes of the program itself
 // on one PostgreSQL and a NATS cluster, all on loopback, behind a balancer.
 package cluster
@@ -9,6 +11,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -54,6 +57,8 @@ type Options struct {
 	Replicas int
 	// Env is more of their environment.
 	Env []string
+	// Postgres are settings of PostgreSQL's, NAME=VALUE.
+	Postgres []string
 }
 
 // Cluster is the servers and what they stand on. It ends with its test.
@@ -72,7 +77,7 @@ type Cluster struct {
 // Start starts a cluster, and waits until every server can serve.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	c := &Cluster{Postgres: pg.StartOwn(t), NATS: natsd.Start(t, 3), dir: t.TempDir(), AdminToken: "admin-" + random()}
+	c := &Cluster{Postgres: pg.StartOwn(t, o.Postgres...), NATS: natsd.Start(t, 3), dir: t.TempDir(), AdminToken: "admin-" + random()}
 	c.Database = c.Postgres.Database(t)
 	seal := filepath.Join(c.dir, "seal.key")
 	if err := os.WriteFile(seal, []byte(random()+"\n"), 0o600); err != nil {
@@ -105,6 +110,9 @@ func Start(t testing.TB, o Options) *Cluster {
 
 // URL is the balancer's: it takes the servers in turn, and one that is gone not at all.
 func (c *Cluster) URL() string { return c.balancer.url }
+
+// Use has the balancer pass new requests to the first n servers alone.
+func (c *Cluster) Use(n int) { c.balancer.used.Store(int64(n)) }
 
 // Client speaks to a server, or with an empty URL to the balancer, with a token.
 func (c *Cluster) Client(t testing.TB, serverURL, token string) *client.Client {
@@ -188,9 +196,12 @@ func (r *Replica) Start(t testing.TB) {
 func (r *Replica) Kill() {
 	r.url.Store(nil)
 	_ = r.cmd.Process.Kill()
-	<-r.ended
+	_ = r.wait() // it was killed
 	r.cmd = nil
 }
+
+// wait waits until the server has ended, and says how.
+func (r *Replica) wait() error { return <-r.ended }
 
 // Pause halts the server, as a machine that is swapped out does.
 func (r *Replica) Pause() { _ = r.cmd.Process.Signal(syscall.SIGSTOP) }
@@ -264,7 +275,7 @@ func (r *Replica) end(t testing.TB) {
 		}
 	case <-time.After(stopTime):
 		_ = r.cmd.Process.Kill()
-		<-r.ended
+		_ = r.wait() // it was killed
 		t.Errorf("%s did not end\n%s", r.Name, r.Log())
 	}
 	r.cmd = nil
@@ -285,6 +296,7 @@ func tail(text string) string {
 type balancer struct {
 	url  string
 	next atomic.Uint64
+	used atomic.Int64 // how many of the servers; 0 is all
 }
 
 func balance(t testing.TB, c *Cluster) *balancer {
@@ -317,7 +329,9 @@ func balance(t testing.TB, c *Cluster) *balancer {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-		<-ended
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 		transport.CloseIdleConnections()
 	})
 	return b
@@ -346,6 +360,9 @@ func watch(ctx context.Context, c *Cluster) {
 
 // pick returns the next server that runs.
 func (b *balancer) pick(replicas []*Replica) *url.URL {
+	if used := int(b.used.Load()); used > 0 {
+		replicas = replicas[:used]
+	}
 	for range replicas {
 		r := replicas[b.next.Add(1)%uint64(len(replicas))]
 		if !r.well.Load() {

@@ -48,8 +48,9 @@ type Server struct {
 	// Addr is where it listens, 127.0.0.1:PORT.
 	Addr string
 
-	dir string
-	bin string
+	dir      string
+	bin      string
+	settings []string
 	// databases counts those that were made, so that each has a name of its own.
 	databases atomic.Int64
 
@@ -101,10 +102,11 @@ func Start(t testing.TB) *Server {
 }
 
 // StartOwn starts a server for this test alone, which ends with it: for tests that
-// break it, and for those that look at what all databases of a server share.
-func StartOwn(t testing.TB) *Server {
+// break it, and for those that look at what all databases of a server share. Settings,
+// NAME=VALUE, are more of its configuration.
+func StartOwn(t testing.TB, settings ...string) *Server {
 	t.Helper()
-	s := start(t)
+	s := start(t, settings...)
 	t.Cleanup(func() {
 		if err := s.end(); err != nil {
 			t.Errorf("end PostgreSQL: %v", err)
@@ -113,7 +115,7 @@ func StartOwn(t testing.TB) *Server {
 	return s
 }
 
-func start(t testing.TB) *Server {
+func start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	bin, err := programs()
 	if err != nil {
@@ -126,7 +128,7 @@ func start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{dir: dir, bin: bin}
+	s := &Server{dir: dir, bin: bin, settings: settings}
 	if err := s.create(); err != nil {
 		t.Fatal(errors.Join(err, os.RemoveAll(dir)))
 	}

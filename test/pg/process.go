@@ -66,10 +66,11 @@ func (s *Server) run() (err error) {
 	}
 	_, port, _ := strings.Cut(s.Addr, ":")
 	args := []string{"-c", keeper, "keeper", filepath.Join(s.bin, "postgres"), "-D", s.data()}
-	for _, setting := range []string{
+	settings := append([]string{
 		"listen_addresses=127.0.0.1", "port=" + port, "unix_socket_directories=" + s.dir,
 		"shared_buffers=16MB", "max_connections=200", "max_wal_size=256MB",
-	} {
+	}, s.settings...)
+	for _, setting := range settings {
 		args = append(args, "-c", setting)
 	}
 	if s.log, err = os.OpenFile(filepath.Join(s.dir, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
