@@ -147,17 +147,6 @@ func TestLoadURLs(t *testing.T) {
 	}
 }
 
-func keyNamed(t *testing.T, name string) key {
-	t.Helper()
-	for _, k := range allKeys() {
-		if k.name == name {
-			return k
-		}
-	}
-	t.Fatalf("there is no key %s", name)
-	return key{}
-}
-
 func TestLoadEICWithoutEffect(t *testing.T) {
 	env := variables{"HOME": "/", "SALLYPORT_EIC_TUNNEL_ENDPOINT": "ws://127.0.0.1:9", "SALLYPORT_EIC_REGION": "us-east-2"}
 	for _, mode := range []Mode{ModeServer, ModeDev} {
