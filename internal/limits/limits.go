@@ -341,6 +341,9 @@ const (
 	// and UsagesPerNotice of how many in one notice, of 160 bytes each.
 	UsageTellEvery  = 200 * time.Millisecond
 	UsagesPerNotice = 256
+	// UsageNoticeAge is how old a notice may be, by the clocks of both servers, to count:
+	// where those differ by more, each server grants a rate of its own.
+	UsageNoticeAge = 5 * time.Second
 	// SignalTime bounds a signal that goes by way of another server.
 	SignalTime = 10 * time.Second
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred

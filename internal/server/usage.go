@@ -16,6 +16,7 @@ const topicUsage = "usage"
 // usageNotice is what one replica has granted since it last said so.
 type usageNotice struct {
 	From  string        `json:"from"`
+	At    time.Time     `json:"at"`
 	Usage []quota.Usage `json:"usage"`
 }
 
@@ -31,7 +32,7 @@ func (s *server) tellUsage(ctx context.Context) {
 		case <-ticker.C:
 		}
 		for part := range slices.Chunk(s.gateway.Rates.Taken(), limits.UsagesPerNotice) {
-			text, err := json.Marshal(usageNotice{From: s.replica.ID, Usage: part})
+			text, err := json.Marshal(usageNotice{From: s.replica.ID, At: now(), Usage: part})
 			if err != nil {
 				s.log.Error("usage can't be told", "error", err)
 				return
@@ -48,7 +49,8 @@ func (s *server) hearUsage() (stop func(), err error) {
 			s.log.Warn("a notice on the bus is none of ours", "error", err)
 			return
 		}
-		if n.From == s.replica.ID {
+		// A server that was halted finds notices of what tokens have long had back.
+		if n.From == s.replica.ID || now().Sub(n.At) > limits.UsageNoticeAge {
 			return
 		}
 		for _, u := range n.Usage {
