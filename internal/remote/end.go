@@ -58,16 +58,31 @@ func (r *run) endByID(ctx context.Context) Survivors {
 	}
 	ctx, cancel := endContext(ctx)
 	defer cancel()
-	s, err := r.s.Sibling(ctx)
-	if err != nil {
-		return Survivors{Forced: true}
+	for range endTries {
+		s, err := r.s.Sibling(ctx)
+		if err == nil {
+			var left Survivors
+			if left, err = EndAll(ctx, s, []string{r.cmd.ExecID}); err == nil {
+				return left
+			}
+		}
+		// It may have been the connection that has just broken, of which not everybody
+		// knows yet. To look twice does no harm.
+		select {
+		case <-ctx.Done():
+			return Survivors{Forced: true}
+		case <-time.After(endPause):
+		}
 	}
-	left, err := EndAll(ctx, s, []string{r.cmd.ExecID})
-	if err != nil {
-		return Survivors{Forced: true}
-	}
-	return left
+	return Survivors{Forced: true}
 }
+
+const (
+	// endTries is how often a machine is looked at for a command whose connection broke,
+	// and endPause is between two looks.
+	endTries = 3
+	endPause = 100 * time.Millisecond
+)
 
 // endContext outlives the caller's context by what an end may take.
 func endContext(ctx context.Context) (context.Context, context.CancelFunc) {
