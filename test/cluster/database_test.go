@@ -65,7 +65,7 @@ func TestDatabaseGone(t *testing.T) {
 		began := time.Now()
 		eventually(t, "exec when the database is back", func() bool { return run() == nil })
 		t.Logf("%s: commands run again after %v", fault.name, time.Since(began))
-		held.frames.Close()
+		held.hangUp()
 		eventually(t, "end of the row of what ran", func() bool {
 			row, err := api.GetExec(t.Context(), w.ws.ID, held.frames.ExecID)
 			return err == nil && row.Status != sallyport.StatusRunning

@@ -72,20 +72,25 @@ func (w *world) at(t *testing.T, replica int, token string) *client.Client {
 type stream struct {
 	frames *client.Frames
 	end    chan error // what ended it; nil for a result
+	// hangUp is what a caller does who has no more patience.
+	hangUp func()
 }
 
 // start starts a command that runs until it is ended.
 func (w *world) start(t *testing.T, api *client.Client) *stream {
 	t.Helper()
-	frames, err := api.ExecFrames(t.Context(), client.Exec{Workspace: w.ws.ID, Cmd: []string{"sh", "-c", "echo up; exec sleep 100"}, Timeout: 110 * time.Second})
+	ctx, cancel := context.WithCancel(t.Context())
+	frames, err := api.ExecFrames(ctx, client.Exec{Workspace: w.ws.ID, Cmd: []string{"sh", "-c", "echo up; exec sleep 100"}, Timeout: 110 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if f, err := frames.Next(); err != nil || string(f.Data) != "up\n" {
 		t.Fatalf("first frame %q, %v", f.Data, err)
 	}
-	s := &stream{frames: frames, end: make(chan error, 1)}
+	s := &stream{frames: frames, end: make(chan error, 1), hangUp: cancel}
+	read := make(chan struct{})
 	go func() {
+		defer close(read)
 		for {
 			f, err := frames.Next()
 			switch {
@@ -101,7 +106,11 @@ func (w *world) start(t *testing.T, api *client.Client) *stream {
 			}
 		}
 	}()
-	t.Cleanup(func() { frames.Close() })
+	t.Cleanup(func() {
+		cancel()
+		<-read
+		frames.Close()
+	})
 	return s
 }
 
