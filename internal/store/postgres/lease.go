@@ -18,7 +18,7 @@ const afterLife = `clock_timestamp() + $2::bigint * interval '1 microsecond'`
 
 // TakeLease makes the replica one that is alive, for as long as life from now on.
 func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.add(`INSERT INTO leases (replica, expires_at) VALUES ($1, `+afterLife+`)
 			ON CONFLICT (replica) DO UPDATE SET expires_at = excluded.expires_at`, replica, life.Microseconds())
 	})
@@ -28,7 +28,7 @@ func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration)
 // RenewLease lets a lease last for life from now on, also one that is over if nobody has
 // ended it yet. It returns ErrLeaseLost where somebody has.
 func (db *DB) RenewLease(ctx context.Context, replica string, life time.Duration) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.oneRow(store.ErrLeaseLost, `UPDATE leases SET expires_at = `+afterLife+` WHERE replica = $1`,
 			replica, life.Microseconds())
 	})
@@ -37,7 +37,7 @@ func (db *DB) RenewLease(ctx context.Context, replica string, life time.Duration
 
 // EndLease ends a lease, if there is one.
 func (db *DB) EndLease(ctx context.Context, replica string) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.add(`DELETE FROM leases WHERE replica = $1`, replica)
 	})
 	return wrap(err, "end lease")
@@ -98,7 +98,7 @@ const abandoned = `status = '` + sallyport.StatusRunning + `' AND type = '` + sa
 // that it has adopted, oldest first, or ErrLeaseLost where it has no lease itself.
 func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error) {
 	var found []store.Positioned[store.Activity]
-	err := db.transact(ctx, true, func(t *tx) error {
+	err := db.own.transact(ctx, true, func(t *tx) error {
 		var orgs []string
 		leased := false
 		if err := t.send(func(s *statements) { endLeases(s, replica, &leased, &orgs) }); err != nil {
