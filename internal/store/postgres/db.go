@@ -42,6 +42,8 @@ type DB struct {
 	own *pool
 
 	onChange func(orgID string)
+
+	unsure unsure
 }
 
 // Open opens the database that the URL names, and makes or migrates its tables if opts
