@@ -24,7 +24,8 @@ type call struct {
 	r         *http.Request
 	methods   map[string]route // what the path takes; nil for one that there is not
 	by        gateway.Caller
-	byCookie  bool // the caller was proven by a cookie
+	proven    time.Time // when the caller was proven, by what was so then
+	byCookie  bool      // the caller was proven by a cookie
 	requestID string
 	bodyTaken bool // somebody has read the body, or tried
 
@@ -34,8 +35,8 @@ type call struct {
 	cause   error
 }
 
-// body reads the whole body. It returns body_too_large, unsupported_media_type or
-// request_timeout.
+// body reads the whole body. It returns body_too_large, unsupported_media_type,
+// request_timeout, or what prove does of a caller who isn't proven any more.
 func (c *call) body() ([]byte, error) {
 	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
 		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
@@ -56,7 +57,7 @@ func (c *call) body() ([]byte, error) {
 		return nil, sallyport.Errorf(sallyport.CodeInvalidJSON, "the body did not arrive whole").Because(err)
 	}
 	// From now on a read tells only whether the caller is still there.
-	return body, c.setReadDeadline(time.Time{})
+	return body, errors.Join(c.setReadDeadline(time.Time{}), c.proveAgain())
 }
 
 // isJSON tells whether a body says that it is JSON, which a form of another site's page

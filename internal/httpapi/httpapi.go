@@ -162,6 +162,18 @@ func (c *call) serve() error {
 
 // prove finds out who asks: by the token, or where there is none by the cookie.
 func (c *call) prove() error {
+	if err := c.identify(); err != nil {
+		return err
+	}
+	if err := c.takeRequest(); err != nil {
+		return err
+	}
+	return c.api.Gateway.Serves(c.by.Principal)
+}
+
+// identify proves the caller as things stand now.
+func (c *call) identify() error {
+	c.proven = time.Now()
 	endings := c.api.Gateway.Endings()
 	ctx, tokens := c.r.Context(), c.r.Header["Authorization"]
 	var who principal.Principal
@@ -179,10 +191,16 @@ func (c *call) prove() error {
 		return err
 	}
 	c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
-	if err := c.takeRequest(); err != nil {
-		return err
+	return nil
+}
+
+// proveAgain proves a caller whose body was long in coming, as one who asked only now: a
+// token may have been revoked meanwhile, also where no notice of it has come.
+func (c *call) proveAgain() error {
+	if c.api.Gateway.Endings() == c.by.Endings && time.Since(c.proven) < limits.ProofTime {
+		return nil
 	}
-	return c.api.Gateway.Serves(who)
+	return c.identify()
 }
 
 // recoverPanic turns a panic of a handler into a 500, or cuts an answer that has

@@ -121,6 +121,7 @@ func (r *Replica) keep(ctx context.Context) {
 		began := time.Now()
 		err := r.renew(ctx)
 		if errors.Is(err, store.ErrLeaseLost) {
+			lost = false // what was begun since it was lost is another's to complete too
 			lose("another server has ended it", err)
 			err = r.take(ctx)
 		}

@@ -180,6 +180,31 @@ func TestEnded(t *testing.T) {
 	})
 }
 
+// A replica that was cut off for so long that somebody has ended its lease stops what it
+// has begun since it stopped the first time: until the lease was ended it could.
+func TestEndedWhileCutOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := open(t)
+		defer db.Close()
+		a := join(t, db, "a")
+		defer a.stop()
+		a.store.away.Store(true)
+		<-time.After(limits.LeaseTime - limits.LeaseMargin + time.Millisecond)
+		if a.lost.Load() != 1 {
+			t.Fatalf("lost %d times", a.lost.Load())
+		}
+		// Its lease is in force for another LeaseMargin, so that rows are taken.
+		if err := db.EndLease(t.Context(), "a"); err != nil {
+			t.Fatal(err)
+		}
+		a.store.away.Store(false)
+		<-time.After(limits.LeaseRenewEvery + time.Millisecond)
+		if a.lost.Load() != 2 || !slices.Equal(alive(t, db), []string{"a"}) {
+			t.Errorf("lost %d times, alive %q", a.lost.Load(), alive(t, db))
+		}
+	})
+}
+
 // The bounds fit: what a dead server left is closed within 30 s, and a server that is cut
 // off has ended what it ran when others may look.
 func TestBounds(t *testing.T) {

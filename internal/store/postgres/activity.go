@@ -32,7 +32,7 @@ func (db *DB) CommitActivity(ctx context.Context, changes []store.ActivityChange
 	if err != nil {
 		return wrap(err, "commit activity")
 	}
-	err = db.transact(ctx, durable, func(t *tx) error {
+	err = db.own.transact(ctx, durable, func(t *tx) error {
 		b.reset()
 		if err := t.send(func(s *statements) { b.look(s) }); err != nil {
 			return err

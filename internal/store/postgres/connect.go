@@ -29,6 +29,10 @@ const (
 	// A third of them write. A commit takes the lock of its organisation's log, so
 	// that more would only wait for each other.
 	connsMax = 12
+	// connsOwn of them are the server's own: one for its lease, one for what others have
+	// left, one for its log. There are these, and one that reads and one that writes, also
+	// where the URL wants fewer.
+	connsOwn = 3
 )
 
 // database is what a URL names.
@@ -65,17 +69,23 @@ func hostName(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// pools opens the two pools: what reads and what writes don't wait for each other.
-func (d database) pools(ctx context.Context) (readers, writers *pool, err error) {
+// pools opens the pools: what reads, what writes, and the server itself don't wait for
+// each other.
+func (d database) pools(ctx context.Context) (readers, writers, own *pool, err error) {
 	writing := max(1, d.config.MaxConns/3)
-	if readers, err = d.pool(ctx, max(1, d.config.MaxConns-writing)); err != nil {
-		return nil, nil, err
+	if readers, err = d.pool(ctx, max(1, d.config.MaxConns-writing-connsOwn)); err != nil {
+		return nil, nil, nil, err
 	}
 	if writers, err = d.pool(ctx, writing); err != nil {
 		readers.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return readers, writers, nil
+	if own, err = d.pool(ctx, connsOwn); err != nil {
+		readers.Close()
+		writers.Close()
+		return nil, nil, nil, err
+	}
+	return readers, writers, own, nil
 }
 
 func (d database) pool(ctx context.Context, conns int32) (*pool, error) {

@@ -37,8 +37,13 @@ type Options struct {
 // whether the change was made.
 type DB struct {
 	readers, writers *pool
+	// own is for what the server itself writes, one after another: leases, and the commits
+	// of its activity log. However many changes tenants make, it waits for none of them.
+	own *pool
 
 	onChange func(orgID string)
+
+	unsure unsure
 }
 
 // Open opens the database that the URL names, and makes or migrates its tables if opts
@@ -56,7 +61,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", d.name, oneLine(err))
 	}
 	db := &DB{onChange: opts.OnChange}
-	if db.readers, db.writers, err = d.pools(ctx); err != nil {
+	if db.readers, db.writers, db.own, err = d.pools(ctx); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", d.name, oneLine(err))
 	}
 	return db, nil
@@ -67,6 +72,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 func (db *DB) Close() error {
 	db.readers.Close()
 	db.writers.Close()
+	db.own.Close()
 	return nil
 }
 
@@ -75,7 +81,7 @@ func (db *DB) Close() error {
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
-	for what, p := range map[string]*pool{"read": db.readers, "write": db.writers} {
+	for what, p := range map[string]*pool{"read": db.readers, "write": db.own} {
 		if err := p.probe(ctx); err != nil {
 			return fmt.Errorf("ping database: %s: %w", what, err)
 		}

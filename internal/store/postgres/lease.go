@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"sallyport"
@@ -18,7 +20,7 @@ const afterLife = `clock_timestamp() + $2::bigint * interval '1 microsecond'`
 
 // TakeLease makes the replica one that is alive, for as long as life from now on.
 func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.add(`INSERT INTO leases (replica, expires_at) VALUES ($1, `+afterLife+`)
 			ON CONFLICT (replica) DO UPDATE SET expires_at = excluded.expires_at`, replica, life.Microseconds())
 	})
@@ -28,7 +30,7 @@ func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration)
 // RenewLease lets a lease last for life from now on, also one that is over if nobody has
 // ended it yet. It returns ErrLeaseLost where somebody has.
 func (db *DB) RenewLease(ctx context.Context, replica string, life time.Duration) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.oneRow(store.ErrLeaseLost, `UPDATE leases SET expires_at = `+afterLife+` WHERE replica = $1`,
 			replica, life.Microseconds())
 	})
@@ -37,7 +39,7 @@ func (db *DB) RenewLease(ctx context.Context, replica string, life time.Duration
 
 // EndLease ends a lease, if there is one.
 func (db *DB) EndLease(ctx context.Context, replica string) error {
-	err := db.run(ctx, system, func(s *statements) {
+	err := db.own.run(ctx, system, func(s *statements) {
 		s.add(`DELETE FROM leases WHERE replica = $1`, replica)
 	})
 	return wrap(err, "end lease")
@@ -98,15 +100,20 @@ const abandoned = `status = '` + sallyport.StatusRunning + `' AND type = '` + sa
 // that it has adopted, oldest first, or ErrLeaseLost where it has no lease itself.
 func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error) {
 	var found []store.Positioned[store.Activity]
-	err := db.transact(ctx, true, func(t *tx) error {
-		var orgs []string
+	var left map[string]string
+	ids, orgsUnsure := db.unsure.rows()
+	err := db.own.transact(ctx, true, func(t *tx) error {
+		orgs := slices.Clone(orgsUnsure)
 		leased := false
-		if err := t.send(func(s *statements) { endLeases(s, replica, &leased, &orgs) }); err != nil {
+		left = map[string]string{}
+		if err := t.send(func(s *statements) { endLeases(s, replica, &leased, left) }); err != nil {
 			return err
 		}
 		if !leased {
 			return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
 		}
+		orgs = slices.AppendSeq(orgs, maps.Values(left))
+		db.unsure.add(left) // until the commit is known to be made
 		found = nil
 		return t.commit(func(s *statements) {
 			// A row isn't completed while it is adopted: its log is locked.
@@ -115,12 +122,14 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 				a, err := scanActivity(row)
 				found = append(found, a)
 				return err
-			}, `UPDATE activity SET replica = $1 WHERE org_id = ANY($2) AND `+abandoned+` RETURNING position`+returned, replica, orgs)
+			}, `UPDATE activity SET replica = $1 WHERE org_id = ANY($2) AND (`+abandoned+`
+				OR status = '`+sallyport.StatusRunning+`' AND replica = $1 AND id = ANY($3)) RETURNING position`+returned, replica, orgs, ids)
 		})
 	})
 	if err != nil {
 		return nil, wrap(err, "adopt execs")
 	}
+	db.unsure.drop(ids, left)
 	slices.SortFunc(found, func(a, b store.Positioned[store.Activity]) int { return cmp.Compare(a.Position, b.Position) })
 	adopted := make([]store.Activity, len(found))
 	for i, a := range found {
@@ -130,9 +139,9 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 }
 
 // endLeases adds the statements that end the leases that are over, and tell whether the
-// replica has one, and which organisations have execs that nobody alive runs. Leases are
+// replica has one, and which execs nobody alive runs, with their organisations. Leases are
 // locked in their order, so that two who do this don't wait for each other.
-func endLeases(s *statements, replica string, leased *bool, orgs *[]string) {
+func endLeases(s *statements, replica string, leased *bool, left map[string]string) {
 	system.enter(s)
 	s.add(`SELECT FROM leases WHERE expires_at <= now() ORDER BY replica FOR UPDATE`)
 	s.add(`DELETE FROM leases WHERE expires_at <= now()`)
@@ -141,10 +150,40 @@ func endLeases(s *statements, replica string, leased *bool, orgs *[]string) {
 		return err
 	}, `SELECT EXISTS (SELECT FROM leases WHERE replica = $1)`, replica)
 	s.query(func(row scanner) error {
-		org, err := scanText(row)
-		*orgs = append(*orgs, org)
+		var id, org string
+		err := row.Scan(&id, &org)
+		left[id] = org
 		return err
-	}, `SELECT DISTINCT org_id FROM activity WHERE `+abandoned)
+	}, `SELECT id, org_id FROM activity WHERE `+abandoned)
+}
+
+// unsure are the execs, with their organisations, of which this replica doesn't know
+// whether it has adopted them: the connection was lost during the commit. Nobody else
+// would complete them. It is safe for concurrent use.
+type unsure struct {
+	mu   sync.Mutex // guards what follows
+	orgs map[string]string
+}
+
+func (u *unsure) rows() (ids, orgs []string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.AppendSeq([]string{}, maps.Keys(u.orgs)), slices.AppendSeq([]string{}, maps.Values(u.orgs))
+}
+
+func (u *unsure) add(left map[string]string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.orgs == nil {
+		u.orgs = map[string]string{}
+	}
+	maps.Copy(u.orgs, left)
+}
+
+func (u *unsure) drop(ids []string, left map[string]string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.DeleteFunc(u.orgs, func(id, _ string) bool { return left[id] != "" || slices.Contains(ids, id) })
 }
 
 func scanText(row scanner) (text string, err error) {

@@ -122,7 +122,11 @@ type tx struct {
 // nothing. Its context counts until the commit is sent. If the connection is lost then,
 // it is left open whether the changes are kept.
 func (db *DB) transact(ctx context.Context, durable bool, body func(*tx) error) error {
-	return db.writers.do(ctx, func(inside context.Context, conn *pgx.Conn) (again bool, err error) {
+	return db.writers.transact(ctx, durable, body)
+}
+
+func (p *pool) transact(ctx context.Context, durable bool, body func(*tx) error) error {
+	return p.do(ctx, func(inside context.Context, conn *pgx.Conn) (again bool, err error) {
 		t := &tx{caller: ctx, ctx: inside, conn: conn, durable: durable}
 		if err := body(t); err != nil {
 			t.rollback()
@@ -176,7 +180,11 @@ func (t *tx) rollback() {
 // run makes a durable change on behalf of the viewer, in one round trip. It must be one
 // that may be made twice.
 func (db *DB) run(ctx context.Context, v viewer, add func(*statements)) error {
-	return db.writers.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
+	return db.writers.run(ctx, v, add)
+}
+
+func (p *pool) run(ctx context.Context, v viewer, add func(*statements)) error {
+	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
 		b := &statements{}
 		v.enter(b)
 		add(b)

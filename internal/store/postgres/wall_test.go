@@ -245,4 +245,8 @@ func TestNothingStaysOnAConnection(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	look("after a change that failed", db.writers)
+	for range connsOwn {
+		must(t, db.CommitActivity(t.Context(), []store.ActivityChange{note(org.ID)}, true))
+		look("after a row", db.own)
+	}
 }

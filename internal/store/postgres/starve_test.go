@@ -1,0 +1,41 @@
+package postgres
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"sallyport/internal/store"
+	"sallyport/test/pg"
+)
+
+// TestFloodOfChanges: whoever floods one organisation with changes of its records keeps
+// neither a lease from being renewed, which would end every tenant's execs, nor another
+// organisation's execs from their rows.
+func TestFloodOfChanges(t *testing.T) {
+	db := openURL(t, pg.Start(t).Database(t))
+	org, ws, _ := newTenant(t, db)
+	must(t, db.TakeLease(t.Context(), "me", time.Hour))
+	stop := make(chan struct{})
+	var group sync.WaitGroup
+	for range 1000 { // a token's burst (limits.RequestBurst)
+		group.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default: // most find no connection in time
+					_, _ = db.UpdateWorkspace(t.Context(), org.ID, ws.ID, func(*store.Workspace) (store.ActivityChange, error) { return note(org.ID), nil })
+				}
+			}
+		})
+	}
+	<-time.After(2 * operationTime)
+	for range 5 {
+		must(t, db.RenewLease(t.Context(), "me", time.Hour))
+		must(t, db.CommitActivity(t.Context(), []store.ActivityChange{note("other")}, true))
+		must(t, db.Ping(t.Context()))
+	}
+	close(stop)
+	group.Wait()
+}
