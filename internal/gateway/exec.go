@@ -166,7 +166,7 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 		outcome, err := remote.Exec(ctx, session, remote.Command{
 			Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: report.ExecID,
 			Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: g.OutputGrace,
-			Gate: durable, Stdout: out.Stdout, Stderr: out.Stderr,
+			Gate: func() error { return g.gate(durable) }, Stdout: out.Stdout, Stderr: out.Stderr,
 			Started: func(p remote.Process) {
 				report.Started = time.Now()
 				g.running.started(report.ExecID, p)
@@ -180,6 +180,17 @@ func (g *Gateway) run(ctx context.Context, by Caller, ws store.Workspace, e Exec
 		}
 		g.Log.InfoContext(ctx, "exec begun again: its connection broke before it was sent", "exec_id", report.ExecID, "cause", err)
 	}
+}
+
+// gate lets a command start: when its row is on disk, and still nobody else's to close.
+func (g *Gateway) gate(durable func() error) error {
+	if err := durable(); err != nil {
+		return err
+	}
+	if g.Holds != nil && !g.Holds() {
+		return interrupted()
+	}
+	return nil
 }
 
 // execTries is over how many connections an exec is tried of which nothing was sent.

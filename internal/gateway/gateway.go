@@ -38,6 +38,10 @@ type Gateway struct {
 
 	// Peers are the other servers that share the store; nil is none.
 	Peers Peers
+	// Holds tells whether this server alone may complete what it runs; nil is always.
+	Holds func() bool
+	// Sessions are the cookie sessions; nil is none.
+	Sessions SessionStore
 	// Forget drops what is known of who is proven; nil where nothing is kept.
 	Forget func()
 	// OnlyOrg is the id of the one organisation that the server is for; empty for all.

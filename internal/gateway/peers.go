@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"sync"
 
 	"sallyport"
 	"sallyport/internal/store"
@@ -27,10 +29,11 @@ type Ending struct {
 // EndingOf says what has ended.
 type EndingOf string
 
-// What ends calls: a token that was revoked, a workspace or an organisation that was
-// deleted.
+// What ends calls: a token that was revoked, a cookie session that was ended, whose ID is
+// its hash in hexadecimal, a workspace or an organisation that was deleted.
 const (
 	EndingOfToken     EndingOf = "token"
+	EndingOfSession   EndingOf = "session"
 	EndingOfWorkspace EndingOf = "workspace"
 	EndingOfOrg       EndingOf = "org"
 )
@@ -42,6 +45,8 @@ func (e Ending) cause() *sallyport.Error {
 		return sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted")
 	case EndingOfOrg:
 		return sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted")
+	case EndingOfSession:
+		return sallyport.Errorf(sallyport.CodeRevoked, "the session was ended")
 	}
 	return sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked")
 }
@@ -50,6 +55,8 @@ func (e Ending) matches(c *runningCall) bool {
 	switch e.Of {
 	case EndingOfToken:
 		return c.by.TokenID == e.ID
+	case EndingOfSession:
+		return e.ID != "" && sessionID(c.by.Session) == e.ID
 	case EndingOfWorkspace:
 		return c.workspaceID == e.ID
 	case EndingOfOrg:
@@ -75,30 +82,58 @@ func (g *Gateway) endEverywhere(ctx context.Context, e Ending) {
 	}
 }
 
+// SessionStore keeps the cookie sessions.
+type SessionStore interface {
+	SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error)
+}
+
+// EndSession ends what runs under a cookie session, which is no more, on every replica.
+func (g *Gateway) EndSession(ctx context.Context, hash [32]byte) {
+	g.endEverywhere(ctx, Ending{EndingOfSession, sessionID(hash)})
+}
+
+// sessionID is a session's hash as text; empty is none.
+func sessionID(hash [32]byte) string {
+	if hash == ([32]byte{}) {
+		return ""
+	}
+	return hex.EncodeToString(hash[:])
+}
+
 // LoseExecs ends every running exec, since another replica may take it for its own.
 func (g *Gateway) LoseExecs() {
-	lost := sallyport.Errorf(sallyport.CodeInterrupted, "the server was cut off from its store, so the command was ended; another server may have closed its row")
-	g.endCalls(lost, func(c *runningCall) bool { return !c.follows })
+	g.endCalls(interrupted(), func(c *runningCall) bool { return !c.follows })
+}
+
+func interrupted() *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodeInterrupted, "the server was cut off from its store, so the command was ended; another server may have closed its row")
 }
 
 // Recheck ends what runs under a token or on a workspace that is no more. The notices of
 // other replicas say so at once; this is for those that are lost.
 func (g *Gateway) Recheck(ctx context.Context) {
+	var looking sync.WaitGroup
+	places := make(chan struct{}, recheckAtOnce)
 	for _, e := range g.running.possibleEndings() {
-		gone, err := g.isGone(ctx, e)
-		if err != nil {
-			return // the next time then
-		}
-		if gone {
-			g.End(e.Ending)
-		}
+		places <- struct{}{}
+		looking.Go(func() {
+			defer func() { <-places }()
+			if gone, err := g.isGone(ctx, e); err == nil && gone { // else the next time
+				g.End(e.Ending)
+			}
+		})
 	}
+	looking.Wait()
 }
+
+// recheckAtOnce is how many look-ups are made at a time.
+const recheckAtOnce = 4
 
 // checkedEnding is an ending that may have been, and of whom.
 type checkedEnding struct {
 	Ending
 	orgID, workspaceID string
+	session            [32]byte
 }
 
 // possibleEndings are those that would end what runs now, each once.
@@ -114,16 +149,20 @@ func (r *running) possibleEndings() []checkedEnding {
 		}
 	}
 	for c := range r.calls {
-		add(checkedEnding{Ending{EndingOfToken, c.by.TokenID}, c.by.OrgID, c.by.WorkspaceID})
-		add(checkedEnding{Ending{EndingOfWorkspace, c.workspaceID}, c.orgID, ""})
+		add(checkedEnding{Ending: Ending{EndingOfToken, c.by.TokenID}, orgID: c.by.OrgID, workspaceID: c.by.WorkspaceID})
+		add(checkedEnding{Ending: Ending{EndingOfSession, sessionID(c.by.Session)}, session: c.by.Session})
+		add(checkedEnding{Ending: Ending{EndingOfWorkspace, c.workspaceID}, orgID: c.orgID})
 	}
 	return all
 }
 
 func (g *Gateway) isGone(ctx context.Context, e checkedEnding) (gone bool, err error) {
-	if e.Of == EndingOfToken {
+	switch e.Of {
+	case EndingOfToken:
 		_, err = g.Tokens.Token(ctx, e.orgID, e.workspaceID, e.ID)
-	} else {
+	case EndingOfSession:
+		_, err = g.Sessions.SessionByHash(ctx, e.session)
+	default:
 		_, err = g.Workspaces.Workspace(ctx, e.orgID, e.ID)
 	}
 	if errors.Is(err, store.ErrNotFound) {

@@ -35,10 +35,12 @@ func (g *Gateway) Recover(ctx context.Context) error {
 	for _, rows := range byWorkspace {
 		wg.Go(func() {
 			end := g.endLeft(ctx, rows)
-			for _, row := range rows {
-				if err := g.Audit.Interrupt(row, end); err != nil {
-					failures <- fmt.Errorf("complete row %s: %w", row.ID, err)
-				}
+			for _, row := range rows { // together: a log that is sick makes each wait
+				wg.Go(func() {
+					if err := g.Audit.Interrupt(row, end); err != nil {
+						failures <- fmt.Errorf("complete row %s: %w", row.ID, err)
+					}
+				})
 			}
 		})
 	}

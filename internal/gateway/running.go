@@ -166,6 +166,14 @@ func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) 
 			return unavailable(err)
 		}
 	}
+	if by.Session != ([32]byte{}) {
+		switch _, err := g.Sessions.SessionByHash(ctx, by.Session); {
+		case errors.Is(err, store.ErrNotFound):
+			return identity.Unauthenticated()
+		case err != nil:
+			return unavailable(err)
+		}
+	}
 	if ws == nil {
 		return nil
 	}

@@ -2,7 +2,9 @@ package gateway_test
 
 import (
 	"errors"
+	"io"
 	"os"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,5 +92,29 @@ func TestRecoverWithoutAMachine(t *testing.T) {
 		if row.Status != sallyport.StatusInterrupted || row.CompletedAt == nil || !row.SurvivorsUnknown || row.Survivors != nil {
 			t.Errorf("row %+v of %v", row, left)
 		}
+	}
+}
+
+// A command doesn't start when others may close its row by then.
+func TestGateLooksAtTheLease(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	ws, err := w.CreateWorkspace(t.Context(), w.admin, sallyport.WorkspaceCreate{
+		OrgID: org.ID, Name: "w", Tier: sallyport.TierFullHost, Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
+	})
+	must(t, err)
+	w.Holds = func() bool { return false }
+	mark := filepath.Join(t.TempDir(), "mark")
+	_, err = w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"touch", mark}, TimeoutS: 9, MaxOutputBytes: 9},
+		gateway.ExecOutput{Dispatched: func(string) {}, Started: func() {}, Stdout: io.Discard, Stderr: io.Discard})
+	var known *sallyport.Error
+	if !errors.As(err, &known) || known.Code != sallyport.CodeInterrupted || known.Started == nil || *known.Started {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it ran: %v", err)
+	}
+	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusCanceled || row.Reason != "interrupted" {
+		t.Errorf("row %+v", row)
 	}
 }

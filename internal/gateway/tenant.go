@@ -17,8 +17,9 @@ func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 	if g.OnlyOrg == "" {
 		return nil
 	}
+	known := "" // one name may be there a thousand times
 	for _, ref := range named {
-		if ref == "" || ref == g.OnlyOrg {
+		if ref == "" || ref == known || ref == g.OnlyOrg {
 			continue
 		}
 		if id.Is(ref) || !isRef(ref) {
@@ -31,6 +32,7 @@ func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 		case err != nil:
 			return unavailable(err)
 		}
+		known = ref
 	}
 	return nil
 }

@@ -52,9 +52,11 @@ func (c *call) openSession() error {
 // closeSession is DELETE /session: it ends the session of the cookie.
 func (c *call) closeSession() error {
 	for _, value := range c.sessionCookies() {
-		if err := c.api.Auth.CloseSession(c.r.Context(), value); err != nil {
+		hash, err := c.api.Auth.CloseSession(c.r.Context(), value)
+		if err != nil {
 			return err
 		}
+		c.api.Gateway.EndSession(c.r.Context(), hash)
 	}
 	cookie := c.cookie("")
 	cookie.MaxAge = -1

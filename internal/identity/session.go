@@ -51,19 +51,20 @@ func (a *Authenticator) AuthenticateCookie(ctx context.Context, cookie string) (
 			return who, err
 		}
 	}
-	who.ExpiresAt = sooner(s.ExpiresAt, who.ExpiresAt)
+	who.Session, who.ExpiresAt = s.Hash, sooner(s.ExpiresAt, who.ExpiresAt)
 	return who, nil
 }
 
-// CloseSession ends the session of a cookie, if it has one.
-func (a *Authenticator) CloseSession(ctx context.Context, cookie string) error {
+// CloseSession ends the session of a cookie, if it has one, and returns its hash.
+func (a *Authenticator) CloseSession(ctx context.Context, cookie string) (hash [32]byte, err error) {
 	if !wellFormed(cookie, sessionWord) {
-		return nil
+		return hash, nil
 	}
-	if err := a.Store.DeleteSession(ctx, Hash(cookie)); err != nil {
-		return unavailable(fmt.Errorf("end session: %w", err))
+	hash = Hash(cookie)
+	if err := a.Store.DeleteSession(ctx, hash); err != nil {
+		return hash, unavailable(fmt.Errorf("end session: %w", err))
 	}
-	return nil
+	return hash, nil
 }
 
 // sooner is the first of two times, of which the second may be zero for never.

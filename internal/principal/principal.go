@@ -32,6 +32,9 @@ type Principal struct {
 	// TokenID and Prefix name the token; both are empty for the admin.
 	TokenID string
 	Prefix  string
+	// Session is the SHA-256 of the cookie that stands for the token; zero where the token
+	// came itself.
+	Session [32]byte
 	Scopes  []sallyport.Scope
 	// ExpiresAt is zero for who may act for ever.
 	ExpiresAt time.Time

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/limits"
@@ -32,15 +33,30 @@ type Replica struct {
 	Store Store
 	Log   *slog.Logger
 	// Lost ends what this server runs: its lease is over, or about to be, and others may
-	// take what it runs for theirs. It must not block.
+	// take what it runs for theirs. It is called again and again while that is so, and must
+	// not block.
 	Lost func()
 	// Adopt completes what dead replicas have left. Its error is logged.
 	Adopt func(ctx context.Context) error
 	// Recheck ends what may not run any more, for what the bus didn't tell.
 	Recheck func(ctx context.Context)
 
-	// until is when this server must have stopped what it runs, unless it has renewed.
-	until time.Time
+	// until is when this server must have stopped what it runs, unless it has renewed. A
+	// time is replaced whole, and its monotonic part counts.
+	until atomic.Pointer[time.Time]
+}
+
+// Holds tells whether nobody but this server may complete what it runs, as far as it
+// knows: what it is about to begin it must not when that is over.
+func (r *Replica) Holds() bool {
+	until := r.until.Load()
+	return until != nil && time.Now().Before(*until)
+}
+
+// renewed takes note of a lease that was had at a time.
+func (r *Replica) renewed(at time.Time) {
+	until := at.Add(limits.LeaseTime - limits.LeaseMargin)
+	r.until.Store(&until)
 }
 
 // Join takes the lease.
@@ -49,7 +65,7 @@ func (r *Replica) Join(ctx context.Context) error {
 	if err := r.Store.TakeLease(ctx, r.ID, limits.LeaseTime); err != nil {
 		return fmt.Errorf("join the other servers: %w", err)
 	}
-	r.until = began.Add(limits.LeaseTime - limits.LeaseMargin)
+	r.renewed(began)
 	return nil
 }
 
@@ -97,15 +113,15 @@ func (r *Replica) Others(ctx context.Context) ([]string, error) {
 func (r *Replica) keep(ctx context.Context) {
 	renew := time.NewTicker(limits.LeaseRenewEvery)
 	defer renew.Stop()
-	over := time.NewTimer(time.Until(r.until))
+	over := time.NewTimer(time.Until(*r.until.Load()))
 	defer over.Stop()
 	lost := false
 	lose := func(why string, cause error) {
 		if !lost {
 			lost = true
 			r.Log.Error("the lease is lost: what runs here is ended", "replica", r.ID, "why", why, "error", cause)
-			r.Lost()
 		}
+		r.Lost() // each time: something may have begun since
 	}
 	for {
 		select {
@@ -115,13 +131,12 @@ func (r *Replica) keep(ctx context.Context) {
 		case <-renew.C:
 		}
 		// A process that was halted finds both due, and must stop before it renews.
-		if !time.Now().Before(r.until) {
+		if !r.Holds() {
 			lose("it could not be renewed in time", nil)
 		}
 		began := time.Now()
 		err := r.renew(ctx)
 		if errors.Is(err, store.ErrLeaseLost) {
-			lost = false // what was begun since it was lost is another's to complete too
 			lose("another server has ended it", err)
 			err = r.take(ctx)
 		}
@@ -131,8 +146,8 @@ func (r *Replica) keep(ctx context.Context) {
 			fallthrough
 		case err == nil:
 			lost = false
-			r.until = began.Add(limits.LeaseTime - limits.LeaseMargin)
-			over.Reset(time.Until(r.until))
+			r.renewed(began)
+			over.Reset(time.Until(*r.until.Load()))
 		case ctx.Err() == nil:
 			r.Log.Warn("the lease can't be renewed", "replica", r.ID, "error", err)
 		}

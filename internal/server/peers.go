@@ -91,6 +91,7 @@ func (s *server) joinPeers(ctx context.Context) error {
 		return nil
 	}
 	s.replica.Lost, s.replica.Adopt, s.replica.Recheck = s.gateway.LoseExecs, s.gateway.Recover, s.gateway.Recheck
+	s.gateway.Holds = s.replica.Holds
 	s.gateway.Peers = &peers{bus: s.bus, replica: s.replica, log: s.log}
 	for _, listen := range []func() (func(), error){s.hearEndings, s.answerSignals, s.hearUsage} {
 		stop, err := listen()

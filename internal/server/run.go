@@ -134,7 +134,7 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, ProofTime: limits.ProofTime}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
-		Forget: s.auth.Forget, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
+		Forget: s.auth.Forget, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits: &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
 		Audit:  log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,

@@ -1,6 +1,8 @@
 package contract
 
 import (
+	"bufio"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -89,6 +91,50 @@ func TestCookieSession(t *testing.T) {
 		t.Errorf("it outlives its token: %d s", soon.MaxAge)
 	}
 	await(t, "the token to expire", func() bool { return whoami(t, s, soon).Status == http.StatusUnauthorized })
+}
+
+// What runs under a session ends with it, and with nothing else of its token.
+func TestSessionEndsStreams(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	h := newHome(t, s, "a")
+	cookie, other := openSession(t, s, h.token), openSession(t, s, h.token)
+	web := &http.Transport{}
+	defer web.CloseIdleConnections()
+	follow := func(cookie *http.Cookie) *bufio.Scanner {
+		resp, err := web.RoundTrip(withCookie(s.Request(t, "GET", "/orgs/"+h.ID+"/events", "", ""), cookie))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { resp.Body.Close() })
+		return bufio.NewScanner(resp.Body)
+	}
+	ended, goesOn := follow(cookie), follow(other)
+	req := withCookie(s.Request(t, http.MethodPost, "/workspaces/build/exec", "", `{"cmd":["sleep","100"],"stream":true}`), cookie)
+	exec, err := web.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exec.Body.Close()
+	wantAnswer(t, "DELETE /session", s.Send(t, withCookie(s.Request(t, http.MethodDelete, "/session", "", ""), cookie)), 204, "")
+	last := ""
+	for ended.Scan() {
+		if ended.Text() != "" {
+			last = ended.Text()
+		}
+	}
+	if !strings.Contains(last, `"revoked"`) {
+		t.Errorf("the events ended with %q", last)
+	}
+	if frames, err := io.ReadAll(exec.Body); err != nil || !strings.Contains(string(frames), `"code":"revoked"`) {
+		t.Errorf("the exec ended with %q, %v", frames, err)
+	}
+	wantAnswer(t, "the token", s.Do(t, "POST", "/workspaces/build/exec", h.token, `{"cmd":["true"]}`), 200, "")
+	for goesOn.Scan() {
+		if strings.Contains(goesOn.Text(), `"status":"ok"`) {
+			return
+		}
+	}
+	t.Error("the other session's events have ended")
 }
 
 // The admin's cookie is the admin, until the admin has another token.

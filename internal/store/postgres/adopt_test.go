@@ -64,7 +64,7 @@ func TestAdoptLost(t *testing.T) {
 	if rows, err := db.AdoptExecs(t.Context(), "a"); err == nil {
 		t.Fatalf("adopted %v", rows)
 	}
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) { // the commit may be on its way
+	for began := time.Now(); ; <-time.After(10 * time.Millisecond) { // the commit may be on its way
 		row, err := other.Activity(t.Context(), "org", left.ID)
 		must(t, err)
 		if row.Replica == "a" {
