@@ -29,7 +29,7 @@ func (db *DB) Activities(
 	}
 	where, args := conditions(filter, position, page.After)
 	args = append(args, limit(page))
-	rows, err := ask(ctx, db, tenantOrSystem(filter.OrgID), scanActivity,
+	rows, err := ask(ctx, db.listings, tenantOrSystem(filter.OrgID), scanActivity,
 		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT `+placeholder(len(args)), args...)
 	return rows, wrap(err, "list activity")
 }
@@ -65,7 +65,7 @@ func (db *DB) Activity(ctx context.Context, orgID, rowID string) (store.Activity
 	if orgID != "" {
 		where, args = `WHERE id = $1 AND org_id = $2`, []any{rowID, orgID}
 	}
-	row, err := askOne(ctx, db, tenantOrSystem(orgID), scanActivity, `SELECT position`+activityColumns+where, args...)
+	row, err := askOne(ctx, db.readers, tenantOrSystem(orgID), scanActivity, `SELECT position`+activityColumns+where, args...)
 	return row.Record, wrap(err, "find activity")
 }
 

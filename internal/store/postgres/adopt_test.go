@@ -54,7 +54,7 @@ func TestAdoptLost(t *testing.T) {
 		return &deafConn{Conn: conn, armed: &armed}, err
 	}
 	db := &DB{}
-	db.readers, db.writers, db.own, err = d.pools(t.Context())
+	db.pools, err = d.open(t.Context())
 	must(t, err)
 	defer db.Close()
 	must(t, db.TakeLease(t.Context(), "a", time.Hour))

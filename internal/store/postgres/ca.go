@@ -16,7 +16,7 @@ const (
 // CAKeys returns every key of the SSH CA, newest first. Those whose end has
 // passed are there until the next rotation.
 func (db *DB) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
-	found, err := ask(ctx, db, system, scanCAKey, selectCAKeys)
+	found, err := ask(ctx, db.readers, system, scanCAKey, selectCAKeys)
 	return found, wrap(err, "list CA keys")
 }
 

@@ -26,9 +26,12 @@ const (
 	// connectTime bounds the making of a connection.
 	connectTime = time.Second
 	// connsMax is how many connections there are, unless the URL says (pool_max_conns).
-	// A third of them write. A commit takes the lock of its organisation's log, so
+	// A quarter of them write. A commit takes the lock of its organisation's log, so
 	// that more would only wait for each other.
-	connsMax = 12
+	connsMax = 16
+	// connsListing of them read through the activity log, which may take a second: whoever
+	// asks for much of that keeps nobody from being proven, or found.
+	connsListing = 3
 	// connsOwn of them are the server's own: one for its lease, one for what others have
 	// left, one for its log. There are these, and one that reads and one that writes, also
 	// where the URL wants fewer.
@@ -69,23 +72,44 @@ func hostName(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
 }
 
-// pools opens the pools: what reads, what writes, and the server itself don't wait for
-// each other.
-func (d database) pools(ctx context.Context) (readers, writers, own *pool, err error) {
-	writing := max(1, d.config.MaxConns/3)
-	if readers, err = d.pool(ctx, max(1, d.config.MaxConns-writing-connsOwn)); err != nil {
-		return nil, nil, nil, err
+// pools are connections that don't wait for each other.
+type pools struct {
+	// readers is for look-ups, writers for changes of records.
+	readers, writers *pool
+	// listings is for reading through the log, which may take long.
+	listings *pool
+	// own is for what the server itself writes, one after another: leases, and the commits
+	// of its activity log. However many changes tenants make, it waits for none of them.
+	own *pool
+}
+
+// open opens the pools.
+func (d database) open(ctx context.Context) (pools, error) {
+	var p pools
+	writing := max(1, d.config.MaxConns/4)
+	for _, one := range []struct {
+		pool  **pool
+		conns int32
+	}{
+		{&p.readers, max(1, d.config.MaxConns-writing-connsListing-connsOwn)}, {&p.writers, writing},
+		{&p.listings, connsListing}, {&p.own, connsOwn},
+	} {
+		var err error
+		if *one.pool, err = d.pool(ctx, one.conns); err != nil {
+			p.close()
+			return pools{}, err
+		}
 	}
-	if writers, err = d.pool(ctx, writing); err != nil {
-		readers.Close()
-		return nil, nil, nil, err
+	return p, nil
+}
+
+// close closes those that are open.
+func (p pools) close() {
+	for _, one := range []*pool{p.readers, p.writers, p.listings, p.own} {
+		if one != nil {
+			one.Close()
+		}
 	}
-	if own, err = d.pool(ctx, connsOwn); err != nil {
-		readers.Close()
-		writers.Close()
-		return nil, nil, nil, err
-	}
-	return readers, writers, own, nil
 }
 
 func (d database) pool(ctx context.Context, conns int32) (*pool, error) {

@@ -36,10 +36,7 @@ type Options struct {
 // When the connection is lost during a commit the method fails, and it is left open
 // whether the change was made.
 type DB struct {
-	readers, writers *pool
-	// own is for what the server itself writes, one after another: leases, and the commits
-	// of its activity log. However many changes tenants make, it waits for none of them.
-	own *pool
+	pools
 
 	onChange func(orgID string)
 
@@ -61,7 +58,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open database %s: %w", d.name, oneLine(err))
 	}
 	db := &DB{onChange: opts.OnChange}
-	if db.readers, db.writers, db.own, err = d.pools(ctx); err != nil {
+	if db.pools, err = d.open(ctx); err != nil {
 		return nil, fmt.Errorf("open database %s: %w", d.name, oneLine(err))
 	}
 	return db, nil
@@ -70,9 +67,7 @@ func Open(ctx context.Context, url string, opts Options) (*DB, error) {
 // Close waits for what is under way and closes all connections. Later calls of any
 // method fail, but for Close, which may be called again.
 func (db *DB) Close() error {
-	db.readers.Close()
-	db.writers.Close()
-	db.own.Close()
+	db.close()
 	return nil
 }
 

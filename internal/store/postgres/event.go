@@ -25,7 +25,7 @@ const selectLastSeq = `SELECT last_seq FROM activity_counters WHERE org_id = $1`
 // that of the change: one as the row was written, one as it was completed, but for rows
 // that were written complete.
 func (db *DB) Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error) {
-	found, err := ask(ctx, db, tenantOrSystem(orgID), scanActivity, selectEvents, orgID, after, max(limit, 0))
+	found, err := ask(ctx, db.readers, tenantOrSystem(orgID), scanActivity, selectEvents, orgID, after, max(limit, 0))
 	if err != nil {
 		return nil, wrap(err, "list events")
 	}
@@ -48,7 +48,7 @@ func asWritten(row store.Activity) store.Activity {
 
 // LastSeq returns the seq of the organisation's last change, 0 when there was none.
 func (db *DB) LastSeq(ctx context.Context, orgID string) (int64, error) {
-	found, err := ask(ctx, db, tenantOrSystem(orgID), scanSeq, selectLastSeq, orgID)
+	found, err := ask(ctx, db.readers, tenantOrSystem(orgID), scanSeq, selectLastSeq, orgID)
 	if err != nil || len(found) == 0 {
 		return 0, wrap(err, "read last seq")
 	}

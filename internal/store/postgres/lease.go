@@ -47,7 +47,7 @@ func (db *DB) EndLease(ctx context.Context, replica string) error {
 
 // Replicas returns who has a lease that is not over, in the order of their names.
 func (db *DB) Replicas(ctx context.Context) ([]string, error) {
-	replicas, err := ask(ctx, db, system, scanText,
+	replicas, err := ask(ctx, db.readers, system, scanText,
 		`SELECT replica FROM leases WHERE expires_at > clock_timestamp() ORDER BY replica`)
 	return replicas, wrap(err, "list replicas")
 }

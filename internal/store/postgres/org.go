@@ -35,13 +35,13 @@ func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
 	if id.Is(ref) {
 		as, where = tenant(ref), `WHERE id = $1`
 	}
-	org, err := askOne(ctx, db, as, scanOrg, selectOrgs+where, ref)
+	org, err := askOne(ctx, db.readers, as, scanOrg, selectOrgs+where, ref)
 	return org.Record, wrap(err, "find organisation")
 }
 
 // Orgs returns a page of all organisations, oldest first.
 func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
-	orgs, err := ask(ctx, db, system, scanOrg,
+	orgs, err := ask(ctx, db.readers, system, scanOrg,
 		selectOrgs+`WHERE position > $1 ORDER BY position LIMIT $2`, page.After, limit(page))
 	return orgs, wrap(err, "list organisations")
 }

@@ -36,7 +36,7 @@ func (db *DB) CreateSession(ctx context.Context, s store.Session, now time.Time,
 // SessionByHash returns the session with this SHA-256, one that is over too. ErrNotFound
 // if there is none.
 func (db *DB) SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error) {
-	s, err := askOne(ctx, db, system, scanSession, selectSession, hash[:])
+	s, err := askOne(ctx, db.readers, system, scanSession, selectSession, hash[:])
 	return s, wrap(err, "find session")
 }
 

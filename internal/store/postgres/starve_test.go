@@ -39,3 +39,38 @@ func TestFloodOfChanges(t *testing.T) {
 	close(stop)
 	group.Wait()
 }
+
+// TestFloodOfListings: whoever reads through long logs again and again keeps nobody from
+// being proven or found.
+func TestFloodOfListings(t *testing.T) {
+	db := openURL(t, pg.Start(t).Database(t))
+	org, ws, tok := newTenant(t, db)
+	pool := db.listings
+	stop, held := make(chan struct{}), make(chan struct{}, 2*connsListing)
+	var group sync.WaitGroup
+	for range 2 * connsListing { // each takes as long as a statement may
+		group.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, _ = ask(t.Context(), pool, system, scanText, `SELECT pg_sleep(1)::text`)
+				select {
+				case held <- struct{}{}:
+				default:
+				}
+			}
+		})
+	}
+	<-held
+	for range 20 {
+		_, err := db.TokenByHash(t.Context(), tok.Hash)
+		must(t, err)
+		_, err = db.Workspace(t.Context(), org.ID, ws.ID)
+		must(t, err)
+	}
+	close(stop)
+	group.Wait()
+}

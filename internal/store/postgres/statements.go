@@ -73,10 +73,10 @@ type scanner interface {
 
 // ask runs one query on behalf of the viewer and scans its rows, in one round trip.
 func ask[T any](
-	ctx context.Context, db *DB, v viewer, scan func(scanner) (T, error), query string, args ...any,
+	ctx context.Context, from *pool, v viewer, scan func(scanner) (T, error), query string, args ...any,
 ) ([]T, error) {
 	var records []T
-	err := db.readers.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
+	err := from.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
 		records = []T{}
 		b := &statements{}
 		v.enter(b)
@@ -95,9 +95,9 @@ func ask[T any](
 
 // askOne is ask for a query that has one row at the most; pgx.ErrNoRows if it has none.
 func askOne[T any](
-	ctx context.Context, db *DB, v viewer, scan func(scanner) (T, error), query string, args ...any,
+	ctx context.Context, from *pool, v viewer, scan func(scanner) (T, error), query string, args ...any,
 ) (T, error) {
-	records, err := ask(ctx, db, v, scan, query, args...)
+	records, err := ask(ctx, from, v, scan, query, args...)
 	if err == nil && len(records) == 0 {
 		err = pgx.ErrNoRows
 	}

@@ -35,14 +35,14 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 // TokenByHash returns the token with this SHA-256. ErrNotFound if there is none.
 // Revoked and expired ones are returned too: the caller judges their times.
 func (db *DB) TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error) {
-	tok, err := askOne(ctx, db, system, scanToken, selectTokens+`WHERE hash = $1`, hash[:])
+	tok, err := askOne(ctx, db.readers, system, scanToken, selectTokens+`WHERE hash = $1`, hash[:])
 	return tok.Record, wrap(err, "find token")
 }
 
 // Token returns the live token with this id of the workspace, or, if workspaceID
 // is empty, of the organisation itself. ErrNotFound if there is none such.
 func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error) {
-	tok, err := askOne(ctx, db, tenant(orgID), scanToken, selectTokens+`
+	tok, err := askOne(ctx, db.readers, tenant(orgID), scanToken, selectTokens+`
 		WHERE org_id = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND id = $3 AND revoked_at IS NULL`,
 		orgID, text(workspaceID), tokenID)
 	return tok.Record, wrap(err, "find token")
@@ -58,7 +58,7 @@ func (db *DB) Tokens(
 	if workspaceID != "" {
 		query, args = selectTokensOfWorkspace, append(args, workspaceID)
 	}
-	tokens, err := ask(ctx, db, tenant(orgID), scanToken, query, args...)
+	tokens, err := ask(ctx, db.readers, tenant(orgID), scanToken, query, args...)
 	return tokens, wrap(err, "list tokens")
 }
 

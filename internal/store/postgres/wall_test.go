@@ -168,12 +168,12 @@ func TestTenantSeesItsOwn(t *testing.T) {
 		}
 	}
 	// What the engine itself asks is held as well, if it forgets whose rows it wants.
-	found, err := ask(t.Context(), db, tenant(mine.ID), scanWorkspace, selectWorkspaces)
+	found, err := ask(t.Context(), db.readers, tenant(mine.ID), scanWorkspace, selectWorkspaces)
 	must(t, err)
 	if len(found) != 1 || found[0].Record.OrgID != mine.ID {
 		t.Errorf("without a condition it finds %+v", found)
 	}
-	found, err = ask(t.Context(), db, tenant(""), scanWorkspace, selectWorkspaces)
+	found, err = ask(t.Context(), db.readers, tenant(""), scanWorkspace, selectWorkspaces)
 	if err != nil || len(found) != 0 {
 		t.Errorf("for nobody it finds %+v (%v)", found, err)
 	}
@@ -234,7 +234,7 @@ func TestNothingStaysOnAConnection(t *testing.T) {
 	_, err := db.Workspace(t.Context(), org.ID, ws.ID)
 	must(t, err)
 	look("after a read", db.readers)
-	_, err = ask(t.Context(), db, tenant(org.ID), scanText, `SELECT 'x'::int::text`)
+	_, err = ask(t.Context(), db.readers, tenant(org.ID), scanText, `SELECT 'x'::int::text`)
 	if err == nil {
 		t.Error("no error")
 	}

@@ -52,7 +52,7 @@ func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace
 	default:
 		return store.Workspace{}, wrap(store.ErrNotFound, "find workspace")
 	}
-	ws, err := askOne(ctx, db, tenantOrSystem(orgID), scanWorkspace, selectWorkspaces+where, args...)
+	ws, err := askOne(ctx, db.readers, tenantOrSystem(orgID), scanWorkspace, selectWorkspaces+where, args...)
 	return ws.Record, wrap(err, "find workspace")
 }
 
@@ -65,7 +65,7 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		query, args = selectWorkspacesOfOrg, append(args, orgID)
 	}
-	list, err := ask(ctx, db, tenantOrSystem(orgID), scanWorkspace, query, args...)
+	list, err := ask(ctx, db.readers, tenantOrSystem(orgID), scanWorkspace, query, args...)
 	return list, wrap(err, "list workspaces")
 }
 
@@ -134,7 +134,7 @@ func hostKey(ws store.Workspace) sql.NullString {
 // organisation's: one that has had the key in a workspace for as long as this workspace,
 // or longer. A workspace that hasn't the key comes behind all that have.
 func (db *DB) HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error) {
-	taken, err := askOne(ctx, db, system, scanBool, selectHostKeyTaken, orgID, workspaceID, hostKey)
+	taken, err := askOne(ctx, db.readers, system, scanBool, selectHostKeyTaken, orgID, workspaceID, hostKey)
 	return taken, wrap(err, "look for the host key")
 }
 
@@ -144,7 +144,7 @@ const selectHostKeyTaken = `SELECT EXISTS (
 
 // SealedKeys returns a page of the private keys of all workspaces that have one.
 func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {
-	found, err := ask(ctx, db, system, scanSealedKey,
+	found, err := ask(ctx, db.readers, system, scanSealedKey,
 		`SELECT position, id, sealed_key FROM workspaces WHERE sealed_key IS NOT NULL AND position > $1 ORDER BY position LIMIT $2`,
 		page.After, limit(page))
 	return found, wrap(err, "list sealed keys")
