@@ -15,7 +15,7 @@ import (
 //
 // Why short: the SSH library reads ahead into a queue of 16 packets, and when a
 // handshake fails while a packet more has come, its two goroutines hang for good. So
-// until the login is done a read gives fewer bytes than 17 packets take, and while
+// until the login is done a read gives fewer bytes than 9 packets take, and while
 // answers are awaited there is a pause between reads, in which what came is taken
 // or the wire is closed.
 type wire struct {
@@ -36,8 +36,10 @@ type wire struct {
 }
 
 const (
-	// wireReadBytes are fewer than 17 of the smallest packets of any cipher, 28 bytes.
-	wireReadBytes = 17*28 - 1
+	// wireReadBytes are fewer than 9 of the smallest packets of any cipher, 28 bytes: on a
+	// loaded machine it may take more than one pause until somebody takes them, or says that
+	// nobody will.
+	wireReadBytes = 9*28 - 1
 	wirePause     = time.Millisecond
 )
 
