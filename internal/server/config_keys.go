@@ -204,7 +204,7 @@ func limitKeys() []key {
 			server: strconv.Itoa(limits.RequestsPerS), dev: "0",
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestsPerS }, 0, limits.OrgLimitMax),
 			takes:   "0, which is as many as it likes, to 1000000",
-			meaning: "How many requests a second each token may make on one replica; more are refused. The admin may set another limit for an organisation, as for the next one."},
+			meaning: "How many requests a second each token may make, on all replicas together but for what they grant before they hear of each other; more are refused. The admin may set another limit for an organisation, as for the next one."},
 		{name: "limits.request_burst", env: "SALLYPORT_LIMITS_REQUEST_BURST", kind: kindNumber,
 			server: strconv.Itoa(limits.RequestBurst), dev: strconv.Itoa(limits.RequestBurst),
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestBurst }, 1, limits.OrgLimitMax),
