@@ -47,11 +47,12 @@ var rungs = []rung{
 	{"client", 1, "the public Go client: it must stay light for those who import it"},
 
 	{"internal/sshpool", 2, "warm connections over any connector"},
-	{"internal/store/sqlite", 2, "an engine"},
-	{"internal/store/postgres", 2, "an engine"},
+	{"internal/store/column", 2, "how records stand in columns: the same in both engines"},
 	{"internal/store/storetest", 2, "test support: the suite that each engine passes, in terms of store's records"},
 	{"internal/bus", 2, "notices between replicas"},
 
+	{"internal/store/sqlite", 3, "an engine"},
+	{"internal/store/postgres", 3, "an engine"},
 	{"internal/identity", 3, "tokens become principals"},
 	{"internal/policy", 3, "decisions, pure"},
 	{"internal/quota", 3, "limits in force"},

@@ -106,7 +106,7 @@ func TestBanRules(t *testing.T) {
 		}},
 		{"the gateway and HTTP, SQL", map[string]string{
 			"internal/gateway/g.go": `package gateway; import ("net/http"; "database/sql")`,
-		}, []string{"imports net/http", "imports database/sql, which is for [internal/store/sqlite internal/store/postgres] alone"}},
+		}, []string{"imports net/http", "imports database/sql, which is for [internal/store/sqlite internal/store/postgres internal/store/column] alone"}},
 		{"machines and tenants", map[string]string{
 			"internal/sshpool/s.go": `package sshpool; import "sallyport/internal/principal"`,
 		}, []string{"knows no tenants"}},

@@ -8,6 +8,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // CommitActivity makes all of the changes in one transaction, or none. Each takes its
@@ -186,13 +187,13 @@ func newBatch(changes []store.ActivityChange) (*batch, error) {
 		}
 		var err error
 		c := &b.columns[i]
-		if c.outcome, err = encodeOutcome(change.Row); err != nil {
+		if c.outcome, err = column.Outcome(change.Row); err != nil {
 			return nil, fmt.Errorf("encode outcome: %w", err)
 		}
 		if change.Complete {
 			continue
 		}
-		if c.detail, err = encodeDetail(change.Row); err != nil {
+		if c.detail, err = column.Detail(change.Row); err != nil {
 			return nil, fmt.Errorf("encode detail: %w", err)
 		}
 	}
@@ -238,7 +239,7 @@ func (b *batch) look(s *statements, more ...string) {
 	b.claims.look(s, b.changes)
 }
 
-func (b *batch) scanRunning(row scanner) error {
+func (b *batch) scanRunning(row column.Scanner) error {
 	var key rowKey
 	var e exec
 	err := row.Scan(&key.id, &key.org, &e.kind, &e.workspaceID, &e.replica)
@@ -329,8 +330,8 @@ func (b *batch) insert(s *statements) {
 		ids, orgs, workspaces = append(ids, row.ID), append(orgs, row.OrgID), append(workspaces, row.WorkspaceID)
 		types, statuses, actors = append(types, row.Type), append(statuses, row.Status), append(actors, row.Actor)
 		summaries, details, outcomes = append(summaries, row.Summary), append(details, c.detail), append(outcomes, c.outcome)
-		created, completed = append(created, stored(row.CreatedAt)), append(completed, storedPointer(row.CompletedAt))
-		seqs, replicas = append(seqs, c.seq), append(replicas, text(row.Replica))
+		created, completed = append(created, column.Time(row.CreatedAt)), append(completed, column.TimePointer(row.CompletedAt))
+		seqs, replicas = append(seqs, c.seq), append(replicas, column.Text(row.Replica))
 	}
 	if len(ids) == 0 {
 		return
@@ -360,7 +361,7 @@ func (b *batch) complete(s *statements) {
 			continue
 		}
 		ids, statuses = append(ids, row.ID), append(statuses, row.Status)
-		completed, outcomes = append(completed, storedPointer(row.CompletedAt)), append(outcomes, c.outcome)
+		completed, outcomes = append(completed, column.TimePointer(row.CompletedAt)), append(outcomes, c.outcome)
 		seqs = append(seqs, c.seq)
 	}
 	if len(ids) == 0 {

@@ -2,15 +2,14 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
-// returned are the columns that scanActivity reads, behind a position.
+// returned are the columns that column.ScanActivity reads, behind a position.
 const returned = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
 	written_seq, seq, detail, outcome, replica`
 
@@ -29,7 +28,7 @@ func (db *DB) Activities(
 	}
 	where, args := conditions(filter, position, page.After)
 	args = append(args, limit(page))
-	rows, err := ask(ctx, db.listings, tenantOrSystem(filter.OrgID), scanActivity,
+	rows, err := ask(ctx, db.listings, tenantOrSystem(filter.OrgID), column.ScanActivity,
 		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT `+placeholder(len(args)), args...)
 	return rows, wrap(err, "list activity")
 }
@@ -51,8 +50,8 @@ func conditions(f store.ActivityFilter, position string, after int64) (string, [
 	add(f.Type != "", "type = ?", f.Type)
 	add(f.Status != "", "status = ?", f.Status)
 	add(f.Actor != "", "actor = ?", f.Actor)
-	add(!f.Since.IsZero(), "created_at >= ?", stored(f.Since))
-	add(!f.Until.IsZero(), "created_at < ?", stored(f.Until))
+	add(!f.Since.IsZero(), "created_at >= ?", column.Time(f.Since))
+	add(!f.Until.IsZero(), "created_at < ?", column.Time(f.Until))
 	add(f.Query != "", "strpos(summary, ?) > 0", f.Query)
 	add(after > 0, position+" < ?", after)
 	return strings.Join(where, " AND "), args
@@ -65,33 +64,6 @@ func (db *DB) Activity(ctx context.Context, orgID, rowID string) (store.Activity
 	if orgID != "" {
 		where, args = `WHERE id = $1 AND org_id = $2`, []any{rowID, orgID}
 	}
-	row, err := askOne(ctx, db.readers, tenantOrSystem(orgID), scanActivity, `SELECT position`+activityColumns+where, args...)
+	row, err := askOne(ctx, db.readers, tenantOrSystem(orgID), column.ScanActivity, `SELECT position`+activityColumns+where, args...)
 	return row.Record, wrap(err, "find activity")
-}
-
-func scanActivity(row scanner) (store.Positioned[store.Activity], error) {
-	var (
-		a                  store.Positioned[store.Activity]
-		created, completed sql.NullInt64
-		detail             string
-		outcome, replica   sql.NullString
-	)
-	r := &a.Record
-	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
-		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica)
-	if err != nil {
-		return a, err
-	}
-	r.CreatedAt, r.Replica = loaded(created), replica.String
-	if completed.Valid {
-		at := loaded(completed)
-		r.CompletedAt = &at
-	}
-	if err := decodeDetail(detail, r); err != nil {
-		return a, fmt.Errorf("decode detail of row %s: %w", r.ID, err)
-	}
-	if err := decodeOutcome(outcome, r); err != nil {
-		return a, fmt.Errorf("decode outcome of row %s: %w", r.ID, err)
-	}
-	return a, nil
 }

@@ -11,6 +11,7 @@ import (
 	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 	"sallyport/test/pg"
 )
 
@@ -105,7 +106,7 @@ func BenchmarkOneInsertARow(b *testing.B) {
 		system.enter(s)
 		s.add(`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, written_seq, seq, detail)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9, $10)`,
-			row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor, row.Summary, stored(row.CreatedAt), seq, `{"argv":["true"]}`)
+			row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor, row.Summary, column.Time(row.CreatedAt), seq, `{"argv":["true"]}`)
 		must(b, conn.SendBatch(b.Context(), &s.Batch).Close())
 	}
 	b.ReportMetric(float64(seq)/b.Elapsed().Seconds(), "rows/s")

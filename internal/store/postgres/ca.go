@@ -2,10 +2,10 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 
 	"sallyport/internal/keys"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const (
@@ -16,7 +16,7 @@ const (
 // CAKeys returns every key of the SSH CA, newest first. Those whose end has
 // passed are there until the next rotation.
 func (db *DB) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
-	found, err := ask(ctx, db.readers, system, scanCAKey, selectCAKeys)
+	found, err := ask(ctx, db.readers, system, column.ScanCAKey, selectCAKeys)
 	return found, wrap(err, "list CA keys")
 }
 
@@ -26,7 +26,7 @@ func (db *DB) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
 func (db *DB) AddFirstCAKey(ctx context.Context, key keys.CAKey) error {
 	err := db.run(ctx, system, func(s *statements) {
 		s.add(insertCAKey+` ON CONFLICT ((ends_at IS NULL)) WHERE ends_at IS NULL DO NOTHING`,
-			key.ID, key.PublicKey, key.Sealed, stored(key.CreatedAt))
+			key.ID, key.PublicKey, key.Sealed, column.Time(key.CreatedAt))
 	})
 	return wrap(err, "add the first CA key")
 }
@@ -52,8 +52,8 @@ func (db *DB) RotateCA(
 	err := db.update(ctx, "", system, func(s *statements) {
 		have = []keys.CAKey{}
 		s.add(`LOCK TABLE ca_keys IN SHARE ROW EXCLUSIVE MODE`)
-		s.query(func(row scanner) error {
-			key, err := scanCAKey(row)
+		s.query(func(row column.Scanner) error {
+			key, err := column.ScanCAKey(row)
 			have = append(have, key)
 			return err
 		}, selectCAKeys)
@@ -69,17 +69,7 @@ func (db *DB) RotateCA(
 }
 
 func applyRotation(s *statements, r keys.CARotation) {
-	s.add(`UPDATE ca_keys SET ends_at = $1 WHERE ends_at IS NULL OR ends_at > $1`, stored(r.OthersEndAt))
-	s.add(`DELETE FROM ca_keys WHERE ends_at <= $1`, stored(r.Next.CreatedAt))
-	s.add(insertCAKey, r.Next.ID, r.Next.PublicKey, r.Next.Sealed, stored(r.Next.CreatedAt))
-}
-
-func scanCAKey(row scanner) (keys.CAKey, error) {
-	var (
-		key           keys.CAKey
-		created, ends sql.NullInt64
-	)
-	err := row.Scan(&key.ID, &key.PublicKey, &key.Sealed, &created, &ends)
-	key.CreatedAt, key.EndsAt = loaded(created), loaded(ends)
-	return key, err
+	s.add(`UPDATE ca_keys SET ends_at = $1 WHERE ends_at IS NULL OR ends_at > $1`, column.Time(r.OthersEndAt))
+	s.add(`DELETE FROM ca_keys WHERE ends_at <= $1`, column.Time(r.Next.CreatedAt))
+	s.add(insertCAKey, r.Next.ID, r.Next.PublicKey, r.Next.Sealed, column.Time(r.Next.CreatedAt))
 }

@@ -3,6 +3,8 @@ package postgres
 import (
 	"maps"
 	"slices"
+
+	"sallyport/internal/store/column"
 )
 
 // counters are the last seqs of organisations whose logs a transaction has locked.
@@ -23,7 +25,7 @@ func (c counters) lock(b *statements, orgs ...string) {
 	sorted := slices.Sorted(maps.Keys(wanted))
 	b.add(`INSERT INTO activity_counters (org_id, last_seq) SELECT org_id, 0 FROM unnest($1::text[]) AS wanted (org_id)
 		ON CONFLICT DO NOTHING`, sorted)
-	b.query(func(row scanner) error {
+	b.query(func(row column.Scanner) error {
 		var org string
 		var last int64
 		err := row.Scan(&org, &last)

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // claims are the idempotency keys that a batch is about.
@@ -68,7 +69,7 @@ func (c *claims) look(s *statements, changes []store.ActivityChange) {
 		orgs, hashes)
 }
 
-func (c *claims) scan(row scanner) error {
+func (c *claims) scan(row column.Scanner) error {
 	var (
 		key  claimKey
 		h    holder
@@ -79,7 +80,7 @@ func (c *claims) scan(row scanner) error {
 	if err := row.Scan(&key.org, &hash, &h.body, &h.execID, &h.at, &h.state.status, &end); err != nil {
 		return err
 	}
-	if err := decodeOutcome(end, &had); err != nil {
+	if err := column.ReadOutcome(end, &had); err != nil {
 		return fmt.Errorf("decode outcome of %s: %w", h.execID, err)
 	}
 	copy(key.hash[:], hash)
@@ -91,7 +92,7 @@ func (c *claims) scan(row scanner) error {
 // claim takes a key for a row, or says in the claim who has it.
 func (c *claims) claim(row *store.Activity, claim *store.Claim) {
 	claim.Taken = nil
-	key, over := claimKey{row.OrgID, claim.Hash}, stored(claim.At.Add(-claim.Life))
+	key, over := claimKey{row.OrgID, claim.Hash}, column.Time(claim.At.Add(-claim.Life))
 	if h, ok := c.held[key]; ok && h.at.Int64 > over.Int64 {
 		if now, ok := c.states[h.execID]; ok {
 			h.state = now
@@ -102,7 +103,7 @@ func (c *claims) claim(row *store.Activity, claim *store.Claim) {
 		}
 		return
 	}
-	c.held[key] = holder{execID: row.ID, body: claim.Bodies[0], at: stored(claim.At)}
+	c.held[key] = holder{execID: row.ID, body: claim.Bodies[0], at: column.Time(claim.At)}
 	c.taken[key] = true
 	c.pruned, c.over = c.pruned+1, over
 }

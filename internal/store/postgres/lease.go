@@ -12,6 +12,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // afterLife is when a lease ends that lasts for $2 microseconds from now on, by the
@@ -71,8 +72,8 @@ func (l leases) lock(s *statements, replicas []string) {
 		ORDER BY replica FOR KEY SHARE`, replicas)
 }
 
-func (l leases) scan(over bool) func(scanner) error {
-	return func(row scanner) error {
+func (l leases) scan(over bool) func(column.Scanner) error {
+	return func(row column.Scanner) error {
 		replica, err := scanText(row)
 		l[replica] = over
 		return err
@@ -118,8 +119,8 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 		return t.commit(func(s *statements) {
 			// A row isn't completed while it is adopted: its log is locked.
 			counters{}.lock(s, orgs...)
-			s.query(func(row scanner) error {
-				a, err := scanActivity(row)
+			s.query(func(row column.Scanner) error {
+				a, err := column.ScanActivity(row)
 				found = append(found, a)
 				return err
 			}, `UPDATE activity SET replica = $1 WHERE org_id = ANY($2) AND (`+abandoned+`
@@ -145,11 +146,11 @@ func endLeases(s *statements, replica string, leased *bool, left map[string]stri
 	system.enter(s)
 	s.add(`SELECT FROM leases WHERE expires_at <= now() ORDER BY replica FOR UPDATE`)
 	s.add(`DELETE FROM leases WHERE expires_at <= now()`)
-	s.query(func(row scanner) (err error) {
+	s.query(func(row column.Scanner) (err error) {
 		*leased, err = scanBool(row)
 		return err
 	}, `SELECT EXISTS (SELECT FROM leases WHERE replica = $1)`, replica)
-	s.query(func(row scanner) error {
+	s.query(func(row column.Scanner) error {
 		var id, org string
 		err := row.Scan(&id, &org)
 		left[id] = org
@@ -186,7 +187,7 @@ func (u *unsure) drop(ids []string, left map[string]string) {
 	maps.DeleteFunc(u.orgs, func(id, _ string) bool { return left[id] != "" || slices.Contains(ids, id) })
 }
 
-func scanText(row scanner) (text string, err error) {
+func scanText(row column.Scanner) (text string, err error) {
 	err = row.Scan(&text)
 	return text, err
 }

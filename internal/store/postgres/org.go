@@ -2,12 +2,10 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 
-	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs `
@@ -15,7 +13,7 @@ const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs
 // CreateOrg adds an organisation, and change to the activity log.
 // ErrConflict if its name is in use.
 func (db *DB) CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error {
-	aws, limits, err := encodeOrg(org)
+	aws, limits, err := column.Org(org)
 	if err != nil {
 		return wrap(err, "create organisation %s", org.Name)
 	}
@@ -23,7 +21,7 @@ func (db *DB) CreateOrg(ctx context.Context, org store.Org, change store.Activit
 		// Their order is that of commits, and no log is locked by all who make one.
 		s.add(`LOCK TABLE orgs IN SHARE ROW EXCLUSIVE MODE`)
 		s.add(`INSERT INTO orgs (id, name, created_at, aws, limits) VALUES ($1, $2, $3, $4, $5)`,
-			org.ID, org.Name, stored(org.CreatedAt), aws, limits)
+			org.ID, org.Name, column.Time(org.CreatedAt), aws, limits)
 	})
 	return wrap(err, "create organisation %s", org.Name)
 }
@@ -35,13 +33,13 @@ func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
 	if id.Is(ref) {
 		as, where = tenant(ref), `WHERE id = $1`
 	}
-	org, err := askOne(ctx, db.readers, as, scanOrg, selectOrgs+where, ref)
+	org, err := askOne(ctx, db.readers, as, column.ScanOrg, selectOrgs+where, ref)
 	return org.Record, wrap(err, "find organisation")
 }
 
 // Orgs returns a page of all organisations, oldest first.
 func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
-	orgs, err := ask(ctx, db.readers, system, scanOrg,
+	orgs, err := ask(ctx, db.readers, system, column.ScanOrg,
 		selectOrgs+`WHERE position > $1 ORDER BY position LIMIT $2`, page.After, limit(page))
 	return orgs, wrap(err, "list organisations")
 }
@@ -57,7 +55,7 @@ func (db *DB) UpdateOrg(
 	var found found[store.Positioned[store.Org]]
 	var org store.Org
 	err := db.update(ctx, orgID, system, func(s *statements) {
-		found.find(s, scanOrg, selectOrgs+`WHERE id = $1 FOR UPDATE`, orgID)
+		found.find(s, column.ScanOrg, selectOrgs+`WHERE id = $1 FOR UPDATE`, orgID)
 	}, func(s *statements) (store.ActivityChange, error) {
 		org = found.one.Record
 		activity, err := change(&org)
@@ -65,7 +63,7 @@ func (db *DB) UpdateOrg(
 			return store.ActivityChange{}, callerError{err}
 		}
 		org.ID, org.CreatedAt = found.one.Record.ID, found.one.Record.CreatedAt
-		aws, limits, err := encodeOrg(org)
+		aws, limits, err := column.Org(org)
 		if err != nil {
 			return store.ActivityChange{}, err
 		}
@@ -88,45 +86,4 @@ func (db *DB) DeleteOrg(ctx context.Context, orgID string, change store.Activity
 		err = store.ErrNotEmpty
 	}
 	return wrap(err, "delete organisation")
-}
-
-func scanOrg(row scanner) (store.Positioned[store.Org], error) {
-	var (
-		org     store.Positioned[store.Org]
-		created sql.NullInt64
-		aws     sql.NullString
-		limits  sql.NullString
-	)
-	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws, &limits)
-	org.Record.CreatedAt = loaded(created)
-	if err == nil && aws.Valid {
-		err = decode(aws.String, &org.Record.AWS)
-	}
-	if err == nil && limits.Valid {
-		err = decode(limits.String, &org.Record.Limits)
-	}
-	if err != nil {
-		return org, fmt.Errorf("read organisation %s: %w", org.Record.ID, err)
-	}
-	return org, nil
-}
-
-// encodeOrg is an organisation's access to AWS and its limits as they are kept; NULL is
-// none.
-func encodeOrg(org store.Org) (aws, limits sql.NullString, err error) {
-	if org.AWS != (sallyport.OrgAWS{}) {
-		kept, err := encode(org.AWS)
-		if err != nil {
-			return aws, limits, err
-		}
-		aws = text(kept)
-	}
-	if org.Limits != (sallyport.OrgLimits{}) {
-		kept, err := encode(org.Limits)
-		if err != nil {
-			return aws, limits, err
-		}
-		limits = text(kept)
-	}
-	return aws, limits, nil
 }

@@ -3,6 +3,7 @@ package postgres
 import (
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // quotas count the running execs of organisations, by workspace.
@@ -10,7 +11,7 @@ type quotas map[string]map[string]int
 
 // look adds the statement that counts them.
 func (q quotas) look(s *statements, orgs []string) {
-	s.query(func(row scanner) error {
+	s.query(func(row column.Scanner) error {
 		var org, workspace string
 		var n int
 		err := row.Scan(&org, &workspace, &n)

@@ -11,6 +11,7 @@ import (
 	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 	"sallyport/test/pg"
 )
 
@@ -176,7 +177,7 @@ func TestDurability(t *testing.T) {
 		level := ""
 		must(t, db.transact(t.Context(), durable, func(tx *tx) error {
 			err := tx.send(func(s *statements) {
-				s.query(func(row scanner) (err error) {
+				s.query(func(row column.Scanner) (err error) {
 					level, err = scanText(row)
 					return err
 				}, `SELECT current_setting('synchronous_commit')`)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // CreateSession adds a session, takes away those that were over at now, and of its token's
@@ -18,7 +19,7 @@ func (db *DB) CreateSession(ctx context.Context, s store.Session, now time.Time,
 			// One after another for a token, so that none sees too few to take away.
 			b.add(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(s.TokenHash[:])))
 			b.add(`INSERT INTO sessions (hash, token_hash, expires_at) VALUES ($1, $2, $3)`,
-				s.Hash[:], s.TokenHash[:], stored(s.ExpiresAt))
+				s.Hash[:], s.TokenHash[:], column.Time(s.ExpiresAt))
 		})
 		if err != nil {
 			return err
@@ -26,7 +27,7 @@ func (db *DB) CreateSession(ctx context.Context, s store.Session, now time.Time,
 		// What another transaction has locked it takes away itself.
 		const without = `DELETE FROM sessions WHERE position IN (SELECT position FROM sessions WHERE `
 		return t.commit(func(b *statements) {
-			b.add(without+`expires_at <= $1 FOR UPDATE SKIP LOCKED)`, stored(now))
+			b.add(without+`expires_at <= $1 FOR UPDATE SKIP LOCKED)`, column.Time(now))
 			b.add(without+`token_hash = $1 ORDER BY position DESC OFFSET $2 FOR UPDATE SKIP LOCKED)`, s.TokenHash[:], most)
 		})
 	})
@@ -42,13 +43,13 @@ func (db *DB) SessionByHash(ctx context.Context, hash [32]byte) (store.Session, 
 
 const selectSession = `SELECT hash, token_hash, expires_at FROM sessions WHERE hash = $1`
 
-func scanSession(row scanner) (s store.Session, err error) {
+func scanSession(row column.Scanner) (s store.Session, err error) {
 	var hash, token []byte
 	var expires sql.NullInt64
 	err = row.Scan(&hash, &token, &expires)
 	copy(s.Hash[:], hash)
 	copy(s.TokenHash[:], token)
-	s.ExpiresAt = loaded(expires)
+	s.ExpiresAt = column.Loaded(expires)
 	return s, err
 }
 

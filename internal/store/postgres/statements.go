@@ -5,6 +5,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"sallyport/internal/store/column"
 )
 
 // The roles as which all statements run (row-level security knows them).
@@ -44,7 +46,7 @@ type statements struct{ pgx.Batch }
 func (b *statements) add(query string, args ...any) { b.Queue(query, holdableAll(args)...) }
 
 // query adds one whose rows scan reads.
-func (b *statements) query(scan func(scanner) error, query string, args ...any) {
+func (b *statements) query(scan func(column.Scanner) error, query string, args ...any) {
 	b.Queue(query, holdableAll(args)...).Query(func(rows pgx.Rows) error {
 		defer rows.Close()
 		for rows.Next() {
@@ -66,21 +68,16 @@ func (b *statements) oneRow(missed error, query string, args ...any) {
 	})
 }
 
-// scanner is a row of a result.
-type scanner interface {
-	Scan(dest ...any) error
-}
-
 // ask runs one query on behalf of the viewer and scans its rows, in one round trip.
 func ask[T any](
-	ctx context.Context, from *pool, v viewer, scan func(scanner) (T, error), query string, args ...any,
+	ctx context.Context, from *pool, v viewer, scan func(column.Scanner) (T, error), query string, args ...any,
 ) ([]T, error) {
 	var records []T
 	err := from.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
 		records = []T{}
 		b := &statements{}
 		v.enter(b)
-		b.query(func(row scanner) error {
+		b.query(func(row column.Scanner) error {
 			record, err := scan(row)
 			records = append(records, record)
 			return err
@@ -95,7 +92,7 @@ func ask[T any](
 
 // askOne is ask for a query that has one row at the most; pgx.ErrNoRows if it has none.
 func askOne[T any](
-	ctx context.Context, from *pool, v viewer, scan func(scanner) (T, error), query string, args ...any,
+	ctx context.Context, from *pool, v viewer, scan func(column.Scanner) (T, error), query string, args ...any,
 ) (T, error) {
 	records, err := ask(ctx, from, v, scan, query, args...)
 	if err == nil && len(records) == 0 {
@@ -196,7 +193,7 @@ func (p *pool) run(ctx context.Context, v viewer, add func(*statements)) error {
 type found[T any] struct{ one T }
 
 // find adds the query for it, which fails with pgx.ErrNoRows if there is none.
-func (f *found[T]) find(b *statements, scan func(scanner) (T, error), query string, args ...any) {
+func (f *found[T]) find(b *statements, scan func(column.Scanner) (T, error), query string, args ...any) {
 	b.Queue(query, holdableAll(args)...).QueryRow(func(row pgx.Row) (err error) {
 		f.one, err = scan(row)
 		return err

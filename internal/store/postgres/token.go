@@ -2,12 +2,12 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"time"
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectTokens = `SELECT position, id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at FROM tokens `
@@ -18,7 +18,7 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 	if tok.Scopes == nil {
 		tok.Scopes = []sallyport.Scope{}
 	}
-	scopes, err := encode(tok.Scopes)
+	scopes, err := column.JSON(tok.Scopes)
 	if err != nil {
 		return fmt.Errorf("create token: encode scopes: %w", err)
 	}
@@ -26,8 +26,8 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 		s.add(`
 			INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			tok.ID, tok.OrgID, text(tok.WorkspaceID), tok.Name, tok.Prefix, tok.Hash[:], scopes,
-			stored(tok.CreatedAt), stored(tok.ExpiresAt), stored(tok.RevokedAt))
+			tok.ID, tok.OrgID, column.Text(tok.WorkspaceID), tok.Name, tok.Prefix, tok.Hash[:], scopes,
+			column.Time(tok.CreatedAt), column.Time(tok.ExpiresAt), column.Time(tok.RevokedAt))
 	})
 	return wrap(err, "create token")
 }
@@ -35,16 +35,16 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 // TokenByHash returns the token with this SHA-256. ErrNotFound if there is none.
 // Revoked and expired ones are returned too: the caller judges their times.
 func (db *DB) TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error) {
-	tok, err := askOne(ctx, db.readers, system, scanToken, selectTokens+`WHERE hash = $1`, hash[:])
+	tok, err := askOne(ctx, db.readers, system, column.ScanToken, selectTokens+`WHERE hash = $1`, hash[:])
 	return tok.Record, wrap(err, "find token")
 }
 
 // Token returns the live token with this id of the workspace, or, if workspaceID
 // is empty, of the organisation itself. ErrNotFound if there is none such.
 func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error) {
-	tok, err := askOne(ctx, db.readers, tenant(orgID), scanToken, selectTokens+`
+	tok, err := askOne(ctx, db.readers, tenant(orgID), column.ScanToken, selectTokens+`
 		WHERE org_id = $1 AND workspace_id IS NOT DISTINCT FROM $2 AND id = $3 AND revoked_at IS NULL`,
-		orgID, text(workspaceID), tokenID)
+		orgID, column.Text(workspaceID), tokenID)
 	return tok.Record, wrap(err, "find token")
 }
 
@@ -58,7 +58,7 @@ func (db *DB) Tokens(
 	if workspaceID != "" {
 		query, args = selectTokensOfWorkspace, append(args, workspaceID)
 	}
-	tokens, err := ask(ctx, db.readers, tenant(orgID), scanToken, query, args...)
+	tokens, err := ask(ctx, db.readers, tenant(orgID), column.ScanToken, query, args...)
 	return tokens, wrap(err, "list tokens")
 }
 
@@ -79,7 +79,7 @@ func (db *DB) RevokeToken(
 		s.oneRow(store.ErrNotFound, `
 			UPDATE tokens SET revoked_at = $1
 			WHERE org_id = $2 AND workspace_id IS NOT DISTINCT FROM $3 AND id = $4 AND revoked_at IS NULL`,
-			stored(at), orgID, text(workspaceID), tokenID)
+			column.Time(at), orgID, column.Text(workspaceID), tokenID)
 	})
 	return wrap(err, "revoke token")
 }
@@ -91,30 +91,7 @@ func (db *DB) RevokeTokensNamed(ctx context.Context, orgID, name string, at time
 	err := db.run(ctx, tenant(orgID), func(s *statements) {
 		s.add(`UPDATE tokens SET revoked_at = $1
 			WHERE org_id = $2 AND workspace_id IS NULL AND name = $3 AND revoked_at IS NULL`,
-			stored(at), orgID, name)
+			column.Time(at), orgID, name)
 	})
 	return wrap(err, "revoke tokens by name")
-}
-
-func scanToken(row scanner) (store.Positioned[store.Token], error) {
-	var (
-		tok                       store.Positioned[store.Token]
-		workspace                 sql.NullString
-		hash                      []byte
-		scopes                    string
-		created, expires, revoked sql.NullInt64
-	)
-	r := &tok.Record
-	err := row.Scan(&tok.Position, &r.ID, &r.OrgID, &workspace, &r.Name, &r.Prefix, &hash, &scopes,
-		&created, &expires, &revoked)
-	if err != nil {
-		return tok, err
-	}
-	copy(r.Hash[:], hash)
-	r.WorkspaceID = workspace.String
-	r.CreatedAt, r.ExpiresAt, r.RevokedAt = loaded(created), loaded(expires), loaded(revoked)
-	if err := decode(scopes, &r.Scopes); err != nil {
-		return tok, fmt.Errorf("decode scopes of token %s: %w", r.ID, err)
-	}
-	return tok, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/id"
 	"sallyport/internal/keys"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 	"sallyport/test/pg"
 )
 
@@ -168,12 +169,12 @@ func TestTenantSeesItsOwn(t *testing.T) {
 		}
 	}
 	// What the engine itself asks is held as well, if it forgets whose rows it wants.
-	found, err := ask(t.Context(), db.readers, tenant(mine.ID), scanWorkspace, selectWorkspaces)
+	found, err := ask(t.Context(), db.readers, tenant(mine.ID), column.ScanWorkspace, selectWorkspaces)
 	must(t, err)
 	if len(found) != 1 || found[0].Record.OrgID != mine.ID {
 		t.Errorf("without a condition it finds %+v", found)
 	}
-	found, err = ask(t.Context(), db.readers, tenant(""), scanWorkspace, selectWorkspaces)
+	found, err = ask(t.Context(), db.readers, tenant(""), column.ScanWorkspace, selectWorkspaces)
 	if err != nil || len(found) != 0 {
 		t.Errorf("for nobody it finds %+v (%v)", found, err)
 	}

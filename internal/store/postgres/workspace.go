@@ -3,12 +3,10 @@ package postgres
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 
-	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
@@ -18,7 +16,7 @@ const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, conne
 // if its name is in use in its organisation, ErrNotFound if there is no such
 // organisation.
 func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
-	labels, connector, err := encodeWorkspace(ws)
+	labels, connector, err := column.Workspace(ws)
 	if err != nil {
 		return wrap(err, "create workspace %s", ws.Name)
 	}
@@ -27,8 +25,8 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
 				created_at, updated_at, host_key, host_key_since)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
-			stored(ws.CreatedAt), stored(ws.UpdatedAt), hostKey(ws), since(ws))
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
+			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt), column.HostKey(ws), since(ws))
 	})
 	return wrap(err, "create workspace %s", ws.Name)
 }
@@ -52,7 +50,7 @@ func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace
 	default:
 		return store.Workspace{}, wrap(store.ErrNotFound, "find workspace")
 	}
-	ws, err := askOne(ctx, db.readers, tenantOrSystem(orgID), scanWorkspace, selectWorkspaces+where, args...)
+	ws, err := askOne(ctx, db.readers, tenantOrSystem(orgID), column.ScanWorkspace, selectWorkspaces+where, args...)
 	return ws.Record, wrap(err, "find workspace")
 }
 
@@ -65,7 +63,7 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		query, args = selectWorkspacesOfOrg, append(args, orgID)
 	}
-	list, err := ask(ctx, db.readers, tenantOrSystem(orgID), scanWorkspace, query, args...)
+	list, err := ask(ctx, db.readers, tenantOrSystem(orgID), column.ScanWorkspace, query, args...)
 	return list, wrap(err, "list workspaces")
 }
 
@@ -83,7 +81,7 @@ func (db *DB) UpdateWorkspace(
 	var found found[store.Positioned[store.Workspace]]
 	var ws store.Workspace
 	err := db.update(ctx, orgID, tenant(orgID), func(s *statements) {
-		found.find(s, scanWorkspace, selectWorkspaces+`WHERE org_id = $1 AND id = $2 FOR UPDATE`, orgID, workspaceID)
+		found.find(s, column.ScanWorkspace, selectWorkspaces+`WHERE org_id = $1 AND id = $2 FOR UPDATE`, orgID, workspaceID)
 	}, func(s *statements) (store.ActivityChange, error) {
 		ws = found.one.Record
 		activity, err := change(&ws)
@@ -100,7 +98,7 @@ func (db *DB) UpdateWorkspace(
 }
 
 func updateWorkspace(s *statements, ws store.Workspace) error {
-	labels, connector, err := encodeWorkspace(ws)
+	labels, connector, err := column.Workspace(ws)
 	if err != nil {
 		return err
 	}
@@ -108,26 +106,18 @@ func updateWorkspace(s *statements, ws store.Workspace) error {
 		UPDATE workspaces SET name = $1, tier = $2, labels = $3, connector = $4, sealed_key = $5, connector_version = $6,
 			updated_at = $7, host_key = $8, host_key_since = CASE WHEN host_key = $8 THEN host_key_since ELSE $9 END
 		WHERE org_id = $10 AND id = $11`,
-		ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
-		stored(ws.UpdatedAt), hostKey(ws), since(ws), ws.OrgID, ws.ID)
+		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
+		column.Time(ws.UpdatedAt), column.HostKey(ws), since(ws), ws.OrgID, ws.ID)
 	return nil
 }
 
 // since is from when a workspace has its host key if it names it now; NULL if it has
 // none.
 func since(ws store.Workspace) sql.NullInt64 {
-	if !hostKey(ws).Valid {
+	if !column.HostKey(ws).Valid {
 		return sql.NullInt64{}
 	}
-	return stored(ws.UpdatedAt)
-}
-
-// hostKey is the host key of a workspace's connector; NULL is none.
-func hostKey(ws store.Workspace) sql.NullString {
-	if ws.Connector == nil {
-		return sql.NullString{}
-	}
-	return text(ws.Connector.HostKey)
+	return column.Time(ws.UpdatedAt)
 }
 
 // HostKeyTaken tells whether a machine, known by its host key, is another
@@ -160,12 +150,12 @@ func (db *DB) ResealWorkspaceKey(ctx context.Context, workspaceID string, was, s
 	return wrap(err, "seal a workspace's key anew")
 }
 
-func scanBool(row scanner) (yes bool, err error) {
+func scanBool(row column.Scanner) (yes bool, err error) {
 	err = row.Scan(&yes)
 	return yes, err
 }
 
-func scanSealedKey(row scanner) (found store.Positioned[store.SealedKey], err error) {
+func scanSealedKey(row column.Scanner) (found store.Positioned[store.SealedKey], err error) {
 	err = row.Scan(&found.Position, &found.Record.WorkspaceID, &found.Record.Sealed)
 	return found, err
 }
@@ -177,52 +167,4 @@ func (db *DB) DeleteWorkspace(ctx context.Context, orgID, workspaceID string, ch
 		s.oneRow(store.ErrNotFound, `DELETE FROM workspaces WHERE org_id = $1 AND id = $2`, orgID, workspaceID)
 	})
 	return wrap(err, "delete workspace")
-}
-
-// encodeWorkspace returns the columns that hold JSON. The connector of a
-// workspace without a host is the empty string.
-func encodeWorkspace(ws store.Workspace) (labels, connector string, err error) {
-	if ws.Labels == nil {
-		ws.Labels = map[string]string{}
-	}
-	if labels, err = encode(ws.Labels); err != nil {
-		return "", "", fmt.Errorf("encode labels: %w", err)
-	}
-	if ws.Connector == nil {
-		return labels, "", nil
-	}
-	if auth := ws.Connector.Auth; auth != nil && auth.PrivateKey != "" {
-		return "", "", errors.New("a private key must be sealed before it is stored")
-	}
-	if connector, err = encode(ws.Connector); err != nil {
-		return "", "", fmt.Errorf("encode connector: %w", err)
-	}
-	return labels, connector, nil
-}
-
-func scanWorkspace(row scanner) (store.Positioned[store.Workspace], error) {
-	var (
-		ws               store.Positioned[store.Workspace]
-		labels           string
-		connector        sql.NullString
-		created, updated sql.NullInt64
-	)
-	r := &ws.Record
-	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion,
-		&created, &updated)
-	if err != nil {
-		return ws, err
-	}
-	r.CreatedAt, r.UpdatedAt = loaded(created), loaded(updated)
-	if err := decode(labels, &r.Labels); err != nil {
-		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
-	}
-	if !connector.Valid {
-		return ws, nil
-	}
-	r.Connector = new(sallyport.Connector)
-	if err := decode(connector.String, r.Connector); err != nil {
-		return ws, fmt.Errorf("decode connector of workspace %s: %w", r.ID, err)
-	}
-	return ws, nil
 }

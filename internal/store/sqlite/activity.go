@@ -8,6 +8,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // CommitActivity makes all of the changes in one transaction, or none. Each
@@ -141,13 +142,13 @@ func newBatch(changes []store.ActivityChange) (*batch, error) {
 		}
 		var err error
 		c := &b.columns[i]
-		if c.outcome, err = encodeOutcome(change.Row); err != nil {
+		if c.outcome, err = column.Outcome(change.Row); err != nil {
 			return nil, fmt.Errorf("encode outcome: %w", err)
 		}
 		if change.Complete {
 			continue
 		}
-		if c.detail, err = encodeDetail(change.Row); err != nil {
+		if c.detail, err = column.Detail(change.Row); err != nil {
 			return nil, fmt.Errorf("encode detail: %w", err)
 		}
 	}
@@ -249,7 +250,7 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 			}
 		}
 		_, err := s.write.ExecContext(ctx, row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor,
-			row.Summary, stored(row.CreatedAt), storedPointer(row.CompletedAt), seq, c.detail, c.outcome, text(row.Replica))
+			row.Summary, column.Time(row.CreatedAt), column.TimePointer(row.CompletedAt), seq, c.detail, c.outcome, column.Text(row.Replica))
 		if err != nil {
 			return false, fmt.Errorf("write row %s: %w", row.ID, err)
 		}
@@ -261,8 +262,8 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 			return false, err
 		}
 	}
-	result, err := s.complete.ExecContext(ctx, row.Status, storedPointer(row.CompletedAt), seq, c.outcome,
-		row.ID, row.OrgID, text(row.Replica))
+	result, err := s.complete.ExecContext(ctx, row.Status, column.TimePointer(row.CompletedAt), seq, c.outcome,
+		row.ID, row.OrgID, column.Text(row.Replica))
 	if err != nil {
 		return false, fmt.Errorf("complete row %s: %w", row.ID, err)
 	}

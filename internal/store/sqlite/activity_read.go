@@ -2,12 +2,10 @@ package sqlite
 
 import (
 	"context"
-	"database/sql"
-	"fmt"
 	"strings"
-	"time"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const activityColumns = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
@@ -25,7 +23,7 @@ func (db *DB) Activities(
 		position = "written_seq"
 	}
 	where, args := conditions(filter, position, page.After)
-	rows, err := list(ctx, db.readers, scanActivity,
+	rows, err := list(ctx, db.readers, column.ScanActivity,
 		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT ?`, append(args, limit(page))...)
 	return rows, wrap(err, "list activity")
 }
@@ -44,8 +42,8 @@ func conditions(f store.ActivityFilter, position string, after int64) (string, [
 	add(f.Type != "", "type = ?", f.Type)
 	add(f.Status != "", "status = ?", f.Status)
 	add(f.Actor != "", "actor = ?", f.Actor)
-	add(!f.Since.IsZero(), "created_at >= ?", stored(f.Since))
-	add(!f.Until.IsZero(), "created_at < ?", stored(f.Until))
+	add(!f.Since.IsZero(), "created_at >= ?", column.Time(f.Since))
+	add(!f.Until.IsZero(), "created_at < ?", column.Time(f.Until))
 	add(f.Query != "", "instr(summary, ?) > 0", f.Query)
 	add(after > 0, position+" < ?", after)
 	return strings.Join(where, " AND "), args
@@ -59,41 +57,6 @@ func (db *DB) Activity(ctx context.Context, orgID, rowID string) (store.Activity
 	if orgID != "" {
 		where, args = `WHERE id = ? AND org_id = ?`, []any{rowID, orgID}
 	}
-	row, err := scanActivity(db.readers.QueryRowContext(ctx, `SELECT position`+activityColumns+where, args...))
+	row, err := column.ScanActivity(db.readers.QueryRowContext(ctx, `SELECT position`+activityColumns+where, args...))
 	return row.Record, wrap(err, "find activity")
-}
-
-func scanActivity(row scanner) (store.Positioned[store.Activity], error) {
-	var (
-		a                  store.Positioned[store.Activity]
-		created, completed sql.NullInt64
-		detail             string
-		outcome, replica   sql.NullString
-	)
-	r := &a.Record
-	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
-		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica)
-	if err != nil {
-		return a, err
-	}
-	r.CreatedAt, r.Replica = loaded(created), replica.String
-	if completed.Valid {
-		at := loaded(completed)
-		r.CompletedAt = &at
-	}
-	if err := decodeDetail(detail, r); err != nil {
-		return a, fmt.Errorf("decode detail of row %s: %w", r.ID, err)
-	}
-	if err := decodeOutcome(outcome, r); err != nil {
-		return a, fmt.Errorf("decode outcome of row %s: %w", r.ID, err)
-	}
-	return a, nil
-}
-
-// storedPointer is stored for a time that may be missing.
-func storedPointer(t *time.Time) sql.NullInt64 {
-	if t == nil {
-		return sql.NullInt64{}
-	}
-	return stored(*t)
 }

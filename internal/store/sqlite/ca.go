@@ -6,6 +6,7 @@ import (
 
 	"sallyport/internal/keys"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const (
@@ -16,7 +17,7 @@ const (
 // CAKeys returns every key of the SSH CA, newest first. Those whose end has
 // passed are there until the next rotation.
 func (db *DB) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
-	found, err := list(ctx, db.readers, scanCAKey, selectCAKeys)
+	found, err := list(ctx, db.readers, column.ScanCAKey, selectCAKeys)
 	return found, wrap(err, "list CA keys")
 }
 
@@ -26,7 +27,7 @@ func (db *DB) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
 func (db *DB) AddFirstCAKey(ctx context.Context, key keys.CAKey) error {
 	err := db.writer.do(ctx, true, func(ctx context.Context) error {
 		_, err := db.writer.conn.ExecContext(ctx, insertCAKey+` ON CONFLICT ((ends_at IS NULL)) WHERE ends_at IS NULL DO NOTHING`,
-			key.ID, key.PublicKey, key.Sealed, stored(key.CreatedAt))
+			key.ID, key.PublicKey, key.Sealed, column.Time(key.CreatedAt))
 		return err
 	})
 	return wrap(err, "add the first CA key")
@@ -51,7 +52,7 @@ func (db *DB) RotateCA(
 	ctx context.Context, rotate func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error),
 ) error {
 	err := db.update(ctx, func(ctx context.Context, w *sql.Conn) (store.ActivityChange, error) {
-		have, err := list(ctx, w, scanCAKey, selectCAKeys)
+		have, err := list(ctx, w, column.ScanCAKey, selectCAKeys)
 		if err != nil {
 			return store.ActivityChange{}, err
 		}
@@ -65,24 +66,14 @@ func (db *DB) RotateCA(
 }
 
 func applyRotation(ctx context.Context, w *sql.Conn, r keys.CARotation) error {
-	end := stored(r.OthersEndAt)
+	end := column.Time(r.OthersEndAt)
 	_, err := w.ExecContext(ctx, `UPDATE ca_keys SET ends_at = ?1 WHERE ends_at IS NULL OR ends_at > ?1`, end)
 	if err != nil {
 		return err
 	}
-	if _, err := w.ExecContext(ctx, `DELETE FROM ca_keys WHERE ends_at <= ?`, stored(r.Next.CreatedAt)); err != nil {
+	if _, err := w.ExecContext(ctx, `DELETE FROM ca_keys WHERE ends_at <= ?`, column.Time(r.Next.CreatedAt)); err != nil {
 		return err
 	}
-	_, err = w.ExecContext(ctx, insertCAKey, r.Next.ID, r.Next.PublicKey, r.Next.Sealed, stored(r.Next.CreatedAt))
+	_, err = w.ExecContext(ctx, insertCAKey, r.Next.ID, r.Next.PublicKey, r.Next.Sealed, column.Time(r.Next.CreatedAt))
 	return err
-}
-
-func scanCAKey(row scanner) (keys.CAKey, error) {
-	var (
-		key           keys.CAKey
-		created, ends sql.NullInt64
-	)
-	err := row.Scan(&key.ID, &key.PublicKey, &key.Sealed, &created, &ends)
-	key.CreatedAt, key.EndsAt = loaded(created), loaded(ends)
-	return key, err
 }

@@ -5,8 +5,8 @@ import (
 	"database/sql"
 	"errors"
 
-	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // selectEvents has one statement for both events of a row, so that both are of one
@@ -25,7 +25,7 @@ const selectEvents = `
 // its Seq that of the change: one as the row was written, one as it was completed,
 // but for rows that were written complete.
 func (db *DB) Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error) {
-	found, err := list(ctx, db.readers, scanActivity, selectEvents, orgID, after, max(limit, 0))
+	found, err := list(ctx, db.readers, column.ScanActivity, selectEvents, orgID, after, max(limit, 0))
 	if err != nil {
 		return nil, wrap(err, "list events")
 	}
@@ -33,17 +33,10 @@ func (db *DB) Events(ctx context.Context, orgID string, after int64, limit int) 
 	for i, e := range found {
 		events[i] = e.Record
 		if e.Position != e.Record.Seq {
-			events[i] = asWritten(e.Record)
+			events[i] = column.AsWritten(e.Record)
 		}
 	}
 	return events, nil
-}
-
-// asWritten is a completed row as it was before.
-func asWritten(row store.Activity) store.Activity {
-	row.Seq, row.Status, row.CompletedAt = row.WrittenSeq, sallyport.StatusRunning, nil
-	outcome{}.applyTo(&row)
-	return row
 }
 
 // LastSeq returns the seq of the organisation's last change, 0 when there was none.

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // claimStatements are the writer's, for idempotency keys.
@@ -28,7 +29,7 @@ func (s *claimStatements) prepare(ctx context.Context, p *preparer) {
 // claim takes a key for a row, or says in the claim who has it.
 func (s *claimStatements) claim(ctx context.Context, row *store.Activity, c *store.Claim) error {
 	c.Taken = nil
-	over := stored(c.At.Add(-c.Life))
+	over := column.Time(c.At.Add(-c.Life))
 	var (
 		body  []byte
 		taken store.Taken
@@ -37,7 +38,7 @@ func (s *claimStatements) claim(ctx context.Context, row *store.Activity, c *sto
 	err := s.find.QueryRowContext(ctx, row.OrgID, c.Hash[:], over).Scan(&body, &taken.ExecID, &taken.Status, &end)
 	if err == nil {
 		var had store.Activity
-		if err := decodeOutcome(end, &had); err != nil {
+		if err := column.ReadOutcome(end, &had); err != nil {
 			return fmt.Errorf("decode outcome of %s: %w", taken.ExecID, err)
 		}
 		taken.ExitCode = had.ExitCode
@@ -51,7 +52,7 @@ func (s *claimStatements) claim(ctx context.Context, row *store.Activity, c *sto
 	if _, err := s.prune.ExecContext(ctx, over); err != nil {
 		return fmt.Errorf("prune keys: %w", err)
 	}
-	if _, err := s.take.ExecContext(ctx, row.OrgID, c.Hash[:], c.Bodies[0], row.ID, stored(c.At)); err != nil {
+	if _, err := s.take.ExecContext(ctx, row.OrgID, c.Hash[:], c.Bodies[0], row.ID, column.Time(c.At)); err != nil {
 		return fmt.Errorf("take key: %w", err)
 	}
 	return nil

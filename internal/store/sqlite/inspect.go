@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"sallyport/internal/keys"
+
+	"sallyport/internal/store/column"
 )
 
 // newestRows is how many of the newest rows are looked at for the latest time: all
@@ -108,7 +110,7 @@ func (found *Inspection) look(ctx context.Context, pool *sql.DB, deep bool) erro
 	if err != nil || found.SchemaVersion < caKeysVersion {
 		return err
 	}
-	found.CAKeys, err = list(ctx, pool, scanCAKey, selectCAKeys)
+	found.CAKeys, err = list(ctx, pool, column.ScanCAKey, selectCAKeys)
 	return err
 }
 

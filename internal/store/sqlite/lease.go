@@ -8,6 +8,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // TakeLease makes the replica one that is alive, for as long as life from now on.
@@ -71,7 +72,7 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 }
 
 func adopt(ctx context.Context, w *sql.Conn, replica string) ([]store.Activity, error) {
-	found, err := list(ctx, w, scanActivity, selectAbandoned)
+	found, err := list(ctx, w, column.ScanActivity, selectAbandoned)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +96,7 @@ const selectAbandoned = `SELECT position` + activityColumns + `INDEXED BY activi
 // expiry is the end of a lease, by this process's clock: no other has the file open.
 func expiry(life time.Duration) int64 { return time.Now().Add(life).UnixMicro() }
 
-func scanText(row scanner) (string, error) {
+func scanText(row column.Scanner) (string, error) {
 	var s string
 	err := row.Scan(&s)
 	return s, err

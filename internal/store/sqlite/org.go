@@ -5,9 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 
-	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs `
@@ -15,14 +15,14 @@ const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs
 // CreateOrg adds an organisation, and change to the activity log.
 // ErrConflict if its name is in use.
 func (db *DB) CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error {
-	aws, limits, err := encodeOrg(org)
+	aws, limits, err := column.Org(org)
 	if err != nil {
 		return wrap(err, "create organisation %s", org.Name)
 	}
 	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
 		result, err := w.ExecContext(ctx,
 			`INSERT INTO orgs (id, name, created_at, aws, limits) VALUES (?, ?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
-			org.ID, org.Name, stored(org.CreatedAt), aws, limits)
+			org.ID, org.Name, column.Time(org.CreatedAt), aws, limits)
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create organisation %s", org.Name)
@@ -35,13 +35,13 @@ func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
 	if id.Is(ref) {
 		by = db.lookups.orgByID
 	}
-	org, err := scanOrg(by.QueryRowContext(ctx, ref))
+	org, err := column.ScanOrg(by.QueryRowContext(ctx, ref))
 	return org.Record, wrap(err, "find organisation")
 }
 
 // Orgs returns a page of all organisations, oldest first.
 func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
-	orgs, err := list(ctx, db.readers, scanOrg,
+	orgs, err := list(ctx, db.readers, column.ScanOrg,
 		selectOrgs+`WHERE position > ? ORDER BY position LIMIT ?`, page.After, limit(page))
 	return orgs, wrap(err, "list organisations")
 }
@@ -56,7 +56,7 @@ func (db *DB) UpdateOrg(
 ) (store.Org, error) {
 	var org store.Org
 	err := db.update(ctx, func(ctx context.Context, w *sql.Conn) (store.ActivityChange, error) {
-		found, err := scanOrg(w.QueryRowContext(ctx, selectOrgs+`WHERE id = ?`, orgID))
+		found, err := column.ScanOrg(w.QueryRowContext(ctx, selectOrgs+`WHERE id = ?`, orgID))
 		if err != nil {
 			return store.ActivityChange{}, err
 		}
@@ -66,7 +66,7 @@ func (db *DB) UpdateOrg(
 			return store.ActivityChange{}, callerError{err}
 		}
 		org.ID, org.CreatedAt = found.Record.ID, found.Record.CreatedAt
-		aws, limits, err := encodeOrg(org)
+		aws, limits, err := column.Org(org)
 		if err != nil {
 			return store.ActivityChange{}, err
 		}
@@ -96,47 +96,6 @@ func (db *DB) DeleteOrg(ctx context.Context, orgID string, change store.Activity
 		return oneRow(result, err, store.ErrNotFound)
 	})
 	return wrap(err, "delete organisation")
-}
-
-func scanOrg(row scanner) (store.Positioned[store.Org], error) {
-	var (
-		org     store.Positioned[store.Org]
-		created sql.NullInt64
-		aws     sql.NullString
-		limits  sql.NullString
-	)
-	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws, &limits)
-	org.Record.CreatedAt = loaded(created)
-	if err == nil && aws.Valid {
-		err = decode(aws.String, &org.Record.AWS)
-	}
-	if err == nil && limits.Valid {
-		err = decode(limits.String, &org.Record.Limits)
-	}
-	if err != nil {
-		return org, fmt.Errorf("read organisation %s: %w", org.Record.ID, err)
-	}
-	return org, nil
-}
-
-// encodeOrg is an organisation's access to AWS and its limits as they are kept; NULL is
-// none.
-func encodeOrg(org store.Org) (aws, limits sql.NullString, err error) {
-	if org.AWS != (sallyport.OrgAWS{}) {
-		kept, err := encode(org.AWS)
-		if err != nil {
-			return aws, limits, err
-		}
-		aws = text(kept)
-	}
-	if org.Limits != (sallyport.OrgLimits{}) {
-		kept, err := encode(org.Limits)
-		if err != nil {
-			return aws, limits, err
-		}
-		limits = text(kept)
-	}
-	return aws, limits, nil
 }
 
 // oneRow returns missed if a statement that succeeded has changed nothing.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // CreateSession adds a session, takes away those that were over at now, and of its token's
@@ -13,11 +14,11 @@ import (
 func (db *DB) CreateSession(ctx context.Context, s store.Session, now time.Time, most int) error {
 	err := db.writer.do(ctx, true, func(ctx context.Context) error {
 		w := db.writer.conn
-		if _, err := w.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= ?`, stored(now)); err != nil {
+		if _, err := w.ExecContext(ctx, `DELETE FROM sessions WHERE expires_at <= ?`, column.Time(now)); err != nil {
 			return err
 		}
 		_, err := w.ExecContext(ctx, `INSERT INTO sessions (hash, token_hash, expires_at) VALUES (?, ?, ?)`,
-			s.Hash[:], s.TokenHash[:], stored(s.ExpiresAt))
+			s.Hash[:], s.TokenHash[:], column.Time(s.ExpiresAt))
 		if err != nil {
 			return err
 		}
@@ -36,7 +37,7 @@ func (db *DB) SessionByHash(ctx context.Context, hash [32]byte) (store.Session, 
 	var expires sql.NullInt64
 	err := db.lookups.sessionByHash.QueryRowContext(ctx, hash[:]).Scan(&token, &expires)
 	copy(s.TokenHash[:], token)
-	s.ExpiresAt = loaded(expires)
+	s.ExpiresAt = column.Loaded(expires)
 	return s, wrap(err, "find session")
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectTokens = `SELECT position, id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at FROM tokens `
@@ -18,7 +19,7 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 	if tok.Scopes == nil {
 		tok.Scopes = []sallyport.Scope{}
 	}
-	scopes, err := encode(tok.Scopes)
+	scopes, err := column.JSON(tok.Scopes)
 	if err != nil {
 		return fmt.Errorf("create token: encode scopes: %w", err)
 	}
@@ -26,8 +27,8 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 		_, err := w.ExecContext(ctx, `
 			INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			tok.ID, tok.OrgID, text(tok.WorkspaceID), tok.Name, tok.Prefix, tok.Hash[:], scopes,
-			stored(tok.CreatedAt), stored(tok.ExpiresAt), stored(tok.RevokedAt))
+			tok.ID, tok.OrgID, column.Text(tok.WorkspaceID), tok.Name, tok.Prefix, tok.Hash[:], scopes,
+			column.Time(tok.CreatedAt), column.Time(tok.ExpiresAt), column.Time(tok.RevokedAt))
 		return err
 	})
 	return wrap(err, "create token")
@@ -36,16 +37,16 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 // TokenByHash returns the token with this SHA-256. ErrNotFound if there is none.
 // Revoked and expired ones are returned too: the caller judges their times.
 func (db *DB) TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error) {
-	tok, err := scanToken(db.lookups.tokenByHash.QueryRowContext(ctx, hash[:]))
+	tok, err := column.ScanToken(db.lookups.tokenByHash.QueryRowContext(ctx, hash[:]))
 	return tok.Record, wrap(err, "find token")
 }
 
 // Token returns the live token with this id of the workspace, or, if workspaceID
 // is empty, of the organisation itself. ErrNotFound if there is none such.
 func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error) {
-	tok, err := scanToken(db.readers.QueryRowContext(ctx, selectTokens+`
+	tok, err := column.ScanToken(db.readers.QueryRowContext(ctx, selectTokens+`
 		WHERE org_id = ? AND workspace_id IS ? AND id = ? AND revoked_at IS NULL`,
-		orgID, text(workspaceID), tokenID))
+		orgID, column.Text(workspaceID), tokenID))
 	return tok.Record, wrap(err, "find token")
 }
 
@@ -55,9 +56,9 @@ func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (st
 func (db *DB) Tokens(
 	ctx context.Context, orgID, workspaceID string, page store.Page,
 ) ([]store.Positioned[store.Token], error) {
-	tokens, err := list(ctx, db.readers, scanToken, selectTokens+`
+	tokens, err := list(ctx, db.readers, column.ScanToken, selectTokens+`
 		WHERE org_id = ? AND workspace_id IS ? AND position > ? AND revoked_at IS NULL
-		ORDER BY position LIMIT ?`, orgID, text(workspaceID), page.After, limit(page))
+		ORDER BY position LIMIT ?`, orgID, column.Text(workspaceID), page.After, limit(page))
 	return tokens, wrap(err, "list tokens")
 }
 
@@ -70,7 +71,7 @@ func (db *DB) RevokeToken(
 		result, err := w.ExecContext(ctx, `
 			UPDATE tokens SET revoked_at = ?
 			WHERE org_id = ? AND workspace_id IS ? AND id = ? AND revoked_at IS NULL`,
-			stored(at), orgID, text(workspaceID), tokenID)
+			column.Time(at), orgID, column.Text(workspaceID), tokenID)
 		return oneRow(result, err, store.ErrNotFound)
 	})
 	return wrap(err, "revoke token")
@@ -84,31 +85,8 @@ func (db *DB) RevokeTokensNamed(ctx context.Context, orgID, name string, at time
 		_, err := db.writer.conn.ExecContext(ctx, `
 			UPDATE tokens SET revoked_at = ?
 			WHERE org_id = ? AND workspace_id IS NULL AND name = ? AND revoked_at IS NULL`,
-			stored(at), orgID, name)
+			column.Time(at), orgID, name)
 		return err
 	})
 	return wrap(err, "revoke tokens by name")
-}
-
-func scanToken(row scanner) (store.Positioned[store.Token], error) {
-	var (
-		tok                       store.Positioned[store.Token]
-		workspace                 sql.NullString
-		hash                      []byte
-		scopes                    string
-		created, expires, revoked sql.NullInt64
-	)
-	r := &tok.Record
-	err := row.Scan(&tok.Position, &r.ID, &r.OrgID, &workspace, &r.Name, &r.Prefix, &hash, &scopes,
-		&created, &expires, &revoked)
-	if err != nil {
-		return tok, err
-	}
-	copy(r.Hash[:], hash)
-	r.WorkspaceID = workspace.String
-	r.CreatedAt, r.ExpiresAt, r.RevokedAt = loaded(created), loaded(expires), loaded(revoked)
-	if err := decode(scopes, &r.Scopes); err != nil {
-		return tok, fmt.Errorf("decode scopes of token %s: %w", r.ID, err)
-	}
-	return tok, nil
 }

@@ -3,12 +3,10 @@ package sqlite
 import (
 	"context"
 	"database/sql"
-	"errors"
-	"fmt"
 
-	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
@@ -18,7 +16,7 @@ const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, conne
 // if its name is in use in its organisation, ErrNotFound if there is no such
 // organisation.
 func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
-	labels, connector, err := encodeWorkspace(ws)
+	labels, connector, err := column.Workspace(ws)
 	if err != nil {
 		return wrap(err, "create workspace %s", ws.Name)
 	}
@@ -27,8 +25,8 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
 				created_at, updated_at, host_key, host_key_since)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(?11 IS NULL, NULL, ?10)) ON CONFLICT (org_id, name) DO NOTHING`,
-			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
-			stored(ws.CreatedAt), stored(ws.UpdatedAt), hostKey(ws))
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
+			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt), column.HostKey(ws))
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create workspace %s", ws.Name)
@@ -52,7 +50,7 @@ func (db *DB) Workspace(ctx context.Context, orgID, ref string) (store.Workspace
 	default:
 		return store.Workspace{}, wrap(store.ErrNotFound, "find workspace")
 	}
-	ws, err := scanWorkspace(row)
+	ws, err := column.ScanWorkspace(row)
 	return ws.Record, wrap(err, "find workspace")
 }
 
@@ -65,7 +63,7 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		where, args = `WHERE org_id = ? AND `, []any{orgID}
 	}
-	list, err := list(ctx, db.readers, scanWorkspace,
+	list, err := list(ctx, db.readers, column.ScanWorkspace,
 		selectWorkspaces+where+`position > ? ORDER BY position LIMIT ?`, append(args, page.After, limit(page))...)
 	return list, wrap(err, "list workspaces")
 }
@@ -81,7 +79,7 @@ func (db *DB) UpdateWorkspace(
 ) (store.Workspace, error) {
 	var ws store.Workspace
 	err := db.update(ctx, func(ctx context.Context, w *sql.Conn) (store.ActivityChange, error) {
-		found, err := scanWorkspace(w.QueryRowContext(ctx,
+		found, err := column.ScanWorkspace(w.QueryRowContext(ctx,
 			selectWorkspaces+`WHERE org_id = ? AND id = ?`, orgID, workspaceID))
 		if err != nil {
 			return store.ActivityChange{}, err
@@ -101,7 +99,7 @@ func (db *DB) UpdateWorkspace(
 }
 
 func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error {
-	labels, connector, err := encodeWorkspace(ws)
+	labels, connector, err := column.Workspace(ws)
 	if err != nil {
 		return err
 	}
@@ -110,17 +108,9 @@ func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error
 			updated_at = ?7, host_key = ?10,
 			host_key_since = CASE WHEN ?10 IS NULL THEN NULL WHEN host_key = ?10 THEN host_key_since ELSE ?7 END
 		WHERE org_id = ?8 AND id = ?9`,
-		ws.Name, ws.Tier, labels, text(connector), ws.SealedKey, ws.ConnectorVersion,
-		stored(ws.UpdatedAt), ws.OrgID, ws.ID, hostKey(ws))
+		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
+		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID, column.HostKey(ws))
 	return nameInUse(err)
-}
-
-// hostKey is the host key of a workspace's connector; NULL is none.
-func hostKey(ws store.Workspace) sql.NullString {
-	if ws.Connector == nil {
-		return sql.NullString{}
-	}
-	return text(ws.Connector.HostKey)
 }
 
 // HostKeyTaken tells whether a machine, known by its host key, is another
@@ -155,7 +145,7 @@ func (db *DB) ResealWorkspaceKey(ctx context.Context, workspaceID string, was, s
 	return wrap(err, "seal a workspace's key anew")
 }
 
-func scanSealedKey(row scanner) (found store.Positioned[store.SealedKey], err error) {
+func scanSealedKey(row column.Scanner) (found store.Positioned[store.SealedKey], err error) {
 	err = row.Scan(&found.Position, &found.Record.WorkspaceID, &found.Record.Sealed)
 	return found, err
 }
@@ -169,52 +159,4 @@ func (db *DB) DeleteWorkspace(ctx context.Context, orgID, workspaceID string, ch
 		return oneRow(result, err, store.ErrNotFound)
 	})
 	return wrap(err, "delete workspace")
-}
-
-// encodeWorkspace returns the columns that hold JSON. The connector of a
-// workspace without a host is the empty string.
-func encodeWorkspace(ws store.Workspace) (labels, connector string, err error) {
-	if ws.Labels == nil {
-		ws.Labels = map[string]string{}
-	}
-	if labels, err = encode(ws.Labels); err != nil {
-		return "", "", fmt.Errorf("encode labels: %w", err)
-	}
-	if ws.Connector == nil {
-		return labels, "", nil
-	}
-	if auth := ws.Connector.Auth; auth != nil && auth.PrivateKey != "" {
-		return "", "", errors.New("a private key must be sealed before it is stored")
-	}
-	if connector, err = encode(ws.Connector); err != nil {
-		return "", "", fmt.Errorf("encode connector: %w", err)
-	}
-	return labels, connector, nil
-}
-
-func scanWorkspace(row scanner) (store.Positioned[store.Workspace], error) {
-	var (
-		ws               store.Positioned[store.Workspace]
-		labels           string
-		connector        sql.NullString
-		created, updated sql.NullInt64
-	)
-	r := &ws.Record
-	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion,
-		&created, &updated)
-	if err != nil {
-		return ws, err
-	}
-	r.CreatedAt, r.UpdatedAt = loaded(created), loaded(updated)
-	if err := decode(labels, &r.Labels); err != nil {
-		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
-	}
-	if !connector.Valid {
-		return ws, nil
-	}
-	r.Connector = new(sallyport.Connector)
-	if err := decode(connector.String, r.Connector); err != nil {
-		return ws, fmt.Errorf("decode connector of workspace %s: %w", r.ID, err)
-	}
-	return ws, nil
 }

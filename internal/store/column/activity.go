@@ -1,11 +1,49 @@
-package sqlite
+package column
 
 import (
 	"database/sql"
+	"fmt"
 
 	"sallyport"
 	"sallyport/internal/store"
 )
+
+// ScanActivity reads a row of the activity log behind its position: id, org_id,
+// workspace_id, type, status, actor, summary, created_at, completed_at, written_seq, seq,
+// detail, outcome, replica.
+func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
+	var (
+		a                  store.Positioned[store.Activity]
+		created, completed sql.NullInt64
+		detail             string
+		outcome, replica   sql.NullString
+	)
+	r := &a.Record
+	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
+		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica)
+	if err != nil {
+		return a, err
+	}
+	r.CreatedAt, r.Replica = Loaded(created), replica.String
+	if completed.Valid {
+		at := Loaded(completed)
+		r.CompletedAt = &at
+	}
+	if err := decodeDetail(detail, r); err != nil {
+		return a, fmt.Errorf("decode detail of row %s: %w", r.ID, err)
+	}
+	if err := ReadOutcome(outcome, r); err != nil {
+		return a, fmt.Errorf("decode outcome of row %s: %w", r.ID, err)
+	}
+	return a, nil
+}
+
+// AsWritten is a completed row as it was before.
+func AsWritten(row store.Activity) store.Activity {
+	row.Seq, row.Status, row.CompletedAt = row.WrittenSeq, sallyport.StatusRunning, nil
+	outcome{}.applyTo(&row)
+	return row
+}
 
 // detail is what a row says of its act from the start.
 type detail struct {
@@ -32,8 +70,9 @@ type outcome struct {
 	SurvivorsUnknown bool           `json:"survivors_unknown,omitempty"`
 }
 
-func encodeDetail(row *store.Activity) (string, error) {
-	return encode(detail{
+// Detail is what a row says of its act from the start, as JSON.
+func Detail(row *store.Activity) (string, error) {
+	return JSON(detail{
 		ClientAddr: row.ClientAddr,
 		Argv:       row.Argv,
 		Cwd:        row.Cwd,
@@ -45,7 +84,7 @@ func encodeDetail(row *store.Activity) (string, error) {
 
 func decodeDetail(s string, row *store.Activity) error {
 	var d detail
-	if err := decode(s, &d); err != nil {
+	if err := ReadJSON(s, &d); err != nil {
 		return err
 	}
 	row.ClientAddr = d.ClientAddr
@@ -57,8 +96,8 @@ func decodeDetail(s string, row *store.Activity) error {
 	return nil
 }
 
-// encodeOutcome is NULL for a row that has none yet.
-func encodeOutcome(row *store.Activity) (sql.NullString, error) {
+// Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
+func Outcome(row *store.Activity) (sql.NullString, error) {
 	o := outcome{
 		Code:             row.Code,
 		Reason:           row.Reason,
@@ -75,16 +114,17 @@ func encodeOutcome(row *store.Activity) (sql.NullString, error) {
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
-	s, err := encode(o)
-	return text(s), err
+	s, err := JSON(o)
+	return Text(s), err
 }
 
-func decodeOutcome(s sql.NullString, row *store.Activity) error {
+// ReadOutcome puts what Outcome wrote into the row.
+func ReadOutcome(s sql.NullString, row *store.Activity) error {
 	if !s.Valid {
 		return nil
 	}
 	var o outcome
-	if err := decode(s.String, &o); err != nil {
+	if err := ReadJSON(s.String, &o); err != nil {
 		return err
 	}
 	o.applyTo(row)
