@@ -41,6 +41,9 @@ const (
 
 // Activity is one row of the activity log. It never holds a byte of output or
 // of stdin, an env value, or a token. A field that doesn't apply is left out.
+//
+// What is embedded is flat in JSON. A row's begun part is known when it is written, and
+// its ended part when its act has ended: the event of the first shows the former alone.
 type Activity struct {
 	ID string `json:"id"`
 	// Seq is the number, in its organisation, of the row's last change. It has
@@ -54,22 +57,36 @@ type Activity struct {
 	Summary     string     `json:"summary"`
 	CreatedAt   time.Time  `json:"created_at"`
 	CompletedAt *time.Time `json:"completed_at,omitempty"`
-	ClientAddr  string     `json:"client_addr,omitempty"`
-	// Code and Reason tell of a failure or a refusal.
-	Code   Code   `json:"code,omitempty"`
-	Reason string `json:"reason,omitempty"`
 
-	ActivityExecDetail
+	ActBegun
+	ActEnded
+	ExecBegun
+	ExecEnded
+	DenialBegun
 }
 
-// ActivityExecDetail is what the row of an exec holds besides.
-type ActivityExecDetail struct {
+// ActBegun is what a row of any type says from the start.
+type ActBegun struct {
+	ClientAddr string `json:"client_addr,omitempty"`
+}
+
+// ActEnded tells, in a row of any type, of a failure or a refusal.
+type ActEnded struct {
+	Code   Code   `json:"code,omitempty"`
+	Reason string `json:"reason,omitempty"`
+}
+
+// ExecBegun is what the row of an exec says from the start.
+type ExecBegun struct {
 	Argv       []string `json:"argv,omitempty"`
 	Cwd        string   `json:"cwd,omitempty"`
 	EnvNames   []string `json:"env_names,omitempty"`
 	StdinBytes *int64   `json:"stdin_bytes,omitempty"`
 	TimeoutS   int      `json:"timeout_s,omitempty"`
+}
 
+// ExecEnded is what the end of an exec adds to its row.
+type ExecEnded struct {
 	ExitCode   *int   `json:"exit_code,omitempty"`
 	Signal     string `json:"signal,omitempty"`
 	DurationMS *int64 `json:"duration_ms,omitempty"`
@@ -82,4 +99,11 @@ type ActivityExecDetail struct {
 	// end; SurvivorsUnknown is true when nobody could look.
 	Survivors        *int `json:"survivors,omitempty"`
 	SurvivorsUnknown bool `json:"survivors_unknown,omitempty"`
+}
+
+// DenialBegun is in the row of refusals that came too fast to have a row each.
+type DenialBegun struct {
+	// Count is how many refusals the row stands for, and Until the time of the last.
+	Count int        `json:"count,omitempty"`
+	Until *time.Time `json:"until,omitempty"`
 }

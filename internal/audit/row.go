@@ -109,7 +109,8 @@ func (l *Log) eventRow(e Event) store.Activity {
 func (l *Log) newRow(kind string, by principal.Principal, addr string) store.Activity {
 	now := l.now().UTC()
 	return store.Activity{Activity: sallyport.Activity{
-		ID: id.New(), Type: kind, Actor: by.Actor(), ClientAddr: addr, CreatedAt: now, CompletedAt: &now,
+		ID: id.New(), Type: kind, Actor: by.Actor(), CreatedAt: now, CompletedAt: &now,
+		ActBegun: sallyport.ActBegun{ClientAddr: addr},
 	}}
 }
 

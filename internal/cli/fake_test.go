@@ -196,7 +196,7 @@ func fakeActivity(w http.ResponseWriter, r *http.Request) {
 	zero := 0
 	row := sallyport.Activity{
 		ID: "a-1", Type: sallyport.ActivityExec, Status: sallyport.StatusOK, Actor: bearer(r), Summary: r.URL.String(),
-		ActivityExecDetail: sallyport.ActivityExecDetail{ExitCode: &zero},
+		ExecEnded: sallyport.ExecEnded{ExitCode: &zero},
 	}
 	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}, NextCursor: "x"})
 }

@@ -60,7 +60,7 @@ func newWorld(t testing.TB) *world {
 func (w *world) row(org string, argv ...string) *store.Activity {
 	return &store.Activity{Activity: sallyport.Activity{
 		ID: id.New(), OrgID: org, WorkspaceID: "w", Type: sallyport.ActivityExec, Status: sallyport.StatusRunning,
-		CreatedAt: time.Now().UTC().Truncate(time.Microsecond), ActivityExecDetail: sallyport.ActivityExecDetail{Argv: argv},
+		CreatedAt: time.Now().UTC().Truncate(time.Microsecond), ExecBegun: sallyport.ExecBegun{Argv: argv},
 	}}
 }
 

@@ -86,7 +86,7 @@ func (w *world) byItself(ctx context.Context) error {
 	row := &store.Activity{Replica: w.replica, Activity: sallyport.Activity{
 		ID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, Actor: "org-token:sp_org_abcdefgh",
 		OrgID: w.org.ID, WorkspaceID: w.ws.ID, Summary: "bash -lc 'cd /srv/app && make test'", CreatedAt: time.Now(),
-		ClientAddr: "127.0.0.1",
+		ActBegun: sallyport.ActBegun{ClientAddr: "127.0.0.1"},
 	}}
 	row.Argv, row.StdinBytes, row.TimeoutS = argv, new(int64), 30
 	if err := w.CommitActivity(ctx, []store.ActivityChange{{Row: row}}, true); err != nil {

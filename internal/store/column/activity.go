@@ -29,7 +29,7 @@ func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
 		at := Loaded(completed)
 		r.CompletedAt = &at
 	}
-	if err := decodeDetail(detail, r); err != nil {
+	if err := ReadDetail(detail, r); err != nil {
 		return a, fmt.Errorf("decode detail of row %s: %w", r.ID, err)
 	}
 	if err := ReadOutcome(outcome, r); err != nil {
@@ -45,72 +45,39 @@ func AsWritten(row store.Activity) store.Activity {
 	return row
 }
 
-// detail is what a row says of its act from the start.
-type detail struct {
-	ClientAddr string   `json:"client_addr,omitempty"`
-	Argv       []string `json:"argv,omitempty"`
-	Cwd        string   `json:"cwd,omitempty"`
-	EnvNames   []string `json:"env_names,omitempty"`
-	StdinBytes *int64   `json:"stdin_bytes,omitempty"`
-	TimeoutS   int      `json:"timeout_s,omitempty"`
-}
-
-// outcome is what the end of the act adds.
-type outcome struct {
-	Code             sallyport.Code `json:"code,omitempty"`
-	Reason           string         `json:"reason,omitempty"`
-	ExitCode         *int           `json:"exit_code,omitempty"`
-	Signal           string         `json:"signal,omitempty"`
-	DurationMS       *int64         `json:"duration_ms,omitempty"`
-	StdoutBytes      *int64         `json:"stdout_bytes,omitempty"`
-	StderrBytes      *int64         `json:"stderr_bytes,omitempty"`
-	StdoutTruncated  *bool          `json:"stdout_truncated,omitempty"`
-	StderrTruncated  *bool          `json:"stderr_truncated,omitempty"`
-	Survivors        *int           `json:"survivors,omitempty"`
-	SurvivorsUnknown bool           `json:"survivors_unknown,omitempty"`
-}
+// detail is what a row says of its act from the start, and outcome what the end of the
+// act adds: they are kept as JSON, by the names that the API has for them. Each has the
+// parts of sallyport.Activity that are of its kind.
+type (
+	detail struct {
+		sallyport.ActBegun
+		sallyport.ExecBegun
+		sallyport.DenialBegun
+	}
+	outcome struct {
+		sallyport.ActEnded
+		sallyport.ExecEnded
+	}
+)
 
 // Detail is what a row says of its act from the start, as JSON.
 func Detail(row *store.Activity) (string, error) {
-	return JSON(detail{
-		ClientAddr: row.ClientAddr,
-		Argv:       row.Argv,
-		Cwd:        row.Cwd,
-		EnvNames:   row.EnvNames,
-		StdinBytes: row.StdinBytes,
-		TimeoutS:   row.TimeoutS,
-	})
+	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun})
 }
 
-func decodeDetail(s string, row *store.Activity) error {
+// ReadDetail puts what Detail wrote into the row.
+func ReadDetail(s string, row *store.Activity) error {
 	var d detail
 	if err := ReadJSON(s, &d); err != nil {
 		return err
 	}
-	row.ClientAddr = d.ClientAddr
-	row.Argv = d.Argv
-	row.Cwd = d.Cwd
-	row.EnvNames = d.EnvNames
-	row.StdinBytes = d.StdinBytes
-	row.TimeoutS = d.TimeoutS
+	row.ActBegun, row.ExecBegun, row.DenialBegun = d.ActBegun, d.ExecBegun, d.DenialBegun
 	return nil
 }
 
 // Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
 func Outcome(row *store.Activity) (sql.NullString, error) {
-	o := outcome{
-		Code:             row.Code,
-		Reason:           row.Reason,
-		ExitCode:         row.ExitCode,
-		Signal:           row.Signal,
-		DurationMS:       row.DurationMS,
-		StdoutBytes:      row.StdoutBytes,
-		StderrBytes:      row.StderrBytes,
-		StdoutTruncated:  row.StdoutTruncated,
-		StderrTruncated:  row.StderrTruncated,
-		Survivors:        row.Survivors,
-		SurvivorsUnknown: row.SurvivorsUnknown,
-	}
+	o := outcome{row.ActEnded, row.ExecEnded}
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
@@ -132,16 +99,4 @@ func ReadOutcome(s sql.NullString, row *store.Activity) error {
 }
 
 // applyTo makes o all that the row says of its end.
-func (o outcome) applyTo(row *store.Activity) {
-	row.Code = o.Code
-	row.Reason = o.Reason
-	row.ExitCode = o.ExitCode
-	row.Signal = o.Signal
-	row.DurationMS = o.DurationMS
-	row.StdoutBytes = o.StdoutBytes
-	row.StderrBytes = o.StderrBytes
-	row.StdoutTruncated = o.StdoutTruncated
-	row.StderrTruncated = o.StderrTruncated
-	row.Survivors = o.Survivors
-	row.SurvivorsUnknown = o.SurvivorsUnknown
-}
+func (o outcome) applyTo(row *store.Activity) { row.ActEnded, row.ExecEnded = o.ActEnded, o.ExecEnded }

@@ -128,7 +128,7 @@ func batchMaker(rows int) func() []store.ActivityChange {
 			row := &store.Activity{Activity: sallyport.Activity{
 				ID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning,
 				Actor: "org-token:sp_org_abcdefgh", OrgID: org, WorkspaceID: workspaces[i%len(workspaces)],
-				Summary: "bash -lc 'cd /srv/app && make test'", CreatedAt: time.Now(), ClientAddr: "127.0.0.1",
+				Summary: "bash -lc 'cd /srv/app && make test'", CreatedAt: time.Now(), ActBegun: sallyport.ActBegun{ClientAddr: "127.0.0.1"},
 			}}
 			row.Argv = []string{"bash", "-lc", "cd /srv/app && make test"}
 			row.EnvNames, row.StdinBytes, row.TimeoutS = []string{"CI", "LANG"}, new(int64), 30

@@ -72,10 +72,7 @@ func testActivityCompletion(t *testing.T, e Engine) {
 
 	written := *want
 	written.Status, written.CompletedAt = sallyport.StatusRunning, nil
-	written.Code, written.Reason = "", ""
-	written.ActivityExecDetail = sallyport.ActivityExecDetail{
-		Argv: want.Argv, Cwd: want.Cwd, EnvNames: want.EnvNames, StdinBytes: want.StdinBytes, TimeoutS: want.TimeoutS,
-	}
+	written.ActEnded, written.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
 	must(t, e.CommitActivity(ctx, write(&written), true))
 	wantEqual(t, value(e.Activity(ctx, want.OrgID, want.ID))(t), written)
 

@@ -20,10 +20,8 @@ func testEvents(t *testing.T, e Engine) {
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
 	full.ID, full.OrgID, full.Replica = id.New(), org, ""
-	full.Status, full.CompletedAt, full.Code, full.Reason = sallyport.StatusRunning, nil, "", ""
-	full.ActivityExecDetail = sallyport.ActivityExecDetail{
-		Argv: full.Argv, Cwd: full.Cwd, EnvNames: full.EnvNames, StdinBytes: full.StdinBytes, TimeoutS: full.TimeoutS,
-	}
+	full.Status, full.CompletedAt = sallyport.StatusRunning, nil
+	full.ActEnded, full.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
 	denied := newRow(org, "", sallyport.ActivityAccessDenied)
 	must(t, e.CommitActivity(ctx, write(full, denied), true))
 	written := *full
