@@ -81,6 +81,7 @@ const (
 	CodeExecTimeout         Code = "exec_timeout"
 	CodeTooManyExecs        Code = "too_many_execs"
 	CodeRateLimited         Code = "rate_limited"
+	CodeTooManyStreams      Code = "too_many_streams"
 	CodeCanceled            Code = "canceled"
 	CodeDraining            Code = "draining"
 	CodeRevoked             Code = "revoked"
@@ -96,9 +97,12 @@ const (
 const (
 	// ReasonCapacity, with too_many_execs: the machine takes no more sessions now.
 	ReasonCapacity = "capacity"
-	// ReasonMemory, with too_many_execs: the server has no memory left now for output that
-	// isn't streamed.
+	// ReasonMemory, with too_many_execs, and with rate_limited for what is no exec: what
+	// waits in the server's memory for the organisation's callers is as much as it may be.
 	ReasonMemory = "memory"
+	// ReasonOrganisation, with rate_limited: it is the organisation that asks for too much,
+	// not the token alone.
+	ReasonOrganisation = "organisation"
 
 	// With connect_failed, and with connect_timeout for what was waited for:
 

@@ -28,6 +28,9 @@ type OrgLimits struct {
 	// may come at once.
 	RequestsPerS int `json:"requests_per_s,omitempty"`
 	RequestBurst int `json:"request_burst,omitempty"`
+	// OrgRequestsPerS and OrgRequestBurst bound the same for all of its tokens together.
+	OrgRequestsPerS int `json:"org_requests_per_s,omitempty"`
+	OrgRequestBurst int `json:"org_request_burst,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

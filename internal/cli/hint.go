@@ -58,6 +58,8 @@ func hintForCode(e *sallyport.Error) string {
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:
 		return "wait for some to end, then try again"
+	case sallyport.CodeTooManyStreams:
+		return "close some of those that follow the activity, then try again"
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeExecTransport:
 		return "see whether its machine is up; the server's log tells more"
 	case sallyport.CodeHostKeyMismatch:

@@ -11,14 +11,16 @@ import (
 )
 
 // limitFlags are the flags of an organisation's limits.
-type limitFlags struct{ values [4]int }
+type limitFlags struct{ values [len(limitFlagNames)]int }
 
 // limitFlagNames are their names, those of the limits, and what they bound.
-var limitFlagNames = [4]struct{ flag, limit, meaning string }{
+var limitFlagNames = [...]struct{ flag, limit, meaning string }{
 	{"running-execs", "running_execs", "let `N` execs of the organisation run at once"},
 	{"running-execs-per-workspace", "running_execs_per_workspace", "let `N` execs run at once on each of its workspaces"},
 	{"requests-per-s", "requests_per_s", "let each of its tokens make `N` requests a second"},
 	{"request-burst", "request_burst", "let each of its tokens make `N` requests at once"},
+	{"org-requests-per-s", "org_requests_per_s", "let all of its tokens together make `N` requests a second"},
+	{"org-request-burst", "org_request_burst", "let all of its tokens together make `N` requests at once"},
 }
 
 func (l *limitFlags) add(cmd *cobra.Command, none string) {
@@ -65,7 +67,10 @@ func limitsCell(o sallyport.Org) string {
 		return "-"
 	}
 	var words []string
-	for i, n := range [4]int{o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst} {
+	for i, n := range [len(limitFlagNames)]int{
+		o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst,
+		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst,
+	} {
 		if n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", limitFlagNames[i].flag, n))
 		}

@@ -25,10 +25,13 @@ type EventSink struct {
 	Idle func() error
 }
 
+// EventStreamLimits bounds the event streams that are open at once; 0 is no bound.
+type EventStreamLimits struct{ PerToken, PerOrg int }
+
 // WorkspaceEvents hands a workspace's events to sink as they happen, from the one
 // behind the seq after on (feed.Live for the next one), until ctx ends, or the sink,
-// or what the caller may see. It returns workspace_not_found, scope_forbidden, or
-// why a stream that had been opened was ended: canceled, revoked,
+// or what the caller may see. It returns workspace_not_found, scope_forbidden,
+// too_many_streams, or why a stream that had been opened was ended: canceled, revoked,
 // workspace_deleted, draining, slow_reader, platform_unavailable.
 func (g *Gateway) WorkspaceEvents(ctx context.Context, by Caller, ref Ref, after int64, sink EventSink) error {
 	ws, err := g.workspace(ctx, by, ref)
@@ -60,6 +63,11 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 	if ws != nil {
 		e.workspaceID = ws.ID
 	}
+	leave, err := g.running.enterStream(by.TokenID, by.OrgID, g.EventStreams)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	ctx, untrack := g.track(ctx, e)
 	defer untrack()
 	if err := g.stillMay(ctx, by, ws); err != nil {
@@ -155,4 +163,36 @@ func handOverRest(ctx context.Context, reader *feed.Reader, workspaceID string, 
 			return
 		}
 	}
+}
+
+// enterStream counts one event stream more of a token and of its organisation, until leave
+// is called. The admin's token has no organisation. It returns too_many_streams.
+func (r *running) enterStream(tokenID, orgID string, most EventStreamLimits) (leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	token, org := "token/"+tokenID, "org/"+orgID
+	switch {
+	case most.PerToken > 0 && r.streams[token] >= most.PerToken:
+		return nil, tooManyStreams("token", most.PerToken)
+	case most.PerOrg > 0 && orgID != "" && r.streams[org] >= most.PerOrg:
+		return nil, tooManyStreams("organisation", most.PerOrg)
+	}
+	if r.streams == nil {
+		r.streams = map[string]int{}
+	}
+	r.streams[token]++
+	r.streams[org]++
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for _, of := range []string{token, org} {
+			if r.streams[of]--; r.streams[of] == 0 {
+				delete(r.streams, of)
+			}
+		}
+	}, nil
+}
+
+func tooManyStreams(whose string, most int) error {
+	return sallyport.Errorf(sallyport.CodeTooManyStreams, "the %s has as many event streams open as it may, %d; close one, then try again", whose, most)
 }

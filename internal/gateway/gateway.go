@@ -33,8 +33,10 @@ type Gateway struct {
 	Leases     LeaseStore
 	// Limits are those of each organisation; nil is for none.
 	Limits *quota.Orgs
-	// Rates are the requests of each token on this replica.
+	// Rates are the requests of each token, and of each organisation, on this replica.
 	Rates quota.Rates
+	// EventStreams bounds the event streams that are open on this replica.
+	EventStreams EventStreamLimits
 
 	// Peers are the other servers that share the store; nil is none.
 	Peers Peers

@@ -8,9 +8,10 @@ import (
 	"sallyport/internal/quota"
 )
 
-// TakeRequest counts a request of by's token, and returns where that stands with its rate;
-// zero is for a token without one. It returns rate_limited where the rate doesn't let it.
-// The admin's token has a bucket of its own, which no tenant's requests empty.
+// TakeRequest counts a request against the rate of its token and against that of its
+// organisation. It returns where the caller stands with the rate that is nearer to its end,
+// zero for a caller without one, and rate_limited when either is used up. The admin's token
+// has a bucket of its own, which no tenant's requests empty.
 func (g *Gateway) TakeRequest(ctx context.Context, by Caller) (quota.Standing, error) {
 	if g.Limits == nil {
 		return quota.Standing{}, nil
@@ -20,13 +21,23 @@ func (g *Gateway) TakeRequest(ctx context.Context, by Caller) (quota.Standing, e
 		return quota.Standing{}, unavailable(err)
 	}
 	standing, ok := g.Rates.Take(by.TokenID, quota.Rate{PerS: inForce.RequestsPerS, Burst: inForce.RequestBurst})
-	if ok {
+	if !ok {
+		return standing, rateLimited(standing, "the token makes", "")
+	}
+	if by.OrgID == "" {
 		return standing, nil
 	}
-	limited := sallyport.Errorf(sallyport.CodeRateLimited,
-		"the token makes more than %d requests a second; try again in a moment", standing.Rate.PerS)
-	limited.RetryAfter = wholeSeconds(standing.Next)
-	return standing, limited
+	ofOrg, ok := g.Rates.Take(by.OrgID, quota.Rate{PerS: inForce.OrgRequestsPerS, Burst: inForce.OrgRequestBurst})
+	if !ok {
+		return ofOrg, rateLimited(ofOrg, "the organisation's tokens together make", sallyport.ReasonOrganisation)
+	}
+	return standing.Nearer(ofOrg), nil
+}
+
+func rateLimited(at quota.Standing, whose, reason string) *sallyport.Error {
+	limited := sallyport.Errorf(sallyport.CodeRateLimited, "%s more than %d requests a second; try again in a moment", whose, at.Rate.PerS)
+	limited.Reason, limited.RetryAfter = reason, wholeSeconds(at.Next)
+	return limited
 }
 
 // wholeSeconds rounds up, to a second at least.

@@ -23,6 +23,8 @@ type running struct {
 	calls    map[*runningCall]struct{}
 	// commands are those that have started and not ended, by the exec's id.
 	commands map[string]remote.Process
+	// streams counts the open event streams, by token and by organisation.
+	streams map[string]int
 	// recorded counts the execs whose rows are running, by organisation and by workspace.
 	recorded map[string]int
 	// over is why nothing may run any more, once the time of a drain is up.

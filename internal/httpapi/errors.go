@@ -32,7 +32,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusUnsupportedMediaType
 	case sallyport.CodeMisdirectedRequest:
 		return http.StatusMisdirectedRequest
-	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited:
+	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited, sallyport.CodeTooManyStreams:
 		return http.StatusTooManyRequests
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport:
 		return http.StatusBadGateway

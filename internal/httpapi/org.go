@@ -151,6 +151,7 @@ func mergeLimits(now sallyport.OrgLimits, patch jsontext.Value) (sallyport.OrgLi
 	fields := map[string]*int{
 		"running_execs": &now.RunningExecs, "running_execs_per_workspace": &now.RunningExecsPerWorkspace,
 		"requests_per_s": &now.RequestsPerS, "request_burst": &now.RequestBurst,
+		"org_requests_per_s": &now.OrgRequestsPerS, "org_request_burst": &now.OrgRequestBurst,
 	}
 	if err := o.only("limits.", slices.Sorted(maps.Keys(fields))...); err != nil {
 		return now, err

@@ -135,6 +135,14 @@ const (
 	// many at once.
 	RequestsPerS = 200
 	RequestBurst = 1000
+	// OrgRequestsPerS and OrgRequestBurst bound all tokens of one organisation together:
+	// tokens cost nothing, so a token's rate alone would be none.
+	OrgRequestsPerS = 1000
+	OrgRequestBurst = 5000
+	// EventStreamsPerToken and EventStreams bound the event streams that are open on one
+	// server: each takes a connection, and has no end of its own.
+	EventStreamsPerToken = 64
+	EventStreams         = 512
 	// RateBucketsMax bounds the tokens whose requests are counted, of 200 bytes each:
 	// those that have made some just now.
 	RateBucketsMax = 64 << 10

@@ -105,5 +105,7 @@ func merge(of, own sallyport.OrgLimits) sallyport.OrgLimits {
 		RunningExecsPerWorkspace: cmp.Or(of.RunningExecsPerWorkspace, own.RunningExecsPerWorkspace),
 		RequestsPerS:             cmp.Or(of.RequestsPerS, own.RequestsPerS),
 		RequestBurst:             cmp.Or(of.RequestBurst, own.RequestBurst),
+		OrgRequestsPerS:          cmp.Or(of.OrgRequestsPerS, own.OrgRequestsPerS),
+		OrgRequestBurst:          cmp.Or(of.OrgRequestBurst, own.OrgRequestBurst),
 	}
 }

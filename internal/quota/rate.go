@@ -10,19 +10,29 @@ import (
 	"sallyport/internal/limits"
 )
 
-// Rate is how many requests one token may make. PerS 0 is as many as it likes.
+// Rate is how many requests one token, or one organisation, may make. PerS 0 is as many as
+// it likes.
 type Rate struct {
 	PerS  int `json:"per_s"`
 	Burst int `json:"burst"`
 }
 
-// Standing is where a token stands with its rate.
+// Standing is where a token, or an organisation, stands with its rate.
 type Standing struct {
 	Rate Rate
-	// Remaining is how many requests it may make at once now.
+	// Remaining is how many requests may come at once now.
 	Remaining int
 	// Full is how long until Rate.Burst are, and Next until one is; 0 where they are.
 	Full, Next time.Duration
+}
+
+// Nearer returns that of two standings which has fewer requests left. One without a rate has
+// any number left.
+func (s Standing) Nearer(other Standing) Standing {
+	if s.Rate.PerS <= 0 || other.Rate.PerS > 0 && other.Remaining < s.Remaining {
+		return other
+	}
+	return s
 }
 
 // Usage is what one token was granted somewhere.
@@ -32,7 +42,7 @@ type Usage struct {
 	Requests int    `json:"requests"`
 }
 
-// Rates holds a bucket for each token, by its id: Burst requests, refilled at PerS. A
+// Rates holds a bucket for each token and each organisation, by its id: Burst requests, refilled at PerS. A
 // bucket that is full again is forgotten. The zero value is ready; it is safe for
 // concurrent use.
 //

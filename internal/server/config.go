@@ -108,6 +108,10 @@ type LimitsConfig struct {
 	OutputGrace time.Duration
 	// Orgs are the limits of an organisation that has none of its own.
 	Orgs sallyport.OrgLimits
+	// EventStreamsPerToken and EventStreams bound the open event streams of one token and
+	// of one organisation.
+	EventStreamsPerToken int
+	EventStreams         int
 	// BufferedOutputBytes is the memory for output that isn't streamed.
 	BufferedOutputBytes int64
 }

@@ -135,8 +135,9 @@ func (s *server) open(ctx context.Context) error {
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
 		Forget: s.auth.Forget, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
-		Limits: &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
-		Audit:  log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		EventStreams: gateway.EventStreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
+		Audit:        log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,

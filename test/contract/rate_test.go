@@ -95,6 +95,39 @@ func TestRequestRate(t *testing.T) {
 	}
 }
 
+// An organisation's tokens share a rate beside those of their own: making more tokens gives
+// no more requests, and no other organisation notices.
+func TestRequestRateOfOrganisation(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{})
+	h, other := newHome(t, s, "a"), newHome(t, s, "b")
+	session := func(token string) stack.Answer { return s.Do(t, http.MethodGet, "/session", token, "") }
+	cookie := openSession(t, s, h.token)
+	setLimits(t, s, "a", `{"org_requests_per_s":1,"org_request_burst":5,"requests_per_s":1000,"request_burst":4}`)
+	if a := session(h.token); a.Status != 200 || rateOf(t, a)[0] != 4 || rateOf(t, a)[1] != 3 {
+		t.Errorf("the token's rate is nearer: %d %v", a.Status, rateOf(t, a))
+	}
+	var limited stack.Answer
+	await(t, "fresh tokens to get no more", func() bool {
+		limited = session(newToken(t, s, "/orgs/"+h.ID).Secret)
+		return limited.Status == http.StatusTooManyRequests
+	})
+	want429(t, "a fresh token", limited, "rate_limited")
+	var body sallyport.Error
+	if limited.Decode(t, &body); body.Reason != sallyport.ReasonOrganisation {
+		t.Errorf("reason %q", body.Reason)
+	}
+	if got := rateOf(t, limited); got[0] != 5 || got[1] != 0 || got[2] < 1 {
+		t.Errorf("the organisation's rate: %v", got)
+	}
+	await(t, "its cookies to get no more", func() bool { return whoami(t, s, cookie).Status == http.StatusTooManyRequests })
+	wantAnswer(t, "another organisation", session(other.token), 200, "")
+	wantAnswer(t, "the admin", s.Do(t, http.MethodGet, "/orgs/a", s.AdminToken, ""), 200, "")
+	await(t, "the bucket to refill", func() bool { return session(h.token).Status == 200 })
+	setLimits(t, s, "a", `null`)
+	wantAnswer(t, "without a limit", session(h.token), 200, "")
+}
+
 // The rate comes before whether the server ends.
 func TestRateWhileDraining(t *testing.T) {
 	s := stack.Start(t, stack.Options{

@@ -45,7 +45,7 @@ func testOrgAWS(t *testing.T, e Engine) {
 // testOrgLimits demands the same of its limits.
 func testOrgLimits(t *testing.T, e Engine) {
 	ctx := t.Context()
-	org := store.Org{ID: id.New(), Name: "acme", CreatedAt: start(), Limits: sallyport.OrgLimits{RunningExecs: 1, RunningExecsPerWorkspace: 2, RequestsPerS: 3, RequestBurst: 4}}
+	org := store.Org{ID: id.New(), Name: "acme", CreatedAt: start(), Limits: sallyport.OrgLimits{RunningExecs: 1, RunningExecsPerWorkspace: 2, RequestsPerS: 3, RequestBurst: 4, OrgRequestsPerS: 5, OrgRequestBurst: 6}}
 	must(t, e.CreateOrg(ctx, org, noted(org.ID)))
 	for _, limits := range []sallyport.OrgLimits{org.Limits, {RunningExecs: 7}, {}} {
 		value(e.UpdateOrg(ctx, org.ID, func(o *store.Org) (store.ActivityChange, error) {
