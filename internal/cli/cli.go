@@ -71,6 +71,8 @@ type app struct {
 	watch *watcher
 	out   *output
 	flags globalFlags
+	// closeWords writes what is queued for stderr; nil where nothing is.
+	closeWords func() error
 }
 
 func (a *app) run(ctx context.Context) int {
@@ -84,7 +86,11 @@ func (a *app) run(ctx context.Context) int {
 	if a.out.err != nil {
 		err = a.out.err
 	}
-	return a.end(ctx, cmd, err)
+	code := a.end(ctx, cmd, err)
+	if a.closeWords != nil {
+		_ = a.closeWords() // it has told, or nobody reads it
+	}
+	return code
 }
 
 // end reports err, if there is something to say, and returns the exit code.

@@ -24,7 +24,8 @@ between runs; its tokens are new at each start.
 It writes the profile "dev", which becomes the current one if there is none, so
 that the other commands work at once.
 
-The first Ctrl-C drains: running execs may end. The second ends it at once.`,
+The first Ctrl-C drains, as closing the terminal does: running execs may end. The
+second ends it at once.`,
 		Example: `  sallyport dev
   sallyport dev --listen 127.0.0.1:0 --ready-file ready.json
   sallyport exec local -- uname -a     # in another terminal`,

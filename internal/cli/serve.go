@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/logqueue"
 	"sallyport/internal/server"
 )
 
@@ -118,8 +119,10 @@ func (a *app) serve(cmd *cobra.Command, mode server.Mode, readyFile string, read
 		return err
 	}
 	a.watch.patience.Store(2) // the second ends the draining, and still in order
+	defer a.watch.takeServerSignals(mode == server.ModeDev)()
+	queue := a.queueWords(loaded.Config)
 	err = server.Run(cmd.Context(), loaded.Config, server.RunOptions{
-		Version: a.Version, ReadyFile: readyFile, LogWriter: a.Stderr, Ready: ready, Interrupt: a.watch.interrupt,
+		Version: a.Version, ReadyFile: readyFile, LogWriter: queue, LogLost: queue.Lost, Ready: ready, Interrupt: a.watch.interrupt,
 	})
 	select {
 	case <-a.watch.interrupt:
@@ -129,4 +132,16 @@ func (a *app) serve(cmd *cobra.Command, mode server.Mode, readyFile string, read
 	default:
 	}
 	return err
+}
+
+// queueWords puts a queue before stderr, for the log of a server and for all else that
+// the command has to say: nothing waits for who reads them. Run closes it.
+func (a *app) queueWords(cfg server.Config) *logqueue.Queue {
+	queue := logqueue.New(a.Stderr)
+	log := server.NewLogger(cfg, queue)
+	queue.OnResume(func(lost uint64) {
+		log.Warn("lines of the log were lost: its reader was too slow, or could not be written to", "lines", lost)
+	})
+	a.Stderr, a.closeWords = queue, queue.Close
+	return queue
 }

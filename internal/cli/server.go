@@ -16,7 +16,7 @@ and the flags, each going before the last; sallyport config shows what is in for
 
 SIGTERM or Ctrl-C drains: new execs are refused, running ones may end until
 --drain-timeout, and the rest are canceled and recorded. A second signal ends the
-draining at once.`,
+draining at once. SIGHUP changes nothing.`,
 		Example: `  sallyport server --config /etc/sallyport.yaml
   SALLYPORT_ADMIN_TOKEN_FILE=/run/secrets/admin sallyport server --listen 127.0.0.1:8080
   sallyport config --config /etc/sallyport.yaml`,

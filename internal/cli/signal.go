@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"os"
+	"os/signal"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -19,6 +20,8 @@ type watcher struct {
 	patience atomic.Int32
 	// last is the number of the last signal.
 	last atomic.Int32
+	// drain cancels the context, as the first signal does.
+	drain context.CancelFunc
 
 	stopping chan struct{}
 	stopped  sync.WaitGroup
@@ -30,6 +33,7 @@ func watch(ctx context.Context, signals <-chan os.Signal) (context.Context, *wat
 	w := &watcher{interrupt: make(chan struct{}), gaveUp: make(chan struct{}), stopping: make(chan struct{})}
 	w.patience.Store(1)
 	ctx, cancel := context.WithCancel(ctx)
+	w.drain = cancel
 	w.stopped.Go(func() {
 		defer cancel()
 		w.follow(signals, cancel)
@@ -55,6 +59,29 @@ func (w *watcher) follow(signals <-chan os.Signal, cancel context.CancelFunc) {
 			close(w.gaveUp)
 			return
 		}
+	}
+}
+
+// takeServerSignals keeps a server from being killed by signals that are no order to
+// end: SIGPIPE when the reader of its log has gone (the write fails all the same), and
+// SIGHUP, which a terminal sends when it closes. A server of production goes on at a
+// SIGHUP; dev, which has lost who watches it, drains. The caller calls release.
+func (w *watcher) takeServerSignals(drainOnHangup bool) (release func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGPIPE)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	w.stopped.Go(func() {
+		for s := range signals {
+			if s == syscall.SIGHUP && drainOnHangup {
+				w.drain()
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(signals)
 	}
 }
 

@@ -305,6 +305,11 @@ const (
 	DrainEndTime = EndTimeMax + FinishTimeMax
 	// ShutdownTime is how long answers that are complete may take to leave.
 	ShutdownTime = 5 * time.Second
+	// LogQueueBytesMax holds the lines of some seconds of a busy server while the reader
+	// of its log is behind. Twice as much is held while a write waits.
+	LogQueueBytesMax = 1 << 20
+	// LogEndTime is how long the end of a process waits for the reader of its log.
+	LogEndTime = time.Second
 	// ReadyTime bounds the question whether the store answers.
 	ReadyTime = 2 * time.Second
 	// RecoverTime is how long a start waits for what a crash left running.

@@ -24,6 +24,7 @@ func sources(gate <-chan struct{}) Sources {
 		Bus:        func() bus.Stats { return bus.Stats{} },
 		EIC:        func() eic.Stats { return eic.Stats{} },
 		PingStore:  func() error { return errors.New("away") },
+		LogLost:    func() uint64 { return 0 },
 		StoreBytes: func() (map[string]int64, error) { return nil, errors.New("no file") },
 	}
 }

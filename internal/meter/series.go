@@ -102,6 +102,8 @@ var (
 	feedSlow = series{name: "sallyport_feed_slow_readers_total", kind: counter,
 		help: "Readers that were cut because they fell too far behind."}
 
+	logLost = series{name: "sallyport_log_lines_lost_total", kind: counter,
+		help: "Lines of the log that were dropped, since the log's reader was too slow or could not be written to."}
 	draining = series{name: "sallyport_draining", kind: gauge,
 		help: "Whether the server is ending and takes no new execs (1), or not (0)."}
 	buildInfo = series{name: "sallyport_build_info", kind: gauge, labels: []string{"version", "go_version"},
@@ -119,7 +121,7 @@ func all() []series {
 		storeUp, storePing, storeSize,
 		busConnected, busSent, busReceived,
 		feedOrganisations, feedReaders, feedDelivered, feedSlow,
-		draining, buildInfo,
+		draining, logLost, buildInfo,
 	}
 }
 

@@ -19,6 +19,8 @@ type Sources struct {
 	PingStore func() error
 	// StoreBytes is what each of the store's files takes on the disk.
 	StoreBytes func() (map[string]int64, error)
+	// LogLost is how many lines of the log were dropped.
+	LogLost func() uint64
 }
 
 // Watch has sources asked at every scrape from now on. It is called once.
@@ -36,7 +38,7 @@ func newAsked(from Sources) *asked {
 		execsRunning, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
 		storeUp, storePing, storeSize, busConnected, busSent, busReceived,
-		feedOrganisations, feedReaders, feedDelivered, feedSlow, draining,
+		feedOrganisations, feedReaders, feedDelivered, feedSlow, draining, logLost,
 	} {
 		a.descs[s.name] = prometheus.NewDesc(s.name, s.help, s.labels, nil)
 	}
@@ -62,6 +64,7 @@ func (a *asked) Collect(to chan<- prometheus.Metric) {
 	g := a.from.Gateway()
 	tell(execsRunning, float64(g.Execs))
 	tell(draining, truth(g.Draining))
+	tell(logLost, float64(a.from.LogLost()))
 	tell(sshMachines, float64(g.Pool.Machines))
 	tell(sshConnections, float64(g.Pool.Connections))
 	tell(sshDialing, float64(g.Pool.Dialing))

@@ -38,8 +38,11 @@ type RunOptions struct {
 	Version string
 	// ReadyFile appears, written whole, when the server can serve; empty for none.
 	ReadyFile string
-	// LogWriter takes the log; nil discards it.
+	// LogWriter takes the log; nil discards it. Whoever logs waits for it, so that it
+	// must not wait for anybody itself: logqueue.Queue doesn't.
 	LogWriter io.Writer
+	// LogLost tells how many lines LogWriter has dropped; nil for none.
+	LogLost func() uint64
 	// Ready is called when the server can serve; it may be nil.
 	Ready func(Ready)
 	// Interrupt, when closed, ends the server at once, also while it drains.
@@ -51,7 +54,7 @@ type RunOptions struct {
 // It returns nil after that, and an error of one sentence when it could not start
 // or had to stop. Everything it started has ended when it returns.
 func Run(ctx context.Context, cfg Config, o RunOptions) (err error) {
-	s := &server{cfg: cfg, options: o, log: newLogger(cfg, o.LogWriter)}
+	s := &server{cfg: cfg, options: o, log: NewLogger(cfg, o.LogWriter)}
 	// Closed in reverse, whatever happens.
 	defer func() { err = errors.Join(err, s.close()) }()
 	if err := s.open(ctx); err != nil {
@@ -317,13 +320,29 @@ func (s *server) close() error {
 	return errors.Join(all...)
 }
 
-func newLogger(cfg Config, w io.Writer) *slog.Logger {
+func (s *server) logLost() uint64 {
+	if s.options.LogLost == nil {
+		return 0
+	}
+	return s.options.LogLost()
+}
+
+// NewLogger returns a log in the configuration's format. Nil discards it.
+func NewLogger(cfg Config, w io.Writer) *slog.Logger {
 	if w == nil {
 		return slog.New(slog.DiscardHandler)
 	}
-	options := &slog.HandlerOptions{Level: cfg.Log.Level}
+	options := &slog.HandlerOptions{Level: cfg.Log.Level, ReplaceAttr: withUnit}
 	if cfg.Log.Format == "json" {
 		return slog.New(slog.NewJSONHandler(w, options))
 	}
 	return slog.New(slog.NewTextHandler(w, options))
+}
+
+// withUnit shows a duration as 30s: in JSON it would be a number of nanoseconds.
+func withUnit(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() == slog.KindDuration {
+		a.Value = slog.StringValue(a.Value.Duration().String())
+	}
+	return a
 }

@@ -86,7 +86,7 @@ func (s *server) watchRequests() httpapi.Watch {
 // watchSources has the metrics ask what was built.
 func (s *server) watchSources() {
 	s.watch.meter.Watch(meter.Sources{
-		Gateway: s.gateway.Stats, Bus: s.bus.Stats, EIC: s.eic.Stats, StoreBytes: s.storeBytes,
+		Gateway: s.gateway.Stats, Bus: s.bus.Stats, EIC: s.eic.Stats, StoreBytes: s.storeBytes, LogLost: s.logLost,
 		PingStore: func() error {
 			ctx, cancel := context.WithTimeout(context.Background(), limits.ReadyTime)
 			defer cancel()

@@ -9,9 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -234,7 +232,7 @@ func TestDrainWithNothingToDo(t *testing.T) {
 // TestSecondSignal runs the program itself: the first Ctrl-C lets what runs go
 // on, the second ends it, and still in order.
 func TestSecondSignal(t *testing.T) {
-	d := startProgram(t)
+	d := startProgram(t, programOptions{})
 	mark := filepath.Join(t.TempDir(), "mark")
 	e := streamed("touch " + mark + "; exec sleep 600")
 	e.TimeoutS = 120
@@ -253,54 +251,11 @@ func TestSecondSignal(t *testing.T) {
 	if end.err != nil || end.code() != sallyport.CodeDraining || end.answer.err.Started == nil || !*end.answer.err.Started {
 		t.Errorf("%v %s", end.err, end.answer)
 	}
-	within(t, 15*time.Second, "the program's end", func() error { return <-d.ended })
+	within(t, 15*time.Second, "the program's end", func() int { return d.awaitEnd() })
 	next := startChild(t, childOptions{dataDir: d.server.DataDir})
 	rows := next.Execs(t)
 	if len(rows) != 1 || rows[0].Status != sallyport.StatusCanceled || rows[0].Reason != string(sallyport.CodeDraining) {
 		t.Errorf("rows %+v", rows)
 	}
 	mustBeGone(t, rows)
-}
-
-// program is `sallyport dev`, built as users have it.
-type program struct {
-	server *stack.Stack
-	caller *caller
-	cmd    *exec.Cmd
-	ended  chan error
-}
-
-func startProgram(t *testing.T) *program {
-	t.Helper()
-	home := t.TempDir()
-	file, ready := filepath.Join(home, "sallyport"), filepath.Join(home, "ready")
-	if out, err := exec.Command("go", "build", "-o", file, "sallyport/cmd/sallyport").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
-	p := &program{server: &stack.Stack{DataDir: filepath.Join(home, "data")}, ended: make(chan error, 1)}
-	p.cmd = exec.Command(file, "dev", "--listen", "127.0.0.1:0", "--data-dir", p.server.DataDir, "--ready-file", ready, "--drain-timeout", "10m")
-	p.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "XDG_") }), "HOME="+home)
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	gone := make(chan struct{})
-	go func() {
-		p.ended <- p.cmd.Wait()
-		close(gone)
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Kill() // it may have ended
-		<-gone
-	})
-	c := &child{Stack: p.server, ready: ready}
-	await(t, startTimeMax, "the ready file", c.readReady)
-	p.caller = newCaller(t, p.server)
-	return p
-}
-
-func (p *program) signal(t *testing.T, s os.Signal) {
-	t.Helper()
-	if err := p.cmd.Process.Signal(s); err != nil {
-		t.Fatal(err)
-	}
 }

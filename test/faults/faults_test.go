@@ -24,7 +24,10 @@ func TestMain(m *testing.M) {
 	if spec, ok := os.LookupEnv(childVariable); ok {
 		os.Exit(runChild(spec))
 	}
-	goleak.VerifyTestMain(m)
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		removeProgram()
+		os.Exit(code)
+	}))
 }
 
 // holds polls until ok holds, and tells whether it did within limit.

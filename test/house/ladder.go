@@ -36,6 +36,7 @@ var rungs = []rung{
 	{"internal/frame", 0, "framing, used at both ends of the wire"},
 	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},
 	{"internal/redact", 0, "masking, a function of text alone"},
+	{"internal/logqueue", 0, "a log that nobody waits for, whatever it is about"},
 	{"internal/keys", 0, "the CA and the sealing of stored keys"},
 
 	{"internal/store", 1, "records and errors; engines and users meet here"},
