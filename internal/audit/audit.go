@@ -81,22 +81,22 @@ type Pending struct {
 // ID is the row's id.
 func (p *Pending) ID() string { return p.row.ID }
 
-// Begin sends the row of an exec on its way and returns at once; the command
-// must not start before Durable has returned nil.
-func (l *Log) Begin(e Exec) *Pending {
-	p := &Pending{log: l, row: l.execRow(e)}
+// Begin sends the row of an act on its way and returns at once; nothing may happen on
+// the machine before Durable has returned nil.
+func (l *Log) Begin(a Act) *Pending {
+	p := &Pending{log: l, row: l.actRow(a)}
 	row := p.row
-	p.claim, p.quota = e.Claim, e.Quota
-	p.w = l.enqueue(store.ActivityChange{Row: &row, Claim: e.Claim, Quota: e.Quota}, true)
+	p.claim, p.quota = a.Claim, a.Quota
+	p.w = l.enqueue(store.ActivityChange{Row: &row, Claim: a.Claim, Quota: a.Quota}, true)
 	return p
 }
 
-// KeyTakenError is an exec's idempotency key that another exec has: there is no row.
+// KeyTakenError is an idempotency key that another act has: there is no row.
 type KeyTakenError struct{ store.Taken }
 
 func (e *KeyTakenError) Error() string { return "the key is that of exec " + e.ExecID }
 
-// TooManyError is an exec over a quota: there is no row, and no key was taken.
+// TooManyError is an act over a quota: there is no row, and no key was taken.
 type TooManyError struct{ Over store.QuotaOver }
 
 func (e *TooManyError) Error() string { return "too many execs run" }
@@ -139,10 +139,10 @@ func (p *Pending) giveUp() {
 	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row, FreeKey: p.claim != nil}, false)
 }
 
-// Finish completes the row with how the exec ended. It returns once the row is
+// Finish completes the row with how the act ended. It returns once the row is
 // complete, or with platform_unavailable after limits.FinishTimeMax; the
 // completion is kept then, and tried again before any new row is taken.
-func (p *Pending) Finish(end ExecEnd) error {
+func (p *Pending) Finish(end End) error {
 	row := p.row
 	end.apply(&row.Activity)
 	row.CompletedAt = p.log.time()
@@ -199,7 +199,7 @@ func (l *Log) record(ctx context.Context, row store.Activity, failure string) er
 }
 
 // Interrupt completes a row that a crash left running.
-func (l *Log) Interrupt(row store.Activity, end ExecEnd) error {
+func (l *Log) Interrupt(row store.Activity, end End) error {
 	end.apply(&row.Activity)
 	row.CompletedAt = l.time()
 	return l.complete(row, false)

@@ -195,7 +195,7 @@ func TestRecovery(t *testing.T) {
 		t.Fatalf("running %+v, %v", running, err)
 	}
 	survivors := 0
-	if err := log.Interrupt(running[0].Record, audit.ExecEnd{Status: sallyport.StatusInterrupted, Survivors: &survivors}); err != nil {
+	if err := log.Interrupt(running[0].Record, audit.End{Status: sallyport.StatusInterrupted, Outcome: audit.ExecOutcome{Survivors: &survivors}}); err != nil {
 		t.Fatal(err)
 	}
 	row := d.rows(t, "o")[0]
@@ -256,18 +256,20 @@ func TestEvent(t *testing.T) {
 func TestRow(t *testing.T) {
 	d := newDisk(t)
 	log := newLog(t, d)
-	e := ls("o")
-	e.Argv = []string{"mysql", "-psecret", "--password", "secret", "https://u:secret@h/", "plain"}
-	e.Cwd, e.EnvNames, e.StdinBytes, e.ClientAddr = "/srv", []string{"A", "B"}, 7, "10.0.0.1"
-	p := log.Begin(e)
+	a, e := ls("o"), audit.Exec{
+		Argv: []string{"mysql", "-psecret", "--password", "secret", "https://u:secret@h/", "plain"},
+		Cwd:  "/srv", EnvNames: []string{"A", "B"}, StdinBytes: 7, TimeoutS: 30,
+	}
+	a.ClientAddr, a.Detail = "10.0.0.1", e
+	p := log.Begin(a)
 	if err := p.Durable(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	code, survivors := 137, 2
-	if err := p.Finish(audit.ExecEnd{
-		Status: sallyport.StatusTimeout, Code: sallyport.CodeExecTimeout, Ran: true, ExitCode: &code, Signal: "KILL",
+	if err := p.Finish(audit.End{Status: sallyport.StatusTimeout, Code: sallyport.CodeExecTimeout, Outcome: audit.ExecOutcome{
+		Ran: true, ExitCode: &code, Signal: "KILL",
 		Duration: 1234567 * time.Microsecond, StdoutBytes: 5, StderrBytes: 6, StderrTruncated: true, Survivors: &survivors,
-	}); err != nil {
+	}}); err != nil {
 		t.Fatal(err)
 	}
 	row := d.one(t, "o")
@@ -288,9 +290,10 @@ func TestRow(t *testing.T) {
 func TestRowOfWhatDidNotRun(t *testing.T) {
 	d := newDisk(t)
 	log := newLog(t, d)
-	end := exited
-	end.Status, end.Code, end.Reason, end.Ran = sallyport.StatusError, sallyport.CodeTooManyExecs, "capacity", false
-	end.Signal, end.StdoutBytes = "KILL", 3
+	end := audit.End{
+		Status: sallyport.StatusError, Code: sallyport.CodeTooManyExecs, Reason: "capacity",
+		Outcome: audit.ExecOutcome{ExitCode: new(int), Signal: "KILL", StdoutBytes: 3},
+	}
 	if err := begin(t, log, "o").Finish(end); err != nil {
 		t.Fatal(err)
 	}

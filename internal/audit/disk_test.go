@@ -168,10 +168,10 @@ func newLog(t testing.TB, d *disk) *audit.Log {
 	return log
 }
 
-func ls(org string) audit.Exec {
-	return audit.Exec{
+func ls(org string) audit.Act {
+	return audit.Act{
 		By:    principal.Principal{Kind: principal.Org, OrgID: org, Prefix: "sp_org_12345678"},
-		OrgID: org, WorkspaceID: "w", Argv: []string{"ls", "-l"}, TimeoutS: 30,
+		OrgID: org, WorkspaceID: "w", Detail: audit.Exec{Argv: []string{"ls", "-l"}, TimeoutS: 30},
 	}
 }
 
@@ -203,4 +203,4 @@ func wantUnavailable(t testing.TB, err error) *sallyport.Error {
 	return known
 }
 
-var exited = audit.ExecEnd{Status: sallyport.StatusOK, Ran: true, ExitCode: new(int)}
+var exited = audit.End{Status: sallyport.StatusOK, Outcome: audit.ExecOutcome{Ran: true, ExitCode: new(int)}}

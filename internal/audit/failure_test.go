@@ -100,7 +100,7 @@ func TestCanceledWhileCommitting(t *testing.T) {
 			t.Errorf("got %v, want what it was canceled for", err)
 		}
 		finished := later(func() error {
-			return p.Finish(audit.ExecEnd{Status: sallyport.StatusCanceled, Reason: string(sallyport.CodeRevoked)})
+			return p.Finish(audit.End{Status: sallyport.StatusCanceled, Reason: string(sallyport.CodeRevoked)})
 		})
 		synctest.Wait()
 		release()

@@ -37,7 +37,7 @@ func TestStats(t *testing.T) {
 		want("all is done", audit.Stats{})
 
 		d.fail(errSick)
-		finished := later(func() error { return p.Finish(audit.ExecEnd{Status: sallyport.StatusOK}) })
+		finished := later(func() error { return p.Finish(audit.End{Status: sallyport.StatusOK}) })
 		synctest.Wait()
 		want("a completion is kept", audit.Stats{Queued: 1, Kept: 1})
 		d.fail(nil)

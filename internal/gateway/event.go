@@ -59,16 +59,16 @@ func (g *Gateway) OrgEvents(ctx context.Context, by Caller, ref string, after in
 
 // follow follows an organisation, or one workspace of it.
 func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store.Workspace, after int64, sink EventSink) error {
-	e := runningCall{orgID: orgID, by: by.Principal, follows: true}
+	c := &call{orgID: orgID, by: by.Principal, drain: drainEnds}
 	if ws != nil {
-		e.workspaceID = ws.ID
+		c.workspaceID = ws.ID
 	}
-	leave, err := g.running.enterStream(by.TokenID, by.OrgID, g.EventStreams)
+	leave, err := g.live.enterStream(by.TokenID, by.OrgID, g.EventStreams)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, untrack := g.track(ctx, e)
+	ctx, untrack := g.track(ctx, c)
 	defer untrack()
 	if err := g.stillMay(ctx, by, ws); err != nil {
 		return err
@@ -88,8 +88,8 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 		return err
 	}
 	for {
-		if err := followOn(ctx, reader, e.workspaceID, sink); err != nil {
-			return endOfFollowing(ctx, reader, e.workspaceID, sink, err)
+		if err := followOn(ctx, reader, c.workspaceID, sink); err != nil {
+			return endOfFollowing(ctx, reader, c.workspaceID, sink, err)
 		}
 	}
 }
@@ -167,27 +167,27 @@ func handOverRest(ctx context.Context, reader *feed.Reader, workspaceID string, 
 
 // enterStream counts one event stream more of a token and of its organisation, until leave
 // is called. The admin's token has no organisation. It returns too_many_streams.
-func (r *running) enterStream(tokenID, orgID string, most EventStreamLimits) (leave func(), err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (l *live) enterStream(tokenID, orgID string, most EventStreamLimits) (leave func(), err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	token, org := "token/"+tokenID, "org/"+orgID
 	switch {
-	case most.PerToken > 0 && r.streams[token] >= most.PerToken:
+	case most.PerToken > 0 && l.streams[token] >= most.PerToken:
 		return nil, tooManyStreams("token", most.PerToken)
-	case most.PerOrg > 0 && orgID != "" && r.streams[org] >= most.PerOrg:
+	case most.PerOrg > 0 && orgID != "" && l.streams[org] >= most.PerOrg:
 		return nil, tooManyStreams("organisation", most.PerOrg)
 	}
-	if r.streams == nil {
-		r.streams = map[string]int{}
+	if l.streams == nil {
+		l.streams = map[string]int{}
 	}
-	r.streams[token]++
-	r.streams[org]++
+	l.streams[token]++
+	l.streams[org]++
 	return func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
+		l.mu.Lock()
+		defer l.mu.Unlock()
 		for _, of := range []string{token, org} {
-			if r.streams[of]--; r.streams[of] == 0 {
-				delete(r.streams, of)
+			if l.streams[of]--; l.streams[of] == 0 {
+				delete(l.streams, of)
 			}
 		}
 	}, nil

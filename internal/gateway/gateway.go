@@ -44,8 +44,8 @@ type Gateway struct {
 	Holds func() bool
 	// Sessions are the cookie sessions; nil is none.
 	Sessions SessionStore
-	// Forget drops what is known of who is proven; nil where nothing is kept.
-	Forget func()
+	// ClearAuthCache drops all cached authentications. Nil if nothing is cached.
+	ClearAuthCache func()
 	// OnlyOrg is the id of the one organisation that the server is for; empty for all.
 	OnlyOrg string
 	// Replica is this server among those that share the store.
@@ -76,9 +76,9 @@ type Gateway struct {
 	// Watch is told of each exec when it is over, refused ones too, on the exec's own
 	// goroutine, with the context that Exec was called with: it must not block. Nil
 	// is for nobody.
-	Watch func(context.Context, *ExecReport)
+	Watch func(context.Context, *ActReport)
 
-	running running
+	live live
 }
 
 // Caller is who asks, and from where.
@@ -86,9 +86,9 @@ type Caller struct {
 	principal.Principal
 	// Addr is the address of the client, for the activity log.
 	Addr string
-	// Endings is what Gateway.Endings was before the caller was proven. An older
-	// value, zero for one, costs a look at the store and is as good.
-	Endings Endings
+	// RevocationEpoch is the counter as read before authentication. If it has changed
+	// since, the gateway asks the store again whether the token is valid.
+	RevocationEpoch RevocationEpoch
 }
 
 // Ref names a workspace as a caller does.

@@ -51,7 +51,7 @@ func (e Ending) cause() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked")
 }
 
-func (e Ending) matches(c *runningCall) bool {
+func (e Ending) matches(c *call) bool {
 	switch e.Of {
 	case EndingOfToken:
 		return c.by.TokenID == e.ID
@@ -68,8 +68,8 @@ func (e Ending) matches(c *runningCall) bool {
 // End acts on an ending here: no caller is proven by what was known before, and what runs
 // under it ends.
 func (g *Gateway) End(e Ending) {
-	if g.Forget != nil {
-		g.Forget() // before the count of endings, by which callers look again
+	if g.ClearAuthCache != nil {
+		g.ClearAuthCache() // before the epoch changes, by which callers look again
 	}
 	g.endCalls(e.cause(), e.matches)
 }
@@ -100,9 +100,9 @@ func sessionID(hash [32]byte) string {
 	return hex.EncodeToString(hash[:])
 }
 
-// LoseExecs ends every running exec, since another replica may take it for its own.
+// LoseExecs ends every running act, since another replica may adopt its row.
 func (g *Gateway) LoseExecs() {
-	g.endCalls(interrupted(), func(c *runningCall) bool { return !c.follows })
+	g.endCalls(interrupted(), func(c *call) bool { return c.acts })
 }
 
 func interrupted() *sallyport.Error {
@@ -114,7 +114,7 @@ func interrupted() *sallyport.Error {
 func (g *Gateway) Recheck(ctx context.Context) {
 	var looking sync.WaitGroup
 	places := make(chan struct{}, recheckAtOnce)
-	for _, e := range g.running.possibleEndings() {
+	for _, e := range g.live.possibleEndings() {
 		places <- struct{}{}
 		looking.Go(func() {
 			defer func() { <-places }()
@@ -137,9 +137,9 @@ type checkedEnding struct {
 }
 
 // possibleEndings are those that would end what runs now, each once.
-func (r *running) possibleEndings() []checkedEnding {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (l *live) possibleEndings() []checkedEnding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	seen := map[Ending]bool{}
 	var all []checkedEnding
 	add := func(e checkedEnding) {
@@ -148,7 +148,7 @@ func (r *running) possibleEndings() []checkedEnding {
 			all = append(all, e)
 		}
 	}
-	for c := range r.calls {
+	for c := range l.calls {
 		add(checkedEnding{Ending: Ending{EndingOfToken, c.by.TokenID}, orgID: c.by.OrgID, workspaceID: c.by.WorkspaceID})
 		add(checkedEnding{Ending: Ending{EndingOfSession, sessionID(c.by.Session)}, session: c.by.Session})
 		add(checkedEnding{Ending: Ending{EndingOfWorkspace, c.workspaceID}, orgID: c.orgID})
@@ -174,11 +174,11 @@ func (g *Gateway) isGone(ctx context.Context, e checkedEnding) (gone bool, err e
 // SignalHere signals the command of an exec that this server runs, and tells whether
 // there was one.
 func (g *Gateway) SignalHere(ctx context.Context, execID, signal string) (sent bool, err error) {
-	process, ok := g.running.command(execID)
+	running, ok := g.live.find(execID)
 	if !ok {
 		return false, nil
 	}
-	return process.Signal(ctx, signal)
+	return running.Signal(ctx, signal)
 }
 
 // signal signals the command of an exec, whoever runs it.

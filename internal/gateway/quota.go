@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"context"
-	"errors"
 
 	"sallyport"
-	"sallyport/internal/audit"
 	"sallyport/internal/store"
 )
 
@@ -21,25 +19,10 @@ func (g *Gateway) quota(ctx context.Context, ws store.Workspace) (*store.Quota, 
 		return nil, unavailable(err)
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
-	if over := g.running.tooMany(ws, *quota); over != store.QuotaKept {
+	if over := g.live.tooMany(ws, *quota); over != store.QuotaKept {
 		return nil, tooManyExecs(over, *quota)
 	}
 	return quota, nil
-}
-
-// admit is the last check before an exec's row, and what the row's transaction checks.
-func (g *Gateway) admit(ctx context.Context, ws store.Workspace, e Exec, out ExecOutput) (*store.Quota, *store.Claim, error) {
-	quota, err := g.quota(ctx, ws)
-	if err != nil {
-		return nil, nil, err
-	}
-	if out.Reserve != nil {
-		if err := out.Reserve(ws.OrgID); err != nil {
-			return nil, nil, err
-		}
-	}
-	claim, err := g.claim(ws, e)
-	return quota, claim, err
 }
 
 func tooManyExecs(over store.QuotaOver, q store.Quota) *sallyport.Error {
@@ -50,45 +33,29 @@ func tooManyExecs(over store.QuotaOver, q store.Quota) *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s runs as many execs as it may at once, %d; try again when one has ended", whose, most)
 }
 
-// refusedRow is what is answered to an exec of which err, of its row, says that there is
-// none; nil where there is, or err is none. It is platform_unavailable where nobody knows:
-// the log sees to what may have come of it.
-func refusedRow(err error, quota *store.Quota) error {
-	if over, ok := errors.AsType[*audit.TooManyError](err); ok {
-		return tooManyExecs(over.Over, *quota)
-	}
-	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
-		return keyTaken(taken.Taken)
-	}
-	if sallyport.CodeOf(err) == sallyport.CodePlatformUnavailable {
-		return err
-	}
-	return nil
-}
-
-// record counts n execs more whose rows are running. An exec is taken off the count before
+// count counts n acts more whose rows are running. An act is taken off the count before
 // its row is completed: those counted here are always among those that the store counts.
-func (r *running) record(ws store.Workspace, n int) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.recorded == nil {
-		r.recorded = map[string]int{}
+func (l *live) count(ws store.Workspace, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.recorded == nil {
+		l.recorded = map[string]int{}
 	}
 	for _, id := range []string{ws.OrgID, ws.ID} {
-		if r.recorded[id] += n; r.recorded[id] == 0 {
-			delete(r.recorded, id)
+		if l.recorded[id] += n; l.recorded[id] == 0 {
+			delete(l.recorded, id)
 		}
 	}
 }
 
 // tooMany says whose execs that run here would be too many with one more.
-func (r *running) tooMany(ws store.Workspace, q store.Quota) store.QuotaOver {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (l *live) tooMany(ws store.Workspace, q store.Quota) store.QuotaOver {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	switch {
-	case r.recorded[ws.ID] >= q.OfWorkspace:
+	case l.recorded[ws.ID] >= q.OfWorkspace:
 		return store.QuotaOfWorkspace
-	case r.recorded[ws.OrgID] >= q.OfOrg:
+	case l.recorded[ws.OrgID] >= q.OfOrg:
 		return store.QuotaOfOrg
 	}
 	return store.QuotaKept

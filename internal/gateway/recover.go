@@ -18,6 +18,21 @@ type LeaseStore interface {
 	AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error)
 }
 
+// closer ends what a crash left of acts of one kind on one workspace's machine, where it
+// can be reached before ctx ends, and returns how their rows end.
+type closer func(ctx context.Context, g *Gateway, rows []store.Activity) audit.End
+
+// closerOf returns the closer of a kind of act. A kind without one leaves nothing on the
+// machine: its rows are completed, and that is all.
+func closerOf(rowType string) closer {
+	if rowType == sallyport.ActivityExec {
+		return closeExecs
+	}
+	return func(context.Context, *Gateway, []store.Activity) audit.End {
+		return audit.End{Status: sallyport.StatusInterrupted}
+	}
+}
+
 // Recover completes what dead replicas, and the crash of a server before, have left
 // running as interrupted, and ends what still runs of it where its machine can be reached
 // before ctx ends.
@@ -26,15 +41,17 @@ func (g *Gateway) Recover(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find what a crash left running: %w", err)
 	}
-	byWorkspace := map[string][]store.Activity{}
+	type left struct{ workspaceID, rowType string }
+	groups := map[left][]store.Activity{}
 	for _, row := range rows {
-		byWorkspace[row.WorkspaceID] = append(byWorkspace[row.WorkspaceID], row)
+		of := left{row.WorkspaceID, row.Type}
+		groups[of] = append(groups[of], row)
 	}
 	var wg sync.WaitGroup
 	failures := make(chan error, len(rows))
-	for _, rows := range byWorkspace {
+	for of, rows := range groups {
 		wg.Go(func() {
-			end := g.endLeft(ctx, rows)
+			end := closerOf(of.rowType)(ctx, g, rows)
 			for _, row := range rows { // together: a log that is sick makes each wait
 				wg.Go(func() {
 					if err := g.Audit.Interrupt(row, end); err != nil {
@@ -53,9 +70,9 @@ func (g *Gateway) Recover(ctx context.Context) error {
 	return errors.Join(all...)
 }
 
-// endLeft ends what still runs of one workspace's execs.
-func (g *Gateway) endLeft(ctx context.Context, rows []store.Activity) audit.ExecEnd {
-	end := audit.ExecEnd{Status: sallyport.StatusInterrupted, SurvivorsUnknown: true}
+// closeExecs ends what still runs of one workspace's execs.
+func closeExecs(ctx context.Context, g *Gateway, rows []store.Activity) audit.End {
+	outcome := audit.ExecOutcome{SurvivorsUnknown: true}
 	ids := make([]string, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
@@ -66,9 +83,9 @@ func (g *Gateway) endLeft(ctx context.Context, rows []store.Activity) audit.Exec
 		g.Log.Warn("what a crash left running could not be ended", "workspace", rows[0].WorkspaceID, "execs", ids, "error", err)
 	case left.Known:
 		// One number for all rows of the machine: nobody can tell whose it is.
-		end.Survivors, end.SurvivorsUnknown = &left.Count, false
+		outcome.Survivors, outcome.SurvivorsUnknown = &left.Count, false
 	}
-	return end
+	return audit.End{Status: sallyport.StatusInterrupted, Outcome: outcome}
 }
 
 func (g *Gateway) endAll(ctx context.Context, orgID, workspaceID string, ids []string) (remote.Survivors, error) {

@@ -9,25 +9,23 @@ import (
 	"sallyport/internal/store"
 )
 
-// ExecReport is how an exec went, for who watches the server: once, when it is
-// over. It holds no word of a caller's or a machine's: no argv, no environment, no
-// output.
-type ExecReport struct {
+// ActReport is how an act went, for those who watch the server: once, when it is over. It
+// holds no word of a caller's or a machine's: no argv, no environment, no output.
+type ActReport struct {
+	// Type is the kind of the act: the type of its row.
+	Type string
 	// OrgID and WorkspaceID are empty when the caller may not know of the workspace,
-	// ExecID when no row was begun.
-	OrgID, WorkspaceID, ExecID string
+	// RowID when no row was begun.
+	OrgID, WorkspaceID, RowID string
 	// Connector is the connector's type.
 	Connector string
 
-	// Status is that of the row; empty for an exec that was refused, whose Code says
-	// why.
+	// Status is that of the row; empty for an act that was refused: Code says why.
 	Status string
 	Code   sallyport.Code
 	Reason string
-	// ExitCode is nil unless the command ended by itself.
-	ExitCode *int
-	// StdoutBytes and StderrBytes are what the command wrote.
-	StdoutBytes, StderrBytes int64
+	// Exec is what an exec adds; zero for other kinds.
+	Exec ExecReport
 	// Warm: see sshpool.Session.
 	Warm bool
 
@@ -36,9 +34,17 @@ type ExecReport struct {
 	Began, Authorized, Recorded, Reached, Started, Ended, Finished time.Time
 }
 
-// Outcome is one word for how the exec ended: the row's status, or for one that is
+// ExecReport is what the report of an exec adds.
+type ExecReport struct {
+	// ExitCode is nil unless the command exited.
+	ExitCode *int
+	// StdoutBytes and StderrBytes are what the command wrote.
+	StdoutBytes, StderrBytes int64
+}
+
+// Outcome is one word for how the act ended: the row's status, or for one that is
 // more telling the code or reason that the row holds. It is of a closed list.
-func (r *ExecReport) Outcome() string {
+func (r *ActReport) Outcome() string {
 	switch {
 	case r.Status == sallyport.StatusError && r.Code != "":
 		return string(r.Code)
@@ -48,19 +54,21 @@ func (r *ExecReport) Outcome() string {
 	return r.Status
 }
 
-// authorized notes that the exec may go on, on ws.
-func (r *ExecReport) authorized(ws store.Workspace) {
+// authorized notes that the act may go on, on ws.
+func (r *ActReport) authorized(ws store.Workspace) {
 	r.Authorized, r.Connector = time.Now(), ws.Connector.Type
 }
 
 // ended takes what the row is told.
-func (r *ExecReport) ended(end audit.ExecEnd) {
-	r.Status, r.Code, r.Reason, r.ExitCode = end.Status, end.Code, end.Reason, end.ExitCode
-	r.StdoutBytes, r.StderrBytes = end.StdoutBytes, end.StderrBytes
+func (r *ActReport) ended(end audit.End) {
+	r.Status, r.Code, r.Reason = end.Status, end.Code, end.Reason
+	if o, ok := end.Outcome.(audit.ExecOutcome); ok {
+		r.Exec = ExecReport{ExitCode: o.ExitCode, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes}
+	}
 }
 
-// report tells who watches, if anybody does. err is what the caller is told.
-func (g *Gateway) report(ctx context.Context, r *ExecReport, err error) {
+// tell reports an act that is over, if anybody watches. err is what the caller is told.
+func (g *Gateway) tell(ctx context.Context, r *ActReport, err error) {
 	if g.Watch == nil {
 		return
 	}

@@ -20,12 +20,12 @@ type Stats struct {
 // Stats tells what goes on.
 func (g *Gateway) Stats() Stats {
 	s := Stats{Pool: g.Pool.Stats(), Audit: g.Audit.Stats(), Feed: g.Feed.Stats()}
-	r := &g.running
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	s.Draining = r.draining
-	for c := range r.calls {
-		if !c.follows {
+	l := &g.live
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.Draining = l.draining
+	for c := range l.calls {
+		if c.acts {
 			s.Execs++
 		}
 	}

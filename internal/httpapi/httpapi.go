@@ -174,7 +174,7 @@ func (c *call) prove() error {
 // identify proves the caller as things stand now.
 func (c *call) identify() error {
 	c.proven = time.Now()
-	endings := c.api.Gateway.Endings()
+	epoch := c.api.Gateway.RevocationEpoch()
 	ctx, tokens := c.r.Context(), c.r.Header["Authorization"]
 	var who principal.Principal
 	var err error
@@ -190,14 +190,14 @@ func (c *call) identify() error {
 	if err != nil {
 		return err
 	}
-	c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), Endings: endings}
+	c.by = gateway.Caller{Principal: who, Addr: c.api.clientAddr(c.r), RevocationEpoch: epoch}
 	return nil
 }
 
 // proveAgain proves a caller whose body was long in coming, as one who asked only now: a
 // token may have been revoked meanwhile, also where no notice of it has come.
 func (c *call) proveAgain() error {
-	if c.api.Gateway.Endings() == c.by.Endings && time.Since(c.proven) < limits.ProofTime {
+	if c.api.Gateway.RevocationEpoch() == c.by.RevocationEpoch && time.Since(c.proven) < limits.ProofTime {
 		return nil
 	}
 	return c.identify()

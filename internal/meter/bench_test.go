@@ -18,8 +18,9 @@ func BenchmarkExec(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		m.RequestBegan()
-		m.Exec(&gateway.ExecReport{
-			Connector: sallyport.ConnectorLocal, Status: sallyport.StatusOK, ExitCode: &zero, Warm: true, StdoutBytes: 12,
+		m.Act(&gateway.ActReport{
+			Type:      sallyport.ActivityExec,
+			Connector: sallyport.ConnectorLocal, Status: sallyport.StatusOK, Warm: true, Exec: gateway.ExecReport{ExitCode: &zero, StdoutBytes: 12},
 			Began: now, Authorized: now, Recorded: now, Reached: now, Started: now, Ended: now, Finished: now.Add(time.Millisecond),
 		})
 		m.RequestAnswered("/workspaces/{workspace}/exec", "POST", 200, time.Millisecond)
@@ -33,7 +34,8 @@ func BenchmarkExecParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
 			m.RequestBegan()
-			m.Exec(&gateway.ExecReport{
+			m.Act(&gateway.ActReport{
+				Type:      sallyport.ActivityExec,
 				Connector: sallyport.ConnectorLocal, Status: sallyport.StatusOK, Warm: true,
 				Began: now, Authorized: now, Recorded: now, Reached: now, Started: now, Ended: now, Finished: now,
 			})

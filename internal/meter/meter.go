@@ -125,8 +125,14 @@ func statusClass(status int) string {
 	return strconv.Itoa(status/100) + "xx"
 }
 
-// Exec counts an exec that is over.
-func (m *Meter) Exec(r *gateway.ExecReport) {
+// Act counts an act on a machine that is over.
+func (m *Meter) Act(r *gateway.ActReport) {
+	if r.Type == sallyport.ActivityExec {
+		m.exec(r)
+	}
+}
+
+func (m *Meter) exec(r *gateway.ActReport) {
 	if r.Status == "" {
 		m.execRefusals.WithLabelValues(string(r.Code)).Inc()
 		return
@@ -138,8 +144,8 @@ func (m *Meter) Exec(r *gateway.ExecReport) {
 	if !r.Started.IsZero() {
 		m.execStart.Observe(r.Started.Sub(r.Began).Seconds())
 	}
-	m.stdout.Add(float64(r.StdoutBytes))
-	m.stderr.Add(float64(r.StderrBytes))
+	m.stdout.Add(float64(r.Exec.StdoutBytes))
+	m.stderr.Add(float64(r.Exec.StderrBytes))
 }
 
 func connection(warm bool) string {

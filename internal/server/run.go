@@ -137,7 +137,7 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, ProofTime: limits.ProofTime}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
-		Forget: s.auth.Forget, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
+		ClearAuthCache: s.auth.Forget, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
 		EventStreams: gateway.EventStreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
@@ -145,7 +145,7 @@ func (s *server) open(ctx context.Context) error {
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
-		Watch: s.watchExec,
+		Watch: s.watchAct,
 	}
 	s.watchSources()
 	return s.joinPeers(ctx)

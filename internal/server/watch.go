@@ -55,11 +55,11 @@ func (s *server) closeTracer() error {
 	return nil
 }
 
-// watchExec is told of each exec.
-func (s *server) watchExec(ctx context.Context, r *gateway.ExecReport) {
-	s.watch.meter.Exec(r)
+// watchAct is told of each act on a machine.
+func (s *server) watchAct(ctx context.Context, r *gateway.ActReport) {
+	s.watch.meter.Act(r)
 	if s.watch.tracer != nil {
-		s.watch.tracer.Exec(ctx, r)
+		s.watch.tracer.Act(ctx, r)
 	}
 }
 

@@ -28,7 +28,8 @@ func BenchmarkExec(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		ctx, _ := t.Began(r)
-		t.Exec(ctx, &gateway.ExecReport{
+		t.Act(ctx, &gateway.ActReport{
+			Type:      sallyport.ActivityExec,
 			Connector: sallyport.ConnectorLocal, Status: sallyport.StatusOK, Warm: true,
 			Began: now, Authorized: now, Recorded: now, Reached: now, Started: now, Ended: now, Finished: now,
 		})

@@ -71,14 +71,15 @@ var argv = []string{"bash", "-lc", "cd /srv/app && make test"}
 
 // inGroup is the row of an exec as the gateway has it.
 func (w *world) inGroup(ctx context.Context, log *audit.Log) error {
-	row := log.Begin(audit.Exec{
+	row := log.Begin(audit.Act{
 		By:         principal.Principal{Kind: principal.Org, OrgID: w.org.ID, Prefix: "sp_org_abcdefgh"},
-		ClientAddr: "127.0.0.1", OrgID: w.org.ID, WorkspaceID: w.ws.ID, Argv: argv, TimeoutS: 30, Replica: w.replica,
+		ClientAddr: "127.0.0.1", OrgID: w.org.ID, WorkspaceID: w.ws.ID, Replica: w.replica,
+		Detail: audit.Exec{Argv: argv, TimeoutS: 30},
 	})
 	if err := row.Durable(ctx); err != nil {
 		return err
 	}
-	return row.Finish(audit.ExecEnd{Status: sallyport.StatusOK, Ran: true, ExitCode: new(int), Duration: time.Millisecond})
+	return row.Finish(audit.End{Status: sallyport.StatusOK, Outcome: audit.ExecOutcome{Ran: true, ExitCode: new(int), Duration: time.Millisecond}})
 }
 
 // byItself is the same row in two transactions of its own.

@@ -2,24 +2,26 @@ package tracing
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	otel "go.opentelemetry.io/otel/trace"
 
+	"sallyport"
 	"sallyport/internal/gateway"
 )
 
-// Exec makes the spans of an exec that is over, below that of ctx: one for the whole
+// Act makes the spans of an act that is over, below that of ctx: one for the whole
 // and one for each of its steps. The row goes to disk while the machine is reached,
 // so that those two overlap.
-func (t *Tracer) Exec(ctx context.Context, r *gateway.ExecReport) {
-	ctx, span := t.tracer.Start(ctx, "exec", otel.WithTimestamp(r.Began))
+func (t *Tracer) Act(ctx context.Context, r *gateway.ActReport) {
+	ctx, span := t.tracer.Start(ctx, actName(r), otel.WithTimestamp(r.Began))
 	if !span.IsRecording() {
 		return
 	}
-	e := &execSpans{t, ctx, r}
+	e := &actSpans{t, ctx, r}
 	e.steps()
 	span.SetAttributes(e.attributes()...)
 	if r.Code != "" {
@@ -28,13 +30,16 @@ func (t *Tracer) Exec(ctx context.Context, r *gateway.ExecReport) {
 	span.End(otel.WithTimestamp(r.Finished))
 }
 
-type execSpans struct {
+// actName is the name of an act's span: exec, file, terminal.
+func actName(r *gateway.ActReport) string { return strings.TrimPrefix(r.Type, "workspace_") }
+
+type actSpans struct {
 	t   *Tracer
 	ctx context.Context
-	r   *gateway.ExecReport
+	r   *gateway.ActReport
 }
 
-func (e *execSpans) steps() {
+func (e *actSpans) steps() {
 	r := e.r
 	e.step("authorize", r.Began, r.Authorized, r.Finished)
 	if r.Authorized.IsZero() {
@@ -55,7 +60,7 @@ func (e *execSpans) steps() {
 }
 
 // step makes the span of a step that was done, or that failed at the time failed.
-func (e *execSpans) step(name string, began, done, failed time.Time, about ...attribute.KeyValue) {
+func (e *actSpans) step(name string, began, done, failed time.Time, about ...attribute.KeyValue) {
 	_, span := e.t.tracer.Start(e.ctx, name, otel.WithTimestamp(began), otel.WithAttributes(about...))
 	if done.IsZero() {
 		done = failed
@@ -64,13 +69,14 @@ func (e *execSpans) step(name string, began, done, failed time.Time, about ...at
 	span.End(otel.WithTimestamp(done))
 }
 
-func (e *execSpans) attributes() []attribute.KeyValue {
+func (e *actSpans) attributes() []attribute.KeyValue {
 	r := e.r
-	about := []attribute.KeyValue{
-		attribute.Int64("sallyport.stdout_bytes", r.StdoutBytes), attribute.Int64("sallyport.stderr_bytes", r.StderrBytes),
+	var about []attribute.KeyValue
+	if r.Type == sallyport.ActivityExec {
+		about = append(about, attribute.Int64("sallyport.stdout_bytes", r.Exec.StdoutBytes), attribute.Int64("sallyport.stderr_bytes", r.Exec.StderrBytes))
 	}
 	for name, value := range map[string]string{
-		"sallyport.org_id": r.OrgID, "sallyport.workspace_id": r.WorkspaceID, "sallyport.exec_id": r.ExecID,
+		"sallyport.org_id": r.OrgID, "sallyport.workspace_id": r.WorkspaceID, "sallyport." + actName(r) + "_id": r.RowID,
 		"sallyport.connector": r.Connector, "sallyport.status": r.Status, "sallyport.reason": r.Reason,
 		"error.type": string(r.Code),
 	} {
@@ -78,8 +84,8 @@ func (e *execSpans) attributes() []attribute.KeyValue {
 			about = append(about, attribute.String(name, value))
 		}
 	}
-	if r.ExitCode != nil {
-		about = append(about, attribute.Int("sallyport.exit_code", *r.ExitCode))
+	if r.Exec.ExitCode != nil {
+		about = append(about, attribute.Int("sallyport.exit_code", *r.Exec.ExitCode))
 	}
 	return about
 }

@@ -1,0 +1,52 @@
+package audit
+
+import (
+	"time"
+
+	"sallyport"
+	"sallyport/internal/redact"
+)
+
+// Exec is what the row of an exec says before the command runs.
+type Exec struct {
+	// Argv is as it will run: the log masks what it keeps.
+	Argv       []string
+	Cwd        string
+	EnvNames   []string
+	StdinBytes int64
+	TimeoutS   int
+}
+
+// Describe implements Detail.
+func (e Exec) Describe(row *sallyport.Activity) {
+	argv := redact.Argv(e.Argv)
+	row.Type, row.Summary = sallyport.ActivityExec, redact.Summary(argv)
+	row.Argv, row.Cwd, row.EnvNames = argv, redact.Text(e.Cwd), e.EnvNames
+	row.StdinBytes, row.TimeoutS = &e.StdinBytes, e.TimeoutS
+}
+
+// ExecOutcome is how an exec's command ended.
+type ExecOutcome struct {
+	// Ran tells that the command had started: without it the row has its survivors alone.
+	Ran                              bool
+	ExitCode                         *int
+	Signal                           string
+	Duration                         time.Duration
+	StdoutBytes, StderrBytes         int64
+	StdoutTruncated, StderrTruncated bool
+	// Survivors is nil where the command exited, or nobody could look.
+	Survivors        *int
+	SurvivorsUnknown bool
+}
+
+// Complete implements Outcome.
+func (e ExecOutcome) Complete(row *sallyport.Activity) {
+	row.Survivors, row.SurvivorsUnknown = e.Survivors, e.SurvivorsUnknown
+	if !e.Ran {
+		return
+	}
+	ms := e.Duration.Milliseconds()
+	row.ExitCode, row.Signal, row.DurationMS = e.ExitCode, e.Signal, &ms
+	row.StdoutBytes, row.StderrBytes = &e.StdoutBytes, &e.StderrBytes
+	row.StdoutTruncated, row.StderrTruncated = &e.StdoutTruncated, &e.StderrTruncated
+}

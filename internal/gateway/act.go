@@ -1,0 +1,219 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"sallyport"
+	"sallyport/internal/audit"
+	"sallyport/internal/policy"
+	"sallyport/internal/sshpool"
+	"sallyport/internal/store"
+)
+
+// kind is what all acts of one kind have in common.
+type kind struct {
+	// rowType is the type of the kind's rows, one of sallyport's.
+	rowType string
+	// tried is how a refusal calls an act of this kind.
+	tried string
+	// rule says which principals may, and allowed, if it isn't nil, on which workspaces.
+	rule    policy.Rule
+	allowed func(store.Workspace) error
+	// drain is how an act of this kind takes the end of the server.
+	drain drain
+}
+
+// actSpec is one act that a caller asks for.
+type actSpec struct {
+	kind
+	// detail is what the row says from the begin on.
+	detail audit.Detail
+	// reserve sets memory aside for an act of the organisation, or refuses it; nil is for
+	// an act that needs none.
+	reserve func(orgID string) error
+	// claim is what the act's idempotency key stands for; nil is an act without keys.
+	claim func(store.Workspace) (*store.Claim, error)
+	// recorded is called once, when the row is on disk; nil is nobody.
+	recorded func(rowID string)
+}
+
+// act is one thing done on a workspace's machine, from the decision to its completed row:
+// begin, durable, open, finish, close. Only what lies between open and finish differs from
+// kind to kind.
+type act struct {
+	g      *Gateway
+	by     Caller
+	ws     store.Workspace
+	call   *call
+	row    *audit.Pending
+	quota  *store.Quota
+	report *ActReport
+	// durable waits until the row is on disk: nothing may happen on the machine before it
+	// has returned nil. It may be called more than once, and then returns the same.
+	durable func() error
+	// refused tells, after durable, that the store refused the row: there is none.
+	refused  bool
+	finished bool
+	untrack  func()
+}
+
+// begin finds the workspace within the caller's tenant, decides, admits, and sends the
+// row on its way: all that must hold before an act, in the contract's order. What it
+// refuses leaves no row of the act. The returned context ends with its cause when the act
+// is to end; the caller calls close, whatever happens.
+func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (context.Context, *act, error) {
+	a := &act{g: g, by: by, report: &ActReport{Type: spec.rowType, Began: time.Now()}}
+	err := a.decide(ctx, ref, spec.kind)
+	if err != nil {
+		g.tell(ctx, a.report, err)
+		return ctx, nil, err
+	}
+	a.call = &call{orgID: a.ws.OrgID, workspaceID: a.ws.ID, by: by.Principal, drain: spec.drain, acts: true}
+	acting, untrack := g.track(ctx, a.call)
+	a.untrack = untrack
+	if err := a.admit(acting, spec); err != nil {
+		untrack()
+		g.tell(ctx, a.report, err)
+		return ctx, nil, err
+	}
+	return acting, a, nil
+}
+
+// decide finds the workspace, and says whether the caller may do this on it.
+func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
+	if a.ws, err = a.g.workspace(ctx, a.by, ref); err != nil {
+		return err
+	}
+	a.report.OrgID, a.report.WorkspaceID = a.ws.OrgID, a.ws.ID
+	if err := a.g.check(ctx, a.by, k.rule, &a.ws, k.tried); err != nil {
+		return err
+	}
+	if a.ws.Connector == nil {
+		return sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost,
+			"workspace %s has no host to run commands on: give it a connector first", a.ws.Name)
+	}
+	if k.allowed == nil {
+		return nil
+	}
+	return a.g.refuse(ctx, a.by, k.allowed(a.ws), &a.ws, k.tried)
+}
+
+// admit looks again at the token and the workspace of an act that is tracked now, takes
+// what the limits leave for it, and begins its row.
+func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
+	err = a.g.stillMay(ctx, a.by, &a.ws)
+	if ctx.Err() != nil { // ended before anything was dispatched: no row
+		return canceledBy(context.Cause(ctx))
+	}
+	if err != nil {
+		return err
+	}
+	a.report.authorized(a.ws)
+	if a.quota, err = a.g.quota(ctx, a.ws); err != nil {
+		return err
+	}
+	if spec.reserve != nil {
+		if err := spec.reserve(a.ws.OrgID); err != nil {
+			return err
+		}
+	}
+	var claim *store.Claim
+	if spec.claim != nil {
+		if claim, err = spec.claim(a.ws); err != nil {
+			return err
+		}
+	}
+	a.row = a.g.Audit.Begin(audit.Act{
+		By: a.by.Principal, ClientAddr: a.by.Addr, OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID,
+		Replica: a.g.Replica, Claim: claim, Quota: a.quota, Detail: spec.detail,
+	})
+	a.report.RowID = a.row.ID()
+	a.durable = sync.OnceValue(func() error { return a.awaitRow(ctx, spec.recorded) })
+	return nil
+}
+
+func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {
+	if err := a.row.Durable(ctx); err != nil {
+		if refusal := refusedRow(err, a.quota); refusal != nil {
+			a.refused = true
+			return refusal
+		}
+		return err
+	}
+	a.report.Recorded = time.Now()
+	a.g.live.count(a.ws, 1)
+	if recorded != nil {
+		recorded(a.row.ID())
+	}
+	return nil
+}
+
+// open opens a session on the workspace's machine, by the act's own caller. need is how
+// long it will be used.
+func (a *act) open(ctx context.Context, need time.Duration) (*sshpool.Session, error) {
+	target := a.g.target(a.by, a.ws, a.row.ID())
+	target.Need = need
+	session, err := a.g.Pool.Open(ctx, target)
+	if err != nil {
+		return nil, fmt.Errorf("reach workspace %s: %w", a.ws.ID, err)
+	}
+	a.report.Reached, a.report.Warm = time.Now(), session.Warm
+	return session, nil
+}
+
+// gate lets the act happen: when its row is on disk, and still nobody else's to close.
+func (a *act) gate() error {
+	if err := a.durable(); err != nil {
+		return err
+	}
+	if a.g.Holds != nil && !a.g.Holds() {
+		return interrupted()
+	}
+	return nil
+}
+
+// runs makes what runs known, so that it can be signalled while the act lasts.
+func (a *act) runs(h handle) { a.g.live.handle(a.call, a.row.ID(), h) }
+
+// finish completes the row, once. It returns what kept it from that.
+func (a *act) finish(end audit.End) error {
+	if a.finished || a.refused {
+		return nil
+	}
+	a.finished = true
+	if !a.report.Recorded.IsZero() {
+		a.g.live.count(a.ws, -1)
+	}
+	a.report.ended(end)
+	return a.row.Finish(end)
+}
+
+// close ends what begin began, and tells those who watch. err is what the caller is told.
+// A row that is still open then, after a panic, is completed as an error.
+func (a *act) close(ctx context.Context, err error) {
+	if !a.finished {
+		_ = a.finish(audit.End{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
+	}
+	a.untrack()
+	a.g.tell(ctx, a.report, err)
+}
+
+// refusedRow is the answer to an act whose row the store refused: err, of the row, says
+// that there is none. It is nil where there is a row, or where nobody knows but the log,
+// which completes what may have come of it.
+func refusedRow(err error, quota *store.Quota) error {
+	if over, ok := errors.AsType[*audit.TooManyError](err); ok {
+		return tooManyExecs(over.Over, *quota)
+	}
+	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
+		return keyTaken(taken.Taken)
+	}
+	if sallyport.CodeOf(err) == sallyport.CodePlatformUnavailable {
+		return err
+	}
+	return nil
+}
