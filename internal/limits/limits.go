@@ -95,8 +95,10 @@ const (
 	// LoginBytesMax bounds what a machine says until the login is done: greeting, key
 	// exchange and banner take a few kB.
 	LoginBytesMax = 256 << 10
-	// RekeysPerMinuteMax bounds the key exchanges that a machine asks for: honest ones
-	// come once a GiB, and each costs a millisecond of processor time.
+	// RekeyBytesMin is what a connection must have carried since the last exchange of keys
+	// for one to be free: each costs a millisecond of processor time, and sshd's RekeyLimit
+	// may be as low as 64K. RekeysPerMinuteMax bounds those that come sooner.
+	RekeyBytesMin      = 32 << 10
 	RekeysPerMinuteMax = 60
 	// ForeignChannelsMax and RequestsPerMinuteMax bound what a machine asks of us: an
 	// honest sshd opens no channel to a client, and asks once a second at most whether

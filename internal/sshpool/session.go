@@ -39,10 +39,11 @@ func (s *Session) Go(f func()) { s.wg.Go(f) }
 // Lost is closed when the connection under the session has ended.
 func (s *Session) Lost() <-chan struct{} { return s.conn.done }
 
-// Broken tells whether the connection no longer carries anything. It is true before the
-// streams of a session end for that: an end of file that was seen while it is false is
-// the machine's own.
-func (s *Session) Broken() bool { return s.conn.wire.broken.Load() }
+// Broken tells whether the connection no longer carries anything, whoever broke it: the
+// machine, the network, or this side over a packet that made no sense, a forged one, or a
+// host key that has changed. It is true before the streams of a session end for that: an
+// end of file that was seen while it is false is the machine's own.
+func (s *Session) Broken() bool { return s.conn.broken() }
 
 // RoundTrip is the shortest that was seen on the session's connection.
 func (s *Session) RoundTrip() time.Duration { return time.Duration(s.conn.trip.Load()) }

@@ -11,69 +11,76 @@ import (
 )
 
 // wire is the stream below an SSH connection. It knows when something came last,
-// whether an SSH server spoke, and holds a server short that hasn't logged us in.
+// whether an SSH server spoke, how much was carried, and throttles a server that hasn't
+// logged us in.
 //
-// Why short: the SSH library reads ahead into a queue of 16 packets, and when a
-// handshake fails while a packet more has come, its two goroutines hang for good. So
-// until the login is done a read gives fewer bytes than 9 packets take, and while
-// answers are awaited there is a pause between reads, in which what came is taken
-// or the wire is closed.
+// Why throttle: the SSH library reads ahead into a queue of 16 packets, and when a
+// handshake fails while a packet more has come, its two goroutines hang for good
+// (drain.go), on a connection that nobody has in hand yet. So until the login is done the
+// library is given the bytes of few packets at a time, with a pause in which it takes
+// them, or closes the wire. On a busy machine it may not come to that in one pause: five
+// in a row must pass before the queue is full.
 type wire struct {
 	net.Conn
 
-	heard   atomic.Int64 // when something came last, Unix time in ns
-	trusted atomic.Bool
-	crowded atomic.Bool
-	hello   atomic.Bool
-	broken  atomic.Bool // a read or a write has failed since the login
-	closed  chan struct{}
-	once    sync.Once
+	heard         atomic.Int64 // when something came last, Unix time in ns
+	carried       atomic.Int64 // bytes since the last exchange of keys, both ways
+	authenticated atomic.Bool
+	throttled     atomic.Bool
+	hello         atomic.Bool
+	broken        atomic.Bool // a read or a write has failed since the login
+	closed        chan struct{}
+	once          sync.Once
 
 	// Of the one goroutine that reads.
-	budget  int
-	given   int // bytes since the last pause
-	matched int // bytes of "SSH-" that the line at hand began with; -1 is another line
+	loginBytesLeft int
+	untilPause     int // bytes that are given before the next pause
+	matched        int // bytes of "SSH-" that the line at hand began with; -1 is another line
 }
 
 const (
-	// wireReadBytes are fewer than 9 of the smallest packets of any cipher, 28 bytes: on a
-	// loaded machine it may take more than one pause until somebody takes them, or says that
-	// nobody will.
-	wireReadBytes = 9*28 - 1
+	// packetBytesMin is the smallest packet of any cipher.
+	packetBytesMin = 28
+	// wireBytesFirst is what is given before the first pause: fewer bytes than 9 packets
+	// take. An honest server's answers to a login are a few of these.
+	wireBytesFirst = 9*packetBytesMin - 1
+	// wireBytesThen is what is given after each pause: fewer bytes than 3 packets take.
+	wireBytesThen = 3*packetBytesMin - 1
 	wirePause     = time.Millisecond
 )
 
 var errTalkative = errors.New("the machine says too much before the login")
 
 func newWire(conn net.Conn) *wire {
-	w := &wire{Conn: conn, closed: make(chan struct{}), budget: limits.LoginBytesMax}
+	w := &wire{Conn: conn, closed: make(chan struct{}), loginBytesLeft: limits.LoginBytesMax, untilPause: wireBytesFirst}
 	w.heard.Store(time.Now().UnixNano())
 	return w
 }
 
 func (w *wire) Read(p []byte) (int, error) {
-	if w.trusted.Load() {
+	if w.authenticated.Load() {
 		n, err := w.Conn.Read(p)
 		if err != nil {
 			w.broken.Store(true)
 		}
+		w.carried.Add(int64(n))
 		w.heard.Store(time.Now().UnixNano())
 		return n, err
 	}
 	switch {
-	case w.budget <= 0:
+	case w.loginBytesLeft <= 0:
 		return 0, errTalkative
-	case !w.crowded.Load(): // what comes now is taken at once
-		w.given = 0
-	case w.given == wireReadBytes:
-		if !w.rest() {
+	case !w.throttled.Load(): // the exchange of keys takes its packets itself
+		w.untilPause = wireBytesFirst
+	case w.untilPause == 0:
+		if !w.pause() {
 			return 0, net.ErrClosed
 		}
-		w.given = 0
+		w.untilPause = wireBytesThen
 	}
-	n, err := w.Conn.Read(p[:min(len(p), wireReadBytes-w.given)])
-	w.budget -= n
-	w.given += n
+	n, err := w.Conn.Read(p[:min(len(p), w.untilPause)])
+	w.loginBytesLeft -= n
+	w.untilPause -= n
 	w.heard.Store(time.Now().UnixNano())
 	w.listen(p[:n])
 	return n, err
@@ -81,14 +88,15 @@ func (w *wire) Read(p []byte) (int, error) {
 
 func (w *wire) Write(p []byte) (int, error) {
 	n, err := w.Conn.Write(p)
-	if err != nil && w.trusted.Load() {
+	w.carried.Add(int64(n))
+	if err != nil && w.authenticated.Load() {
 		w.broken.Store(true)
 	}
 	return n, err
 }
 
-// rest lets what was read be taken, and tells whether the wire is still open.
-func (w *wire) rest() bool {
+// pause lets what was read be taken, and tells whether the wire is still open.
+func (w *wire) pause() bool {
 	timer := time.NewTimer(wirePause)
 	defer timer.Stop()
 	select {
@@ -127,11 +135,11 @@ func (w *wire) Close() error {
 // greeted tells whether an SSH server spoke.
 func (w *wire) greeted() bool { return w.hello.Load() }
 
-// crowd begins the pauses: from now on the server's packets are queued.
-func (w *wire) crowd() { w.crowded.Store(true) }
+// throttle begins the pauses: from now on the server's packets are queued.
+func (w *wire) throttle() { w.throttled.Store(true) }
 
-// trust ends what holds the server short: it has logged us in.
-func (w *wire) trust() { w.trusted.Store(true) }
+// authenticate ends the throttle: the server has logged us in.
+func (w *wire) authenticate() { w.authenticated.Store(true) }
 
 // silentFor is how long nothing has come.
 func (w *wire) silentFor() time.Duration { return time.Since(time.Unix(0, w.heard.Load())) }
