@@ -12,8 +12,10 @@ type Act struct {
 	ClientAddr  string
 	OrgID       string
 	WorkspaceID string
-	// Replica is the server that does it; see store.Activity.
+	// Replica is the server that does it, and Class what it is counted as; see
+	// store.Activity.
 	Replica string
+	Class   store.Class
 	// Claim takes an idempotency key along with the row; nil is none.
 	Claim *store.Claim
 	// Quota bounds how many acts of the same class run with this one; nil is no bound.
@@ -50,7 +52,7 @@ type Outcome interface {
 func (l *Log) actRow(a Act) store.Activity {
 	row := l.newRow("", a.By, a.ClientAddr)
 	row.Status, row.CompletedAt = sallyport.StatusRunning, nil
-	row.OrgID, row.WorkspaceID, row.Replica = a.OrgID, a.WorkspaceID, a.Replica
+	row.OrgID, row.WorkspaceID, row.Replica, row.Class = a.OrgID, a.WorkspaceID, a.Replica, a.Class
 	a.Detail.Describe(&row.Activity)
 	return row
 }

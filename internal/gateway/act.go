@@ -18,6 +18,8 @@ import (
 type kind struct {
 	// rowType is the type of the kind's rows, one of sallyport's.
 	rowType string
+	// class is what acts of this kind are counted as.
+	class store.Class
 	// tried is how a refusal calls an act of this kind.
 	tried string
 	// rule says which principals may, and allowed, if it isn't nil, on which workspaces.
@@ -72,7 +74,7 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 		g.tell(ctx, a.report, err)
 		return ctx, nil, err
 	}
-	a.call = &call{orgID: a.ws.OrgID, workspaceID: a.ws.ID, by: by.Principal, drain: spec.drain, acts: true}
+	a.call = &call{orgID: a.ws.OrgID, workspaceID: a.ws.ID, by: by.Principal, class: spec.class, drain: spec.drain, acts: true}
 	acting, untrack := g.track(ctx, a.call)
 	a.untrack = untrack
 	if err := a.admit(acting, spec); err != nil {
@@ -113,7 +115,7 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 		return err
 	}
 	a.report.authorized(a.ws)
-	if a.quota, err = a.g.quota(ctx, a.ws); err != nil {
+	if a.quota, err = a.g.quota(ctx, spec.class, a.ws); err != nil {
 		return err
 	}
 	if spec.reserve != nil {
@@ -129,7 +131,7 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 	}
 	a.row = a.g.Audit.Begin(audit.Act{
 		By: a.by.Principal, ClientAddr: a.by.Addr, OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID,
-		Replica: a.g.Replica, Claim: claim, Quota: a.quota, Detail: spec.detail,
+		Replica: a.g.Replica, Class: spec.class, Claim: claim, Quota: a.quota, Detail: spec.detail,
 	})
 	a.report.RowID = a.row.ID()
 	a.durable = sync.OnceValue(func() error { return a.awaitRow(ctx, spec.recorded) })
@@ -145,7 +147,7 @@ func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {
 		return err
 	}
 	a.report.Recorded = time.Now()
-	a.g.live.count(a.ws, 1)
+	a.g.live.count(a.call.class, a.ws, 1)
 	if recorded != nil {
 		recorded(a.row.ID())
 	}
@@ -186,7 +188,7 @@ func (a *act) finish(end audit.End) error {
 	}
 	a.finished = true
 	if !a.report.Recorded.IsZero() {
-		a.g.live.count(a.ws, -1)
+		a.g.live.count(a.call.class, a.ws, -1)
 	}
 	a.report.ended(end)
 	return a.row.Finish(end)

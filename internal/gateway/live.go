@@ -24,8 +24,9 @@ type live struct {
 	handles map[string]handle
 	// streams counts the open event streams, by token and by organisation.
 	streams map[string]int
-	// recorded counts the acts whose rows are running, by organisation and by workspace.
-	recorded map[string]int
+	// recorded counts the acts whose rows are running, by organisation and by workspace,
+	// those of each class apart.
+	recorded map[counted]int
 	// over is why nothing may run any more, once the time of a drain is up.
 	over  *sallyport.Error
 	epoch RevocationEpoch
@@ -40,7 +41,9 @@ type call struct {
 	// workspaceID is empty for a call about all of an organisation.
 	orgID, workspaceID string
 	// by is the caller.
-	by    principal.Principal
+	by principal.Principal
+	// class is what an act is counted as.
+	class store.Class
 	drain drain
 	// acts is set for acts, which have a row that this server alone completes.
 	acts bool

@@ -12,6 +12,7 @@ import (
 	"sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
+	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
@@ -81,7 +82,7 @@ func TestRecoverWithoutAMachine(t *testing.T) {
 	bare := w.workspace(t, org, "bare")
 	var left []string
 	for _, ws := range []string{bare.ID, id.New()} {
-		row := &store.Activity{Activity: sallyport.Activity{
+		row := &store.Activity{Class: store.ClassExec, Activity: sallyport.Activity{
 			ID: id.New(), OrgID: org.ID, WorkspaceID: ws, Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, CreatedAt: time.Now(),
 		}}
 		must(t, w.db.CommitActivity(t.Context(), []store.ActivityChange{{Row: row}}, true))
@@ -91,6 +92,28 @@ func TestRecoverWithoutAMachine(t *testing.T) {
 	for _, row := range w.rows(t, org.ID)[:2] {
 		if row.Status != sallyport.StatusInterrupted || row.CompletedAt == nil || !row.SurvivorsUnknown || row.Survivors != nil {
 			t.Errorf("row %+v of %v", row, left)
+		}
+	}
+}
+
+// What a crash has left of another kind of act is completed too, and however many rows
+// there are.
+func TestRecoverEveryKind(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	var left []store.ActivityChange
+	for range limits.AdoptRowsMax + 1 {
+		left = append(left, store.ActivityChange{Row: &store.Activity{Class: store.ClassTransfer, Activity: sallyport.Activity{
+			ID: id.New(), OrgID: org.ID, WorkspaceID: id.New(), Type: "file_read", Status: sallyport.StatusRunning, CreatedAt: time.Now(),
+		}}})
+	}
+	must(t, w.db.CommitActivity(t.Context(), left, true))
+	must(t, w.Recover(t.Context()))
+	for _, change := range left {
+		row, err := w.db.Activity(t.Context(), org.ID, change.Row.ID)
+		must(t, err)
+		if row.Status != sallyport.StatusInterrupted || row.CompletedAt == nil || row.SurvivorsUnknown {
+			t.Fatalf("row %+v", row)
 		}
 	}
 }

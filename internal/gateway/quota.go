@@ -10,7 +10,7 @@ import (
 // quota is how many execs may run at once on ws and in its organisation. It returns
 // too_many_execs at once where this replica alone runs so many: a flood of them costs
 // neither a commit nor a session. Else the row's own transaction decides.
-func (g *Gateway) quota(ctx context.Context, ws store.Workspace) (*store.Quota, error) {
+func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspace) (*store.Quota, error) {
 	if g.Limits == nil {
 		return nil, nil
 	}
@@ -19,7 +19,7 @@ func (g *Gateway) quota(ctx context.Context, ws store.Workspace) (*store.Quota, 
 		return nil, unavailable(err)
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
-	if over := g.live.tooMany(ws, *quota); over != store.QuotaKept {
+	if over := g.live.tooMany(class, ws, *quota); over != store.QuotaKept {
 		return nil, tooManyExecs(over, *quota)
 	}
 	return quota, nil
@@ -35,27 +35,34 @@ func tooManyExecs(over store.QuotaOver, q store.Quota) *sallyport.Error {
 
 // count counts n acts more whose rows are running. An act is taken off the count before
 // its row is completed: those counted here are always among those that the store counts.
-func (l *live) count(ws store.Workspace, n int) {
+func (l *live) count(class store.Class, ws store.Workspace, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.recorded == nil {
-		l.recorded = map[string]int{}
+		l.recorded = map[counted]int{}
 	}
 	for _, id := range []string{ws.OrgID, ws.ID} {
-		if l.recorded[id] += n; l.recorded[id] == 0 {
-			delete(l.recorded, id)
+		of := counted{class, id}
+		if l.recorded[of] += n; l.recorded[of] == 0 {
+			delete(l.recorded, of)
 		}
 	}
 }
 
-// tooMany says whose execs that run here would be too many with one more.
-func (l *live) tooMany(ws store.Workspace, q store.Quota) store.QuotaOver {
+// counted is what is counted: the acts of a class, of an organisation or a workspace.
+type counted struct {
+	class store.Class
+	id    string
+}
+
+// tooMany says whose acts of the class that run here would be too many with one more.
+func (l *live) tooMany(class store.Class, ws store.Workspace, q store.Quota) store.QuotaOver {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
-	case l.recorded[ws.ID] >= q.OfWorkspace:
+	case l.recorded[counted{class, ws.ID}] >= q.OfWorkspace:
 		return store.QuotaOfWorkspace
-	case l.recorded[ws.OrgID] >= q.OfOrg:
+	case l.recorded[counted{class, ws.OrgID}] >= q.OfOrg:
 		return store.QuotaOfOrg
 	}
 	return store.QuotaKept

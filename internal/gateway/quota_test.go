@@ -35,7 +35,7 @@ func TestQuotaCountsOtherReplicas(t *testing.T) {
 	}
 	refused := func(string) { t.Error("dispatched") }
 	theirs := func(ws string) *store.Activity {
-		row := &store.Activity{Activity: sallyport.Activity{
+		row := &store.Activity{Class: store.ClassExec, Activity: sallyport.Activity{
 			ID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, OrgID: org.ID, WorkspaceID: ws, CreatedAt: now(),
 		}}
 		must(t, w.db.CommitActivity(t.Context(), []store.ActivityChange{{Row: row}}, true))

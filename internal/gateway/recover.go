@@ -8,14 +8,16 @@ import (
 
 	"sallyport"
 	"sallyport/internal/audit"
+	"sallyport/internal/limits"
 	"sallyport/internal/remote"
 	"sallyport/internal/store"
 )
 
 // LeaseStore knows which replicas are alive.
 type LeaseStore interface {
-	// AdoptExecs makes the running execs of replicas that are dead the replica's.
-	AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error)
+	// AdoptActs makes running rows of replicas that are dead the replica's, most of them
+	// at the most, and returns them without what their acts were begun with.
+	AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error)
 }
 
 // closer ends what a crash left of acts of one kind on one workspace's machine, where it
@@ -35,12 +37,25 @@ func closerOf(rowType string) closer {
 
 // Recover completes what dead replicas, and the crash of a server before, have left
 // running as interrupted, and ends what still runs of it where its machine can be reached
-// before ctx ends.
+// before ctx ends. The rows are read, and completed, limits.AdoptRowsMax at a time.
 func (g *Gateway) Recover(ctx context.Context) error {
-	rows, err := g.Leases.AdoptExecs(ctx, g.Replica)
-	if err != nil {
-		return fmt.Errorf("find what a crash left running: %w", err)
+	for {
+		// Without an end: rows that nobody adopts would stay open.
+		rows, err := g.Leases.AdoptActs(context.WithoutCancel(ctx), g.Replica, limits.AdoptRowsMax)
+		if err != nil {
+			return fmt.Errorf("find what a crash left running: %w", err)
+		}
+		if len(rows) == 0 {
+			return nil
+		}
+		if err := g.closeLeft(ctx, rows); err != nil {
+			return err
+		}
 	}
+}
+
+// closeLeft completes rows, those of one kind on one workspace together.
+func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 	type left struct{ workspaceID, rowType string }
 	groups := map[left][]store.Activity{}
 	for _, row := range rows {

@@ -342,6 +342,9 @@ const (
 	// how long it may take to end what still runs of it.
 	AdoptEvery = 3 * time.Second
 	AdoptTime  = 8 * time.Second
+	// AdoptRowsMax is how many rows of dead servers are adopted at a time: their logs are
+	// locked for it, and each takes half a KiB of memory until it is completed.
+	AdoptRowsMax = 1024
 	// RecheckEvery is how often a server looks whether what it runs may still run, in case
 	// a notice was lost.
 	RecheckEvery = time.Second

@@ -58,7 +58,7 @@ func join(t *testing.T, db *sqlite.DB, id string) *member {
 	m.Replica = &replica.Replica{
 		ID: id, Store: m.store, Log: slog.New(slog.DiscardHandler),
 		Lost:    func() { m.lost.Add(1) },
-		Adopt:   func(ctx context.Context) error { m.adopted.Add(1); _, err := db.AdoptExecs(ctx, id); return err },
+		Adopt:   func(ctx context.Context) error { m.adopted.Add(1); _, err := db.AdoptActs(ctx, id, 9); return err },
 		Recheck: func(context.Context) { m.rechecks.Add(1) },
 	}
 	if err := m.Join(t.Context()); err != nil {

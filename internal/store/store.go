@@ -104,10 +104,28 @@ type Activity struct {
 	// WrittenSeq is the seq that the row took when it was written; Activity.Seq
 	// is that of its last change.
 	WrittenSeq int64
-	// Replica is who runs the exec, and who alone may complete its row; empty is
-	// nobody in particular.
+	// Replica is the server that runs the act, and that alone may complete its row; empty
+	// is none in particular.
 	Replica string
+	// Class is what the row is counted as while it is running.
+	Class Class
 }
+
+// Class is a kind of acts on machines that are counted together, and bounded by a quota.
+// Its values are kept by the engines.
+type Class int
+
+// The classes.
+const (
+	// ClassNone is of rows that are never running: what is done at once.
+	ClassNone Class = iota
+	ClassExec
+	ClassTerminal
+	// ClassTransfer is of files and archives on their way, ClassStream of forwards and
+	// displays.
+	ClassTransfer
+	ClassStream
+)
 
 // ActivityChange is one change of the log: a new row, or the completion of one
 // that is running. In one commit each takes its organisation's next seq, in
@@ -124,14 +142,14 @@ type ActivityChange struct {
 	// Claim, of a new row, takes an idempotency key along with it; where somebody has
 	// that already, nothing is written, and Claim.Taken says who.
 	Claim *Claim
-	// Quota, of a new row, bounds the execs that are running, this one among them; where
+	// Quota, of a new row, bounds the running rows of its class, this one among them; where
 	// there are too many, nothing is written, no key is taken, and Quota.Over says whose.
 	Quota *Quota
 	// FreeKey, of a completion, gives the row's idempotency key back, if it has one.
 	FreeKey bool
 }
 
-// Quota is how many execs may be running at once, on all replicas together.
+// Quota is how many rows of one class may be running at once, on all replicas together.
 type Quota struct {
 	// OfWorkspace and OfOrg are 1 or more.
 	OfWorkspace, OfOrg int

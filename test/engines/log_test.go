@@ -84,7 +84,7 @@ func (w *world) inGroup(ctx context.Context, log *audit.Log) error {
 
 // byItself is the same row in two transactions of its own.
 func (w *world) byItself(ctx context.Context) error {
-	row := &store.Activity{Replica: w.replica, Activity: sallyport.Activity{
+	row := &store.Activity{Replica: w.replica, Class: store.ClassExec, Activity: sallyport.Activity{
 		ID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, Actor: "org-token:sp_org_abcdefgh",
 		OrgID: w.org.ID, WorkspaceID: w.ws.ID, Summary: "bash -lc 'cd /srv/app && make test'", CreatedAt: time.Now(),
 		ActBegun: sallyport.ActBegun{ClientAddr: "127.0.0.1"},

@@ -10,7 +10,7 @@ import (
 
 // ScanActivity reads a row of the activity log behind its position: id, org_id,
 // workspace_id, type, status, actor, summary, created_at, completed_at, written_seq, seq,
-// detail, outcome, replica.
+// detail, outcome, replica, class.
 func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
 	var (
 		a                  store.Positioned[store.Activity]
@@ -20,7 +20,7 @@ func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
 	)
 	r := &a.Record
 	err := row.Scan(&a.Position, &r.ID, &r.OrgID, &r.WorkspaceID, &r.Type, &r.Status, &r.Actor, &r.Summary,
-		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica)
+		&created, &completed, &r.WrittenSeq, &r.Seq, &detail, &outcome, &replica, &r.Class)
 	if err != nil {
 		return a, err
 	}

@@ -159,14 +159,17 @@ type batch struct {
 
 	counters counters
 	// running are the rows that a completion finds.
-	running map[rowKey]exec
+	running map[rowKey]act
 	leases  leases
 	quotas  quotas
 	claims  claims
 }
 
-// exec is what there is to know of a running row.
-type exec struct{ kind, workspaceID, replica string }
+// act is what there is to know of a running row.
+type act struct {
+	workspaceID, replica string
+	class                store.Class
+}
 
 // columns are what a row is stored as besides its own fields.
 type columns struct {
@@ -202,7 +205,7 @@ func newBatch(changes []store.ActivityChange) (*batch, error) {
 
 // reset forgets what look has found.
 func (b *batch) reset() {
-	b.counters, b.running, b.leases = counters{}, map[rowKey]exec{}, leases{}
+	b.counters, b.running, b.leases = counters{}, map[rowKey]act{}, leases{}
 	b.quotas, b.claims = quotas{}, newClaims()
 }
 
@@ -230,8 +233,7 @@ func (b *batch) look(s *statements, more ...string) {
 	}
 	b.counters.lock(s, orgs...)
 	if len(completed) > 0 {
-		s.query(b.scanRunning, `SELECT id, org_id, type, workspace_id, coalesce(replica, '') FROM activity
-			WHERE id = ANY($1) AND status = '`+sallyport.StatusRunning+`'`, completed)
+		s.query(b.scanRunning, selectCompleted, completed)
 	}
 	if len(counted) > 0 {
 		b.quotas.look(s, counted)
@@ -239,11 +241,17 @@ func (b *batch) look(s *statements, more ...string) {
 	b.claims.look(s, b.changes)
 }
 
+// selectCompleted asks for no status: that would invite a plan that reads all that runs.
+const selectCompleted = `SELECT id, org_id, workspace_id, coalesce(replica, ''), class, status FROM activity WHERE id = ANY($1)`
+
 func (b *batch) scanRunning(row column.Scanner) error {
 	var key rowKey
-	var e exec
-	err := row.Scan(&key.id, &key.org, &e.kind, &e.workspaceID, &e.replica)
-	b.running[key] = e
+	var a act
+	var status string
+	err := row.Scan(&key.id, &key.org, &a.workspaceID, &a.replica, &a.class, &status)
+	if err == nil && status == sallyport.StatusRunning {
+		b.running[key] = a
+	}
 	return err
 }
 
@@ -282,9 +290,9 @@ func (b *batch) begins(change store.ActivityChange) bool {
 		}
 	}
 	if row.Status == sallyport.StatusRunning {
-		e := exec{row.Type, row.WorkspaceID, row.Replica}
-		b.running[rowKey{row.OrgID, row.ID}] = e
-		b.quotas.count(row.OrgID, e, 1)
+		a := act{row.WorkspaceID, row.Replica, row.Class}
+		b.running[rowKey{row.OrgID, row.ID}] = a
+		b.quotas.add(row.OrgID, a.class, a.workspaceID, 1)
 	}
 	return true
 }
@@ -296,12 +304,12 @@ func (b *batch) completes(change store.ActivityChange) bool {
 		b.claims.free(row)
 	}
 	key := rowKey{row.OrgID, row.ID}
-	e, ok := b.running[key]
-	if !ok || e.replica != row.Replica {
+	a, ok := b.running[key]
+	if !ok || a.replica != row.Replica {
 		return false
 	}
 	delete(b.running, key)
-	b.quotas.count(row.OrgID, e, -1)
+	b.quotas.add(row.OrgID, a.class, a.workspaceID, -1)
 	return true
 }
 
@@ -321,6 +329,7 @@ func (b *batch) insert(s *statements) {
 		created, completed                                                 []sql.NullInt64
 		seqs                                                               []int64
 		outcomes, replicas                                                 []sql.NullString
+		classes                                                            []int16
 	)
 	for i, change := range b.changes {
 		row, c := change.Row, b.columns[i]
@@ -332,18 +341,19 @@ func (b *batch) insert(s *statements) {
 		summaries, details, outcomes = append(summaries, row.Summary), append(details, c.detail), append(outcomes, c.outcome)
 		created, completed = append(created, column.Time(row.CreatedAt)), append(completed, column.TimePointer(row.CompletedAt))
 		seqs, replicas = append(seqs, c.seq), append(replicas, column.Text(row.Replica))
+		classes = append(classes, int16(row.Class))
 	}
 	if len(ids) == 0 {
 		return
 	}
 	s.add(`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-			written_seq, seq, detail, outcome, replica)
-		SELECT id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at, seq, seq, detail, outcome, replica
+			written_seq, seq, detail, outcome, replica, class)
+		SELECT id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at, seq, seq, detail, outcome, replica, class
 		FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[],
-			$8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[]) WITH ORDINALITY
-			AS new (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at, seq, detail, outcome, replica, place)
+			$8::bigint[], $9::bigint[], $10::bigint[], $11::text[], $12::text[], $13::text[], $14::smallint[]) WITH ORDINALITY
+			AS new (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at, seq, detail, outcome, replica, class, place)
 		ORDER BY place`,
-		ids, orgs, workspaces, types, statuses, actors, summaries, created, completed, seqs, details, outcomes, replicas)
+		ids, orgs, workspaces, types, statuses, actors, summaries, created, completed, seqs, details, outcomes, replicas, classes)
 }
 
 // complete names the rows by their ids alone: whose they are, and that they are running,

@@ -11,7 +11,7 @@ import (
 
 // returned are the columns that column.ScanActivity reads, behind a position.
 const returned = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-	written_seq, seq, detail, outcome, replica`
+	written_seq, seq, detail, outcome, replica, class`
 
 const activityColumns = returned + ` FROM activity `
 

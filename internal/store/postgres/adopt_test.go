@@ -61,7 +61,7 @@ func TestAdoptLost(t *testing.T) {
 	left := newExec("org") // nobody's
 	must(t, other.CommitActivity(t.Context(), []store.ActivityChange{{Row: left}}, true))
 	armed.Store(true)
-	if rows, err := db.AdoptExecs(t.Context(), "a"); err == nil {
+	if rows, err := db.AdoptActs(t.Context(), "a", 9); err == nil {
 		t.Fatalf("adopted %v", rows)
 	}
 	for began := time.Now(); ; <-time.After(10 * time.Millisecond) { // the commit may be on its way
@@ -75,7 +75,7 @@ func TestAdoptLost(t *testing.T) {
 		}
 	}
 	for _, want := range []int{1, 0} {
-		rows, err := db.AdoptExecs(t.Context(), "a")
+		rows, err := db.AdoptActs(t.Context(), "a", 9)
 		must(t, err)
 		if len(rows) != want || want == 1 && rows[0].ID != left.ID {
 			t.Errorf("adopted %v, want %d", rows, want)

@@ -92,28 +92,27 @@ func (l leases) check(replica string) error {
 	return nil
 }
 
-// abandoned is the condition of a running exec that nobody alive runs.
-const abandoned = `status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `'
-	AND coalesce(replica, '') NOT IN (SELECT replica FROM leases)`
+// abandoned is the condition of a running row whose act nobody alive runs.
+const abandoned = `status = '` + sallyport.StatusRunning + `' AND coalesce(replica, '') NOT IN (SELECT replica FROM leases)`
 
-// AdoptExecs ends every lease that is over, and makes the running execs of replicas that
-// have none the replica's: it alone completes their rows from then on. It returns those
-// that it has adopted, oldest first, or ErrLeaseLost where it has no lease itself.
-func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error) {
+// AdoptActs ends every lease that is over, and makes running rows of replicas that have
+// none the replica's, some most of them: it alone completes them from then on. It returns
+// those that it has adopted, oldest first, without what their acts were begun with (the
+// argv), or ErrLeaseLost where it has no lease itself.
+func (db *DB) AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error) {
 	var found []store.Positioned[store.Activity]
 	var left map[string]string
 	ids, orgsUnsure := db.unsure.rows()
 	err := db.own.transact(ctx, true, func(t *tx) error {
-		orgs := slices.Clone(orgsUnsure)
 		leased := false
 		left = map[string]string{}
-		if err := t.send(func(s *statements) { endLeases(s, replica, &leased, left) }); err != nil {
+		if err := t.send(func(s *statements) { endLeases(s, replica, most, &leased, left) }); err != nil {
 			return err
 		}
 		if !leased {
 			return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
 		}
-		orgs = slices.AppendSeq(orgs, maps.Values(left))
+		orgs := slices.AppendSeq(slices.Clone(orgsUnsure), maps.Values(left))
 		db.unsure.add(left) // until the commit is known to be made
 		found = nil
 		return t.commit(func(s *statements) {
@@ -123,12 +122,11 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 				a, err := column.ScanActivity(row)
 				found = append(found, a)
 				return err
-			}, `UPDATE activity SET replica = $1 WHERE org_id = ANY($2) AND (`+abandoned+`
-				OR status = '`+sallyport.StatusRunning+`' AND replica = $1 AND id = ANY($3)) RETURNING position`+returned, replica, orgs, ids)
+			}, adoptThese, replica, slices.AppendSeq([]string{}, maps.Keys(left)), ids)
 		})
 	})
 	if err != nil {
-		return nil, wrap(err, "adopt execs")
+		return nil, wrap(err, "adopt what was left running")
 	}
 	db.unsure.drop(ids, left)
 	slices.SortFunc(found, func(a, b store.Positioned[store.Activity]) int { return cmp.Compare(a.Position, b.Position) })
@@ -139,10 +137,16 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 	return adopted, nil
 }
 
+const adoptThese = `UPDATE activity SET replica = $1
+	WHERE id = ANY($2) AND ` + abandoned + ` OR id = ANY($3) AND status = '` + sallyport.StatusRunning + `' AND replica = $1
+	RETURNING position, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
+		written_seq, seq, '{}', outcome, replica, class`
+
 // endLeases adds the statements that end the leases that are over, and tell whether the
-// replica has one, and which execs nobody alive runs, with their organisations. Leases are
-// locked in their order, so that two who do this don't wait for each other.
-func endLeases(s *statements, replica string, leased *bool, left map[string]string) {
+// replica has one, and which rows nobody alive runs, most at the most, with their
+// organisations. Leases are locked in their order, so that two who do this don't wait for
+// each other.
+func endLeases(s *statements, replica string, most int, leased *bool, left map[string]string) {
 	system.enter(s)
 	s.add(`SELECT FROM leases WHERE expires_at <= now() ORDER BY replica FOR UPDATE`)
 	s.add(`DELETE FROM leases WHERE expires_at <= now()`)
@@ -155,10 +159,12 @@ func endLeases(s *statements, replica string, leased *bool, left map[string]stri
 		err := row.Scan(&id, &org)
 		left[id] = org
 		return err
-	}, `SELECT id, org_id FROM activity WHERE `+abandoned)
+	}, selectAbandoned, most)
 }
 
-// unsure are the execs, with their organisations, of which this replica doesn't know
+const selectAbandoned = `SELECT id, org_id FROM activity WHERE ` + abandoned + ` ORDER BY position LIMIT $1`
+
+// unsure are the rows, with their organisations, of which this replica doesn't know
 // whether it has adopted them: the connection was lost during the commit. Nobody else
 // would complete them. It is safe for concurrent use.
 type unsure struct {

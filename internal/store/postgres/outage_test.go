@@ -103,7 +103,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"RenewLease":     func(c ctx, db *DB) error { return either(db.RenewLease(c, "b", time.Hour), store.ErrLeaseLost) },
 		"EndLease":       func(c ctx, db *DB) error { return db.EndLease(c, "c") },
 		"Replicas":       func(c ctx, db *DB) error { return only(db.Replicas(c)) },
-		"AdoptExecs":     func(c ctx, db *DB) error { return either(only(db.AdoptExecs(c, "a")), store.ErrLeaseLost) },
+		"AdoptActs":      func(c ctx, db *DB) error { return either(only(db.AdoptActs(c, "a", 9)), store.ErrLeaseLost) },
 	}
 }
 

@@ -6,48 +6,51 @@ import (
 	"sallyport/internal/store/column"
 )
 
-// quotas count the running execs of organisations, by workspace.
-type quotas map[string]map[string]int
+// quotas count the running rows of organisations, by class and workspace.
+type quotas map[classKey]map[string]int
+
+// classKey names a class of an organisation's rows.
+type classKey struct {
+	org   string
+	class store.Class
+}
 
 // look adds the statement that counts them.
 func (q quotas) look(s *statements, orgs []string) {
 	s.query(func(row column.Scanner) error {
 		var org, workspace string
+		var class store.Class
 		var n int
-		err := row.Scan(&org, &workspace, &n)
-		q.add(org, workspace, n)
+		err := row.Scan(&org, &class, &workspace, &n)
+		q.add(org, class, workspace, n)
 		return err
 	}, selectRunning, orgs)
 }
 
-const selectRunning = `SELECT org_id, workspace_id, count(*) FROM activity
-	WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' AND org_id = ANY($1)
-	GROUP BY org_id, workspace_id`
+const selectRunning = `SELECT org_id, class, workspace_id, count(*) FROM activity
+	WHERE status = '` + sallyport.StatusRunning + `' AND org_id = ANY($1)
+	GROUP BY org_id, class, workspace_id`
 
-func (q quotas) add(org, workspace string, n int) {
-	if q[org] == nil {
-		q[org] = map[string]int{}
+// add counts n running rows more.
+func (q quotas) add(org string, class store.Class, workspace string, n int) {
+	key := classKey{org, class}
+	if q[key] == nil {
+		q[key] = map[string]int{}
 	}
-	q[org][workspace] += n
+	q[key][workspace] += n
 }
 
-// count counts a row that the batch begins or completes.
-func (q quotas) count(org string, e exec, n int) {
-	if e.kind == sallyport.ActivityExec {
-		q.add(org, e.workspaceID, n)
-	}
-}
-
-// keeps tells whether a row may be written, and says in its quota whose running execs
+// keeps tells whether a row may be written, and says in its quota whose running rows
 // would be too many.
 func (q quotas) keeps(row *store.Activity, quota *store.Quota) bool {
+	running := q[classKey{row.OrgID, row.Class}]
 	ofOrg := 0
-	for _, n := range q[row.OrgID] {
+	for _, n := range running {
 		ofOrg += n
 	}
 	quota.Over = store.QuotaKept
 	switch {
-	case q[row.OrgID][row.WorkspaceID] >= quota.OfWorkspace:
+	case running[row.WorkspaceID] >= quota.OfWorkspace:
 		quota.Over = store.QuotaOfWorkspace
 	case ofOrg >= quota.OfOrg:
 		quota.Over = store.QuotaOfOrg

@@ -44,7 +44,7 @@ func TestReplicasCommitTogether(t *testing.T) {
 				if err := db.DeleteWorkspace(t.Context(), org, ws.ID, note(org)); err != nil {
 					t.Error(err)
 				}
-				if _, err := db.AdoptExecs(t.Context(), fmt.Sprint(n)); err != nil {
+				if _, err := db.AdoptActs(t.Context(), fmt.Sprint(n), 9); err != nil {
 					t.Error(err)
 				}
 			}

@@ -28,7 +28,7 @@ func newExec(orgID string) *store.Activity {
 		ID: id.New(), OrgID: orgID, WorkspaceID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning,
 		Actor: "org-token:sp_org_abcdefgh", Summary: "true", CreatedAt: time.Now(),
 	}}
-	row.Argv = []string{"true"}
+	row.Argv, row.Class = []string{"true"}, store.ClassExec
 	return row
 }
 

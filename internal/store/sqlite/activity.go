@@ -108,14 +108,14 @@ func (s *activityStatements) prepare(ctx context.Context, p *preparer) {
 		ON CONFLICT DO UPDATE SET last_seq = excluded.last_seq`)
 	s.write = p.prepare(ctx, `
 		INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-			written_seq, seq, detail, outcome, replica)
-		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?13)`)
+			written_seq, seq, detail, outcome, replica, class)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?10, ?11, ?12, ?13, ?14)`)
 	s.complete = p.prepare(ctx, `
 		UPDATE activity SET status = ?, completed_at = ?, seq = ?, outcome = ?
 		WHERE id = ? AND org_id = ? AND status = '`+sallyport.StatusRunning+`' AND replica IS ?`)
 	s.leased = p.prepare(ctx, `SELECT EXISTS (SELECT 1 FROM leases WHERE replica = ?)`)
-	const count = `SELECT count(*) FROM activity INDEXED BY activity_running_execs
-		WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `' AND org_id = ?`
+	const count = `SELECT count(*) FROM activity INDEXED BY activity_running_acts
+		WHERE status = '` + sallyport.StatusRunning + `' AND org_id = ? AND class = ?`
 	s.runningOfOrg = p.prepare(ctx, count)
 	s.runningOfWS = p.prepare(ctx, count+` AND workspace_id = ?`)
 }
@@ -250,7 +250,7 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 			}
 		}
 		_, err := s.write.ExecContext(ctx, row.ID, row.OrgID, row.WorkspaceID, row.Type, row.Status, row.Actor,
-			row.Summary, column.Time(row.CreatedAt), column.TimePointer(row.CompletedAt), seq, c.detail, c.outcome, column.Text(row.Replica))
+			row.Summary, column.Time(row.CreatedAt), column.TimePointer(row.CompletedAt), seq, c.detail, c.outcome, column.Text(row.Replica), row.Class)
 		if err != nil {
 			return false, fmt.Errorf("write row %s: %w", row.ID, err)
 		}
@@ -275,16 +275,16 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 	return true, nil
 }
 
-// count says in q whose running execs would be too many with row among them.
+// count says in q whose running rows of row's class would be too many with it.
 func (s *activityStatements) count(ctx context.Context, row *store.Activity, q *store.Quota) error {
 	q.Over = store.QuotaKept
 	var ofOrg, ofWorkspace int
-	if err := s.runningOfOrg.QueryRowContext(ctx, row.OrgID).Scan(&ofOrg); err != nil {
-		return fmt.Errorf("count running execs: %w", err)
+	if err := s.runningOfOrg.QueryRowContext(ctx, row.OrgID, row.Class).Scan(&ofOrg); err != nil {
+		return fmt.Errorf("count what runs: %w", err)
 	}
 	if ofOrg >= q.OfWorkspace { // else no workspace of it has so many
-		if err := s.runningOfWS.QueryRowContext(ctx, row.OrgID, row.WorkspaceID).Scan(&ofWorkspace); err != nil {
-			return fmt.Errorf("count running execs: %w", err)
+		if err := s.runningOfWS.QueryRowContext(ctx, row.OrgID, row.Class, row.WorkspaceID).Scan(&ofWorkspace); err != nil {
+			return fmt.Errorf("count what runs: %w", err)
 		}
 	}
 	switch {

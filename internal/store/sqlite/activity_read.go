@@ -9,7 +9,7 @@ import (
 )
 
 const activityColumns = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
-	written_seq, seq, detail, outcome, replica FROM activity `
+	written_seq, seq, detail, outcome, replica, class FROM activity `
 
 // Activities returns a page of the rows that filter lets through, newest written
 // first: completing a row doesn't move it. A row's position is its WrittenSeq if

@@ -125,7 +125,7 @@ func batchMaker(rows int) func() []store.ActivityChange {
 	return func() []store.ActivityChange {
 		batch := make([]store.ActivityChange, rows)
 		for i := range batch {
-			row := &store.Activity{Activity: sallyport.Activity{
+			row := &store.Activity{Class: store.ClassExec, Activity: sallyport.Activity{
 				ID: id.New(), Type: sallyport.ActivityExec, Status: sallyport.StatusRunning,
 				Actor: "org-token:sp_org_abcdefgh", OrgID: org, WorkspaceID: workspaces[i%len(workspaces)],
 				Summary: "bash -lc 'cd /srv/app && make test'", CreatedAt: time.Now(), ActBegun: sallyport.ActBegun{ClientAddr: "127.0.0.1"},

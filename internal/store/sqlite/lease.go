@@ -48,10 +48,11 @@ func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	return replicas, wrap(err, "list replicas")
 }
 
-// AdoptExecs ends every lease that is over, and makes the running execs of replicas that
-// have none the replica's: it alone completes their rows from then on. It returns those
-// that it has adopted, oldest first, or ErrLeaseLost where it has no lease itself.
-func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error) {
+// AdoptActs ends every lease that is over, and makes running rows of replicas that have
+// none the replica's, most of them at the most: it alone completes them from then on. It
+// returns those that it has adopted, oldest first, without what their acts were begun
+// with (the argv), or ErrLeaseLost where it has no lease itself.
+func (db *DB) AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error) {
 	var adopted []store.Activity
 	err := db.writer.do(ctx, true, func(ctx context.Context) (err error) {
 		w := db.writer.conn
@@ -65,14 +66,14 @@ func (db *DB) AdoptExecs(ctx context.Context, replica string) ([]store.Activity,
 		if !leased {
 			return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
 		}
-		adopted, err = adopt(ctx, w, replica)
+		adopted, err = adopt(ctx, w, replica, most)
 		return err
 	})
-	return adopted, wrap(err, "adopt execs")
+	return adopted, wrap(err, "adopt what was left running")
 }
 
-func adopt(ctx context.Context, w *sql.Conn, replica string) ([]store.Activity, error) {
-	found, err := list(ctx, w, column.ScanActivity, selectAbandoned)
+func adopt(ctx context.Context, w *sql.Conn, replica string, most int) ([]store.Activity, error) {
+	found, err := list(ctx, w, column.ScanActivity, selectAbandoned, most)
 	if err != nil {
 		return nil, err
 	}
@@ -89,9 +90,9 @@ func adopt(ctx context.Context, w *sql.Conn, replica string) ([]store.Activity, 
 
 // selectAbandoned names its index: by itself SQLite would rather read the whole log,
 // which is in the right order. The status must stand in the text for the index to fit.
-const selectAbandoned = `SELECT position` + activityColumns + `INDEXED BY activity_running_execs
-	WHERE status = '` + sallyport.StatusRunning + `' AND type = '` + sallyport.ActivityExec + `'
-	AND coalesce(replica, '') NOT IN (SELECT replica FROM leases) ORDER BY position`
+const selectAbandoned = `SELECT position, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
+	written_seq, seq, '{}', outcome, replica, class FROM activity INDEXED BY activity_running_acts
+	WHERE status = '` + sallyport.StatusRunning + `' AND coalesce(replica, '') NOT IN (SELECT replica FROM leases) ORDER BY position LIMIT ?`
 
 // expiry is the end of a lease, by this process's clock: no other has the file open.
 func expiry(life time.Duration) int64 { return time.Now().Add(life).UnixMicro() }

@@ -45,7 +45,7 @@ func testActivityKeepsEveryField(t *testing.T, e Engine) {
 	ctx := t.Context()
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
-	full.ID, full.OrgID = id.New(), id.New()
+	full.ID, full.OrgID, full.Class = id.New(), id.New(), store.ClassStream
 	must(t, e.TakeLease(ctx, full.Replica, time.Hour))
 	must(t, e.CommitActivity(ctx, write(full), true))
 	wantEqual(t, full.Seq, int64(1))
@@ -67,7 +67,7 @@ func testActivityCompletion(t *testing.T, e Engine) {
 	ctx := t.Context()
 	want := new(store.Activity)
 	fill(reflect.ValueOf(want).Elem())
-	want.ID, want.OrgID = id.New(), id.New()
+	want.ID, want.OrgID, want.Class = id.New(), id.New(), store.ClassStream
 	must(t, e.TakeLease(ctx, want.Replica, time.Hour))
 
 	written := *want

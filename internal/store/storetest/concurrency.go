@@ -141,7 +141,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"RenewLease": func(c ctx, e Engine) error { return e.RenewLease(c, "new", time.Hour) },
 		"EndLease":   func(c ctx, e Engine) error { return e.EndLease(c, "new") },
 		"Replicas":   func(c ctx, e Engine) error { return only(e.Replicas(c)) },
-		"AdoptExecs": func(c ctx, e Engine) error { return only(e.AdoptExecs(c, "new")) },
+		"AdoptActs":  func(c ctx, e Engine) error { return only(e.AdoptActs(c, "new", 9)) },
 		"Events":     func(c ctx, e Engine) error { return only(e.Events(c, org.ID, 0, 1)) },
 		"LastSeq":    func(c ctx, e Engine) error { return only(e.LastSeq(c, org.ID)) },
 	}

@@ -19,7 +19,7 @@ func testEvents(t *testing.T, e Engine) {
 
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
-	full.ID, full.OrgID, full.Replica = id.New(), org, ""
+	full.ID, full.OrgID, full.Replica, full.Class = id.New(), org, "", store.ClassStream
 	full.Status, full.CompletedAt = sallyport.StatusRunning, nil
 	full.ActEnded, full.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
 	denied := newRow(org, "", sallyport.ActivityAccessDenied)

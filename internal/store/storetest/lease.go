@@ -36,7 +36,7 @@ func testLeases(t *testing.T, e Engine) {
 	wantEqual(t, value(e.Replicas(ctx))(t), []string{"a", "c"})
 
 	must(t, e.RenewLease(ctx, "c", over))
-	value(e.AdoptExecs(ctx, "a"))(t)
+	value(e.AdoptActs(ctx, "a", 9))(t)
 	wantError(t, e.RenewLease(ctx, "c", time.Hour), store.ErrLeaseLost)
 	must(t, e.TakeLease(ctx, "c", time.Hour))
 	wantEqual(t, value(e.Replicas(ctx))(t), []string{"a", "c"})
@@ -70,12 +70,23 @@ func testLeaseFencesRows(t *testing.T, e Engine) {
 	wantEqual(t, end.Row.Seq, int64(2))
 }
 
-// testAdoptExecs demands that the execs of who has no lease are adopted, once, and are
-// their old replica's no more.
-func testAdoptExecs(t *testing.T, e Engine) {
+// adopted returns the rows as AdoptActs does: without what their acts were begun with.
+func adopted(rows ...*store.Activity) []store.Activity {
+	bare := []store.Activity{}
+	for _, row := range rows {
+		row := *row
+		row.ActBegun, row.ExecBegun, row.DenialBegun = sallyport.ActBegun{}, sallyport.ExecBegun{}, sallyport.DenialBegun{}
+		bare = append(bare, row)
+	}
+	return bare
+}
+
+// testAdoptActs demands that the running rows of who has no lease are adopted, whatever
+// they are of, once, and are their old replica's no more.
+func testAdoptActs(t *testing.T, e Engine) {
 	ctx := t.Context()
 	org, other := id.New(), id.New()
-	_, err := e.AdoptExecs(ctx, "a")
+	_, err := e.AdoptActs(ctx, "a", 9)
 	wantError(t, err, store.ErrLeaseLost)
 	for _, replica := range []string{"a", "b", "c"} {
 		must(t, e.TakeLease(ctx, replica, time.Hour))
@@ -83,15 +94,18 @@ func testAdoptExecs(t *testing.T, e Engine) {
 	mine, theirs, dead, ended := execOf("a", org), execOf("b", org), execOf("c", other), execOf("c", org)
 	nobodys := newExec(org, "ws")
 	terminal := execOf("c", org)
-	terminal.Type = "terminal"
+	terminal.Type, terminal.Class = "terminal", store.ClassTerminal
 	must(t, e.CommitActivity(ctx, write(mine, theirs, dead, ended, nobodys, terminal), true))
 	must(t, e.CommitActivity(ctx, []store.ActivityChange{completion(ended, 0)}, true))
-	nobodys.Replica, dead.Replica = "a", "a"
-	wantEqual(t, value(e.AdoptExecs(ctx, "a"))(t), []store.Activity{*nobodys})
+	nobodys.Replica, dead.Replica, terminal.Replica = "a", "a", "a"
+	wantEqual(t, value(e.AdoptActs(ctx, "a", 9))(t), adopted(nobodys))
 
+	// Some at a time, the oldest first.
 	must(t, e.RenewLease(ctx, "c", over))
-	wantEqual(t, value(e.AdoptExecs(ctx, "a"))(t), []store.Activity{*dead})
-	wantEqual(t, value(e.AdoptExecs(ctx, "a"))(t), []store.Activity{})
+	wantEqual(t, value(e.AdoptActs(ctx, "a", 1))(t), adopted(dead))
+	wantEqual(t, value(e.AdoptActs(ctx, "a", 1))(t), adopted(terminal))
+	wantEqual(t, value(e.AdoptActs(ctx, "a", 1))(t), adopted())
+	wantEqual(t, value(e.Activity(ctx, other, dead.ID))(t), *dead) // it still has its argv
 
 	was := *dead
 	was.Replica = "c"
@@ -121,7 +135,7 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 	}
 	var group sync.WaitGroup
 	var mu sync.Mutex // guards what follows
-	begun, adopted := map[string]bool{}, map[string]string{}
+	begun, adopterOf := map[string]bool{}, map[string]string{}
 	group.Go(func() {
 		for i := range 40 {
 			row := execOf("dead", org)
@@ -135,12 +149,12 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 	})
 	must(t, e.RenewLease(ctx, "dead", over))
 	adopt := func(replica string) {
-		for _, row := range value(e.AdoptExecs(ctx, replica))(t) {
+		for _, row := range value(e.AdoptActs(ctx, replica, 7))(t) {
 			mu.Lock()
-			if by := adopted[row.ID]; by != "" {
+			if by := adopterOf[row.ID]; by != "" {
 				t.Errorf("exec %s was adopted by %s and by %s", row.ID, by, replica)
 			}
-			adopted[row.ID] = replica
+			adopterOf[row.ID] = replica
 			mu.Unlock()
 		}
 	}
@@ -152,16 +166,19 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 		})
 	}
 	group.Wait()
-	adopt("a")
-	wantEqual(t, len(adopted), len(begun))
+	for was := -1; was < len(adopterOf); {
+		was = len(adopterOf)
+		adopt("a")
+	}
+	wantEqual(t, len(adopterOf), len(begun))
 	for _, row := range running(ctx, t, e) {
-		if adopted[row.ID] == "" || row.Replica != adopted[row.ID] {
-			t.Errorf("exec %s is %s's, and was adopted by %q", row.ID, row.Replica, adopted[row.ID])
+		if adopterOf[row.ID] == "" || row.Replica != adopterOf[row.ID] {
+			t.Errorf("exec %s is %s's, and was adopted by %q", row.ID, row.Replica, adopterOf[row.ID])
 		}
 	}
 }
 
-// testQuota demands that no more execs run than a quota lets, counted for each
+// testQuota demands that no more of a class run than a quota lets, counted for each
 // organisation and each workspace, in one batch and over many.
 func testQuota(t *testing.T, e Engine) {
 	ctx := t.Context()
@@ -190,12 +207,14 @@ func testQuota(t *testing.T, e Engine) {
 	}
 	kept, ofWorkspace, ofOrg := store.QuotaKept, store.QuotaOfWorkspace, store.QuotaOfOrg
 
-	must(t, e.CommitActivity(ctx, write(newExec(other, "ws-0"), newRow(org, "ws-0", sallyport.ActivityExec)), true)) // not counted
-	qs := quotas(6, 2, 3)                                                                                            // for ws-0 and ws-1 in turn
+	transfer := newExec(org, "ws-0")
+	transfer.Type, transfer.Class = "file_read", store.ClassTransfer
+	must(t, e.CommitActivity(ctx, write(newExec(other, "ws-0"), transfer, newRow(org, "ws-0", sallyport.ActivityExec)), true)) // not counted
+	qs := quotas(6, 2, 3)                                                                                                      // for ws-0 and ws-1 in turn
 	rows := begin(qs...)
 	wantEqual(t, over(qs), []store.QuotaOver{kept, kept, kept, ofOrg, ofWorkspace, ofOrg})
-	wantEqual(t, []int64{rows[2].Seq, rows[3].Seq}, []int64{4, 0})
-	wantEqual(t, len(running(ctx, t, e)), 4)
+	wantEqual(t, []int64{rows[2].Seq, rows[3].Seq}, []int64{5, 0})
+	wantEqual(t, len(running(ctx, t, e)), 5)
 
 	qs = quotas(2, 2, 5)
 	begin(qs...)

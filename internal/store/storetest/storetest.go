@@ -73,7 +73,7 @@ type Engine interface {
 	RenewLease(ctx context.Context, replica string, life time.Duration) error
 	EndLease(ctx context.Context, replica string) error
 	Replicas(ctx context.Context) ([]string, error)
-	AdoptExecs(ctx context.Context, replica string) ([]store.Activity, error)
+	AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error)
 }
 
 // Run runs the suite. For each test open returns an engine without records,
@@ -125,7 +125,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"QuotaConcurrently", testQuotaConcurrently},
 		{"Leases", testLeases},
 		{"LeaseFencesRows", testLeaseFencesRows},
-		{"AdoptExecs", testAdoptExecs},
+		{"AdoptActs", testAdoptActs},
 		{"AdoptConcurrently", testAdoptConcurrently},
 		{"Events", testEvents},
 		{"ActivityConcurrently", testActivityConcurrently},
@@ -159,7 +159,7 @@ func newRow(orgID, workspaceID, kind string) *store.Activity {
 func newExec(orgID, workspaceID string) *store.Activity {
 	row := newRow(orgID, workspaceID, sallyport.ActivityExec)
 	row.Status, row.CompletedAt = sallyport.StatusRunning, nil
-	row.Argv = []string{"true"}
+	row.Argv, row.Class = []string{"true"}, store.ClassExec
 	return row
 }
 
