@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -59,9 +60,14 @@ type StatusError struct {
 	// Location is where a redirect wanted the client to go. It does not go: its
 	// token is for URL alone.
 	Location string
+	// WantsTLS: the server at an http:// URL speaks TLS.
+	WantsTLS bool
 }
 
 func (e *StatusError) Error() string {
+	if e.WantsTLS {
+		return "the server speaks TLS, and was asked in plain HTTP"
+	}
 	status := fmt.Sprintf("%d %s", e.StatusCode, http.StatusText(e.StatusCode))
 	switch {
 	case e.Location != "":
@@ -82,7 +88,11 @@ func readError(answer *http.Response) error {
 	if err == nil && answer.StatusCode >= 400 && json.Unmarshal(body, &e) == nil && e.Code != "" {
 		return &e
 	}
-	return notOurs(answer)
+	other := notOurs(answer)
+	// What Go's servers say to plain HTTP where they speak TLS, and nginx.
+	other.WantsTLS = answer.StatusCode == http.StatusBadRequest &&
+		(bytes.Contains(body, []byte("HTTP request to an HTTPS server")) || bytes.Contains(body, []byte("plain HTTP request was sent to HTTPS port")))
+	return other
 }
 
 func notOurs(answer *http.Response) *StatusError {

@@ -79,6 +79,7 @@ func TestAnswersThatAreNotOurs(t *testing.T) {
 		{"a proxy's page", 502, "text/html", "<html>Bad Gateway</html>", "the server answered 502 Bad Gateway, not in Sallyport's words"},
 		{"an error of somebody else's", 500, "application/json", `{"error":"oops"}`, "the server answered 500 Internal Server Error, not in Sallyport's words"},
 		{"an empty error", 503, "", "", "the server answered 503 Service Unavailable, not in Sallyport's words"},
+		{"a server that speaks TLS", 400, "", "Client sent an HTTP request to an HTTPS server.\n", "the server speaks TLS, and was asked in plain HTTP"},
 		{"a captive portal", 200, "text/html", "<html>Welcome</html>", `the answer is of type "text/html", not one of Sallyport's`},
 	}
 	for _, tt := range tests {

@@ -76,6 +76,8 @@ func hintForCode(e *sallyport.Error) string {
 
 func hintForStatus(e *client.StatusError) string {
 	switch {
+	case e.WantsTLS:
+		return "begin its URL with https://"
 	case e.Location != "":
 		return "log in with the address that it names: sallyport login --url URL"
 	case e.StatusCode == http.StatusBadGateway, e.StatusCode == http.StatusServiceUnavailable, e.StatusCode == http.StatusGatewayTimeout:
@@ -97,7 +99,7 @@ func hintForNetwork(err error) string {
 		return "check the URL: its host has no address"
 	case errors.As(err, &unknown), errors.As(err, &name):
 		return "the server's certificate is not one that this machine trusts for this name"
-	case errors.As(err, &record):
+	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server speaks no TLS: does its URL begin with http://?"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "the server did not answer in time: check the URL, and whether it is up"

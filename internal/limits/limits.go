@@ -428,6 +428,9 @@ const (
 	// files open, and 1,024 may run for one organisation.
 	OpenFilesMin = 1024
 	OpenFilesLow = 8192
+	// CertificateLookEvery is how often a handshake looks whether the certificate was
+	// renewed: two stats a second are nothing beside its signature.
+	CertificateLookEvery = time.Second
 	// CertificateTimeLow is when a renewal that works would have come: those of
 	// 90 days are renewed 30 days before their end.
 	CertificateTimeLow = 21 * 24 * time.Hour

@@ -133,7 +133,7 @@ func (l *loading) checkSeal() error {
 	if !file.isSet() {
 		return nil
 	}
-	if _, _, err := readSeal(file.text); err != nil {
+	if _, err := readSeal(file.text); err != nil {
 		return l.fault(keySealFile, err)
 	}
 	return nil
@@ -141,32 +141,52 @@ func (l *loading) checkSeal() error {
 
 // readToken returns what a file holds, but for the end of its line.
 func readToken(path string) (string, error) {
-	body, _, err := readSecret(path, tokenFileBytesMax)
+	body, err := readSecret(path, tokenFileBytesMax, notWritable)
 	return strings.TrimRight(string(body), "\r\n"), err
 }
 
-// readSecret returns what a file holds, and its mode. The caller clears it.
-func readSecret(path string, bytesMax int) ([]byte, fs.FileMode, error) {
+// What everyone on the machine may not do with a file that holds a secret.
+const (
+	// notWritable: mounted secrets are commonly readable by all (0644 in Kubernetes,
+	// 0444 in Docker), and that is their mount's to judge. Writable by all is nobody's
+	// secret.
+	notWritable fs.FileMode = 0o002
+	// notReadable is ssh's rule for private keys, but that a group may read them: it is
+	// how a server with a user of its own is given what root owns.
+	notReadable fs.FileMode = 0o006
+)
+
+// readSecret returns what a file holds, unless everyone may do what is forbidden. The
+// caller clears it.
+func readSecret(path string, bytesMax int, forbidden fs.FileMode) ([]byte, error) {
 	f, info, err := openFile(path)
 	if err != nil {
-		return nil, 0, fmt.Errorf("the file can't be read: %w", err)
+		return nil, fmt.Errorf("the file can't be read: %w", err)
 	}
 	defer f.Close()
-	// Mounted secrets are commonly readable by all (0644 in Kubernetes, 0444 in
-	// Docker): that is their mount's to judge. Writable by all is nobody's secret.
-	if info.Mode().Perm()&0o002 != 0 {
-		return nil, 0, fmt.Errorf("everyone on this machine may write the file (mode %04o): take that away with chmod o-w FILE", info.Mode().Perm())
+	if err := checkOthers(info.Mode().Perm(), forbidden); err != nil {
+		return nil, err
 	}
 	body := make([]byte, bytesMax+1)
 	n, err := io.ReadFull(f, body)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, 0, fmt.Errorf("the file can't be read: %w", cause(err))
+		return nil, fmt.Errorf("the file can't be read: %w", cause(err))
 	}
 	if n > bytesMax {
 		clear(body)
-		return nil, 0, fmt.Errorf("the file is larger than %d bytes", bytesMax)
+		return nil, fmt.Errorf("the file is larger than %d bytes", bytesMax)
 	}
-	return body[:n], info.Mode(), nil
+	return body[:n], nil
+}
+
+func checkOthers(mode, forbidden fs.FileMode) error {
+	switch others := mode & forbidden; {
+	case others&0o002 != 0:
+		return fmt.Errorf("everyone on this machine may write the file (mode %04o): take that away with chmod o-w FILE", mode)
+	case others != 0:
+		return fmt.Errorf("everyone on this machine may read the file (mode %04o): take that away with chmod o-r FILE", mode)
+	}
+	return nil
 }
 
 // openFile opens a regular file for reading. It doesn't wait, as for the writer

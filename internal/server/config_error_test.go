@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"sallyport/internal/identity"
+	"sallyport/internal/keys"
 	"sallyport/internal/principal"
 )
 
@@ -163,6 +164,31 @@ func TestLoadEICWithoutEffect(t *testing.T) {
 				t.Errorf("%s shows no %s", mode, want)
 			}
 		}
+	}
+}
+
+// TestLoadSealFileErrors: what opens every private key in the store is its owner's and
+// its group's, as ssh has it of a private key.
+func TestLoadSealFileErrors(t *testing.T) {
+	for mode, want := range map[os.FileMode]string{
+		0o604: "everyone on this machine may read the file (mode 0604): take that away with chmod o-r FILE",
+		0o602: "everyone on this machine may write the file (mode 0602): take that away with chmod o-w FILE",
+	} {
+		path := writeFile(t, "seal", string(keys.NewSeal()), mode)
+		checkError(t, given{env: variables{"SALLYPORT_KEYS_SEAL_FILE": path}},
+			fmt.Sprintf("keys.seal_file is %q (environment SALLYPORT_KEYS_SEAL_FILE): %s", path, want))
+	}
+}
+
+// TestLoadStoreURL: of a URL that can't be read nothing is shown.
+func TestLoadStoreURL(t *testing.T) {
+	for _, url := range []string{
+		"postgres://sallyport:" + canary + "/x@localhost/db", "postgres://sallyport:x@" + canary + "/y@localhost/db",
+		"postgresql://sallyport:x@" + canary + "?y@localhost/db", "postgres://sallyport:x@" + canary + "#y@localhost/db",
+	} {
+		checkError(t, given{env: variables{"SALLYPORT_STORE_URL": url}},
+			"store.url (environment SALLYPORT_STORE_URL): the database's URL can't be read: behind its host is an @. "+
+				"In a password write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25 (the URL isn't shown here, since it may hold a password)")
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 	"sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
+	"sallyport/internal/store/postgres"
 )
 
 // shownCharsMax bounds a value, or the name of a key, in an error.
@@ -212,6 +213,9 @@ func setStoreURL(c *Config, v value) error {
 	scheme, _, _ := strings.Cut(v.text, "://")
 	if v.text != "" && !strings.EqualFold(scheme, "postgres") && !strings.EqualFold(scheme, "postgresql") {
 		return errors.New("it takes a postgres:// URL, or nothing for SQLite in data_dir")
+	}
+	if err := postgres.CheckURL(v.text); err != nil {
+		return err
 	}
 	c.Store.URL = v.text
 	return nil

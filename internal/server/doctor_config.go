@@ -76,7 +76,7 @@ func (d *doctor) tlsFiles(context.Context) {
 		d.warn(check, "chmod o-r "+files.KeyFile, "the key %s can be read by everyone on this machine", files.KeyFile)
 	}
 	leaf := pair.Leaf
-	const renew = "renew it, and start the server anew"
+	const renew = "renew it: a server that runs finds the new files by itself"
 	switch left := leaf.NotAfter.Sub(d.began); {
 	case d.began.Before(leaf.NotBefore):
 		d.fail(check, "look at the clock", "the certificate is not valid before %s", when(leaf.NotBefore))

@@ -57,20 +57,30 @@ func (d *doctor) listen(check, address, elsewhere string) {
 // configuration means.
 func (d *doctor) servedAddress(ctx context.Context) {
 	const check = "address"
-	host, port, _ := net.SplitHostPort(d.cfg.Listen)
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "localhost"
-	}
-	if port == "0" {
+	address := d.localAddress()
+	if address == "" {
 		d.ok(check, "%s: the server chose a port at its start", d.cfg.Listen)
 		return
 	}
-	if err := d.askHealth(ctx, net.JoinHostPort(host, port)); err != nil {
+	if err := d.askHealth(ctx, address); err != nil {
 		d.warn(check, "the server may run by another configuration: its log says where it serves",
 			"a server holds the data directory, and on %s none answers: %s", d.cfg.Listen, err)
 		return
 	}
 	d.ok(check, "the server answers on %s", d.cfg.Listen)
+}
+
+// localAddress is where this machine reaches the server that runs; empty where the
+// configuration doesn't say.
+func (d *doctor) localAddress() string {
+	host, port, _ := net.SplitHostPort(d.cfg.Listen)
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	if port == "0" {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }
 
 // askHealth asks what listens on this machine whether it is a server.

@@ -16,7 +16,7 @@ func (d *doctor) seal(context.Context) {
 	if path == "" {
 		path = sealFile(d.cfg.DataDir)
 	}
-	seal, mode, err := readSeal(path)
+	seal, err := readSeal(path)
 	stored := d.store.CAKeys
 	switch isMissing := errors.Is(err, fs.ErrNotExist); {
 	case isMissing && len(stored) == 0:
@@ -35,10 +35,6 @@ func (d *doctor) seal(context.Context) {
 			d.fail(check, "restore the file that has sealed it, or add its key below the first", "%s doesn't open the private keys in the database: %s", path, err)
 			return
 		}
-	}
-	if mode.Perm()&0o004 != 0 {
-		d.warn(check, "chmod o-r "+path, "%s can be read by everyone on this machine (mode %04o)", path, mode.Perm())
-		return
 	}
 	d.ok(check, "%s opens the private keys in the database; keep a copy of it elsewhere", path)
 }

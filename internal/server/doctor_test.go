@@ -82,7 +82,7 @@ func TestDoctor(t *testing.T) {
 			s.given.env["SALLYPORT_KEYS_SEAL_FILE"] = writeFile(t, "seal", string(keys.NewSeal()), 0o600)
 		}, StatusFail, "seal", "doesn't open the private keys"},
 		{"seal open to all", func(t *testing.T, s *sick) { s.seal(t); chmod(t, sealFile(s.dir), 0o604) },
-			StatusWarn, "seal", "can be read by everyone"},
+			StatusFail, "seal", "everyone on this machine may read the file"},
 		{"certificate expired", func(t *testing.T, s *sick) { s.certify(t, -time.Hour) }, StatusFail, "tls", "has expired"},
 		{"certificate expires soon", func(t *testing.T, s *sick) { s.certify(t, 48*time.Hour) }, StatusWarn, "tls", "in 1 days"},
 		{"certificate good", func(t *testing.T, s *sick) { s.certify(t, 1000*time.Hour) }, StatusOK, "tls", "for sallyport.example"},

@@ -2,9 +2,11 @@ package server
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"syscall"
 )
 
 // Ready is what a server tells when it can serve. `server` tells its URL alone.
@@ -63,8 +65,12 @@ func removeReadyFile(name string) error {
 	if name == "" {
 		return nil
 	}
-	if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
-		return fmt.Errorf("ready file: %w", err)
+	err := os.Remove(name)
+	switch dir := filepath.Dir(name); {
+	case err == nil, os.IsNotExist(err):
+		return nil
+	case errors.Is(err, syscall.ENOTDIR):
+		return fmt.Errorf("ready file %s can't be written: %s is no directory", name, dir)
 	}
-	return nil
+	return fmt.Errorf("ready file %s can't be removed: %w", name, cause(err))
 }

@@ -159,12 +159,12 @@ func (s *server) listen() error {
 		return err
 	}
 	if s.cfg.TLS.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(s.cfg.TLS.CertFile, s.cfg.TLS.KeyFile)
+		cert, err := openCertificate(s.cfg.TLS, s.log)
 		if err != nil {
-			return fmt.Errorf("tls certificate: %w", err)
+			return err
 		}
 		s.listener = tls.NewListener(listener, &tls.Config{
-			Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+			GetCertificate: cert.get, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
 		})
 		return nil
 	}

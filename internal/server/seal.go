@@ -29,12 +29,9 @@ func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
 			return nil, fmt.Errorf("seal %s: %w", path, err)
 		}
 	}
-	seal, mode, err := readSeal(path)
+	seal, err := readSeal(path)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", path, err)
-	}
-	if mode.Perm()&0o004 != 0 {
-		s.log.Warn("everyone on this machine may read the seal, which opens the private keys in the database: take that away with chmod o-r", "file", path)
 	}
 	ca := &keys.CA{Store: s.store, Seal: seal, Now: now}
 	switch err := ca.Open(ctx); {
@@ -82,15 +79,14 @@ func (s *server) resealKey(ctx context.Context, key store.SealedKey) error {
 	return s.store.ResealWorkspaceKey(ctx, key.WorkspaceID, key.Sealed, s.ca.Seal.Seal(keyPurpose(key.WorkspaceID), private))
 }
 
-// readSeal reads a seal file, and its mode.
-func readSeal(path string) (*keys.Sealer, fs.FileMode, error) {
-	text, mode, err := readSecret(path, limits.SealFileBytesMax)
+// readSeal reads a seal file.
+func readSeal(path string) (*keys.Sealer, error) {
+	text, err := readSecret(path, limits.SealFileBytesMax, notReadable)
 	defer clear(text)
 	if err != nil {
-		return nil, 0, err
+		return nil, err
 	}
-	seal, err := keys.ReadSeal(text)
-	return seal, mode, err
+	return keys.ReadSeal(text)
 }
 
 // makeSeal makes the file of the seal where there is none, unless something is

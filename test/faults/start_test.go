@@ -62,6 +62,7 @@ func startFaults() []startFault {
 			if err := os.CopyFS(filepath.Join(disk, "data"), os.DirFS(filepath.Join(dir, "data"))); err != nil {
 				t.Fatal(err)
 			}
+			chmod(t, filepath.Join(disk, "data", "seal.key"), 0o600)
 			fill(t, disk)
 			a.flags["data_dir"] = filepath.Join(disk, "data")
 		}, []string{"disk is full"}},
@@ -102,11 +103,17 @@ func startFaults() []startFault {
 			remove(t, seal(dir))
 			makeDir(t, seal(dir))
 		}, []string{"seal DIR/data/seal.key: the file can't be read: not a regular file"}},
+		{"seal is everybody's to read", func(t *testing.T, dir string, a *attempt) { chmod(t, seal(dir), 0o604) },
+			[]string{"seal DIR/data/seal.key: everyone on this machine may read the file (mode 0604)"}},
 		{"seal is everybody's to write", func(t *testing.T, dir string, a *attempt) { chmod(t, seal(dir), 0o602) },
 			[]string{"seal DIR/data/seal.key: everyone on this machine may write the file (mode 0602)"}},
 		{"sealed key changed", func(t *testing.T, dir string, a *attempt) {
 			change(t, database(dir), `UPDATE ca_keys SET public_key = 'ssh-ed25519 AAAA'`)
 		}, []string{"open the SSH CA with the seal DIR/data/seal.key: CA key ", "changed since it was sealed"}},
+		{"ready file below a file", func(t *testing.T, dir string, a *attempt) {
+			write(t, filepath.Join(dir, "file"), "")
+			a.readyFile = filepath.Join(dir, "file", "ready")
+		}, []string{"ready file DIR/file/ready can't be written: DIR/file is no directory"}},
 		{"ready file in no folder", func(t *testing.T, dir string, a *attempt) { a.readyFile = filepath.Join(dir, "none", "ready") },
 			[]string{"ready file DIR/none/ready can't be written: no such file or directory"}},
 		{"ready file is a folder", func(t *testing.T, dir string, a *attempt) {
@@ -127,6 +134,7 @@ func TestStartFails(t *testing.T) {
 			if err := os.CopyFS(filepath.Join(dir, "data"), os.DirFS(template)); err != nil {
 				t.Fatal(err)
 			}
+			chmod(t, seal(dir), 0o600) // a copy is everybody's to read
 			a := &attempt{flags: map[string]string{"listen": "127.0.0.1:0", "data_dir": filepath.Join(dir, "data")}}
 			f.provoke(t, dir, a)
 			files, routines := openFiles(t), goleak.IgnoreCurrent()

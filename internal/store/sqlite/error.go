@@ -68,6 +68,9 @@ func explain(err error, dir string) error {
 	case codes.SQLITE_CORRUPT:
 		return fmt.Errorf("it is corrupt, restore it from a backup: %w", err)
 	case codes.SQLITE_READONLY, codes.SQLITE_CANTOPEN, codes.SQLITE_PERM:
+		if isOutOfFiles() { // SQLite keeps the system's reason to itself
+			return fmt.Errorf("too many files are open: raise the limit, LimitNOFILE= in the systemd unit or ulimit -n: %w", err)
+		}
 		return fmt.Errorf("the file or its directory can't be written: %w", err)
 	case codes.SQLITE_FULL:
 		return fmt.Errorf("its disk is full: %w", err)
@@ -82,6 +85,26 @@ func explain(err error, dir string) error {
 	default:
 		return err
 	}
+}
+
+// isOutOfFiles tells whether the process may open no more files than a few. What the
+// store had open when it failed is closed by now.
+func isOutOfFiles() bool {
+	const storeFiles = 64 // more than all of the store's connections take
+	var opened []*os.File
+	defer func() {
+		for _, f := range opened {
+			_ = f.Close() // nothing was written
+		}
+	}()
+	for range storeFiles {
+		f, err := os.Open(os.DevNull)
+		if err != nil {
+			return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+		}
+		opened = append(opened, f)
+	}
+	return false
 }
 
 // tryWriting makes a file in dir, as large as what SQLite asks for at a time, and
