@@ -164,7 +164,8 @@ type Error struct {
 	// caller who thinks of trying again. Nil where nothing was dispatched.
 	Started *bool `json:"started,omitempty"`
 	// ExecID is the exec that has the Idempotency-Key, with CodeAlreadyRun and
-	// CodeRunning; Status and ExitCode are how it ended, with the former.
+	// CodeRunning; Status and ExitCode are how it ended, with the former. In any other
+	// error of an exec, package client sets it to that exec.
 	ExecID   string `json:"exec_id,omitempty"`
 	Status   string `json:"status,omitempty"`
 	ExitCode *int   `json:"exit_code,omitempty"`

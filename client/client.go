@@ -1,7 +1,7 @@
 // Package client runs commands on Sallyport's workspaces and manages them, over
 // the HTTP API:
 //
-//	c := client.New("https://sallyport.example.com", token)
+//	c := client.New("https://sallyport.example", token)
 //	done, err := c.Exec(ctx, client.Exec{
 //		Workspace: "build",
 //		Cmd:       []string{"uname", "-a"},
@@ -24,10 +24,11 @@ import (
 // Client speaks to one server as one caller. Its fields are set before the first
 // call; it is safe for concurrent use.
 type Client struct {
-	// URL is the server's address, such as https://sallyport.example.com. A path
+	// URL is the server's address, such as https://sallyport.example. A path
 	// in it stands in front of every route.
 	URL string
-	// Token is sent to URL and to nowhere else: a redirect is an error.
+	// Token is sent to URL and to nowhere else: a redirect is an error. Blanks and line
+	// ends around it, as a file has them, are not sent.
 	Token string
 	// Org is the organisation, an id or a name, in which workspaces are looked
 	// up and made. It is the admin's to give; empty is the token's own.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -44,6 +45,9 @@ type Exec struct {
 	// Stdout and Stderr are written as the output arrives, never at the same
 	// time. Nil drops it. A Write that fails cancels the exec.
 	Stdout, Stderr io.Writer
+	// Started, if it is set, is called once when the command has started, before any of
+	// its output: with the exec's id, and the time-out in force, in seconds.
+	Started func(execID string, timeoutS int)
 }
 
 // ExecDone is a command that ran to its end, whatever its exit code.
@@ -75,6 +79,9 @@ func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
 	}
 	defer frames.Close()
 	done := &ExecDone{ExecID: frames.ExecID, TimeoutS: frames.TimeoutS}
+	if e.Started != nil {
+		e.Started(frames.ExecID, frames.TimeoutS)
+	}
 	room := map[string]int64{sallyport.Stdout: e.outputMax(), sallyport.Stderr: e.outputMax()}
 	for {
 		f, err := frames.Next()
@@ -175,12 +182,21 @@ func (c *Client) openExec(ctx context.Context, accept, key string, r call) (*htt
 // checkExec tells whether an answer is one of frames at all.
 func checkExec(answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
-		return readError(answer)
+		return withExecID(readError(answer), answer.Header.Get(sallyport.HeaderExecID))
 	}
 	if !isMedia(answer, sallyport.MediaNDJSON) && !isMedia(answer, sallyport.MediaFrames) {
 		return notOurs(answer)
 	}
 	return nil
+}
+
+// withExecID names the exec in an error about it, if the server hasn't.
+func withExecID(err error, execID string) error {
+	var e *sallyport.Error
+	if errors.As(err, &e) && e.ExecID == "" {
+		e.ExecID = execID
+	}
+	return err
 }
 
 // noAnswer says what it means that no answer came: what was never sent did not

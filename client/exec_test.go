@@ -139,7 +139,7 @@ func TestExecErrors(t *testing.T) {
 		{"timed out", func(w http.ResponseWriter, r *http.Request) {
 			answerFrames(w, `{"stream":"stdout","data":"x","truncated":false}`,
 				`{"error":"the deadline passed","code":"exec_timeout","timeout_s":7}`)
-		}, sallyport.Error{Code: sallyport.CodeExecTimeout, Message: "the deadline passed", TimeoutS: 7}},
+		}, sallyport.Error{Code: sallyport.CodeExecTimeout, Message: "the deadline passed", TimeoutS: 7, ExecID: "0198-exec"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

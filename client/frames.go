@@ -41,7 +41,7 @@ type Frames struct {
 type frameReader interface{ Next() (frame.Frame, error) }
 
 // ExecFrames starts a command and returns its answer as it comes, for callers who
-// want the frames themselves; e's Stdout and Stderr are not used. The caller
+// want the frames themselves; e's Stdout, Stderr and Started are not used. The caller
 // closes it. Canceling ctx, or closing before the last frame, cancels the command
 // on its machine. The errors are those of Exec.
 func (c *Client) ExecFrames(ctx context.Context, e Exec) (*Frames, error) {
@@ -84,6 +84,9 @@ func (f *Frames) Next() (Frame, error) {
 		return Frame{}, fmt.Errorf("%s: %w", f.doing, &CutError{ExecID: f.ExecID, Err: err})
 	}
 	f.last = next.Stream == ""
+	if next.Err != nil && next.Err.ExecID == "" {
+		next.Err.ExecID = f.ExecID
+	}
 	if f.tap != nil {
 		f.line = f.tap.next()
 	}

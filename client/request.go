@@ -130,7 +130,7 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	req.Header.Set("Authorization", "Bearer "+c.Token)
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(c.Token)) // a file's ends in a newline
 	req.Header.Set("Accept", sallyport.MediaJSON)
 	if body != nil {
 		req.Header.Set("Content-Type", sallyport.MediaJSON)

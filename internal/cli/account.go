@@ -1,7 +1,11 @@
 package cli
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
+	"os"
+	"strings"
 	"time"
 
 	"sallyport/client"
@@ -11,12 +15,18 @@ import (
 const (
 	envURL     = "SALLYPORT_URL"
 	envToken   = "SALLYPORT_TOKEN"
+	envCACert  = "SALLYPORT_CA_CERT"
 	envProfile = "SALLYPORT_PROFILE"
 )
 
 // account is a server and a token for it.
 type account struct {
 	url, token string
+	// caCert holds the certificates, in PEM, that vouch for the server; empty is those
+	// that this machine trusts.
+	caCert string
+	// profile is the profile that it is from; empty is the environment.
+	profile string
 }
 
 // callTime bounds one call of the API that is not an exec.
@@ -46,20 +56,50 @@ func (a *app) newClient(asAdmin bool) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := client.New(acc.url, acc.token)
+	c, err := a.clientOf(acc)
+	if err != nil {
+		return nil, err
+	}
 	c.Org = a.flags.org
 	return c, nil
+}
+
+// clientOf returns a client for an account, which errors are then hinted for.
+func (a *app) clientOf(acc account) (*client.Client, error) {
+	a.used = acc
+	c := client.New(acc.url, acc.token)
+	transport, err := acc.transport(c)
+	if err != nil {
+		return nil, err
+	}
+	c.HTTPClient.Transport = &waitTransport{Transport: transport, app: a}
+	return c, nil
+}
+
+// transport is that of the client, trusting the account's certificates and no others.
+func (acc account) transport(c *client.Client) (*http.Transport, error) {
+	transport := c.HTTPClient.Transport.(*http.Transport)
+	if acc.caCert == "" {
+		return transport, nil
+	}
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM([]byte(acc.caCert)) {
+		return nil, usagef("log in again with --ca-cert FILE", "there is no certificate in what is to vouch for %s", acc.url)
+	}
+	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	return transport, nil
 }
 
 // account finds the server and the token: the environment's when it names both,
 // else those of a profile.
 func (a *app) account(asAdmin bool) (account, error) {
-	url, token := a.env(envURL), a.env(envToken)
+	url, token := strings.TrimSpace(a.env(envURL)), strings.TrimSpace(a.env(envToken))
 	if url != "" && token != "" {
 		if a.flags.profile != "" {
 			a.warn("%s and %s are set, so profile %s is not used", envURL, envToken, a.flags.profile)
 		}
-		return account{url, token}, nil
+		caCert, err := readCACert(a.env(envCACert))
+		return account{url: url, token: token, caCert: caCert}, err
 	}
 	if url != "" || token != "" {
 		a.warn("%s and %s go together, and one of them is not set: both are left aside", envURL, envToken)
@@ -74,32 +114,57 @@ func (a *app) warnOfEnvironment() {
 	}
 }
 
+// readCACert returns certificates in PEM: those that text holds, or the file that it
+// names.
+func readCACert(text string) (string, error) {
+	if text == "" || strings.Contains(text, "-----BEGIN") {
+		return text, nil
+	}
+	pem, err := os.ReadFile(text)
+	if err != nil {
+		return "", &hintedError{err, envCACert + " takes a file of certificates, or the certificates, in PEM"}
+	}
+	return string(pem), nil
+}
+
+// profileAccount is the account of the profile that is asked for, or the current one.
 func (a *app) profileAccount(asAdmin bool) (account, error) {
-	stored, err := a.readProfiles()
+	name, p, err := a.findProfile()
 	if err != nil {
 		return account{}, err
 	}
-	name := a.profileName()
-	if name == "" {
+	acc := account{url: p.URL, token: p.Token, caCert: p.CACert, profile: name}
+	switch {
+	case asAdmin && p.AdminToken == "":
+		return account{}, usagef("add one: sallyport login --profile "+name, "profile %q has no admin token", name)
+	case asAdmin:
+		acc.token = p.AdminToken
+	case p.Token == "":
+		return account{}, usagef("use it with --admin --org NAME", "profile %q has an admin token alone", name)
+	}
+	return acc, nil
+}
+
+// findProfile returns the profile that is asked for, or the current one.
+func (a *app) findProfile() (name string, p profile, err error) {
+	stored, err := a.readProfiles()
+	if err != nil {
+		return "", profile{}, err
+	}
+	if name = a.profileName(); name == "" {
 		name = stored.Current
 	}
+	if name == "" && len(stored.Profiles) > 0 {
+		return "", profile{}, &hintedError{errNoCurrent, "choose one: sallyport profiles use NAME; " + stored.namesHint()}
+	}
 	if name == "" {
-		return account{}, &hintedError{errNoServer, "sallyport login, or start a server on this machine: sallyport dev"}
+		return "", profile{}, &hintedError{errNoServer, "sallyport login, or start a server on this machine: sallyport dev"}
 	}
 	p, ok := stored.Profiles[name]
 	if !ok {
-		return account{}, usagef(stored.namesHint(), "there is no profile %q", name)
+		return "", profile{}, usagef(stored.namesHint(), "there is no profile %q", name)
 	}
-	if asAdmin && p.AdminToken == "" {
-		return account{}, usagef("add one: sallyport login --profile "+name, "profile %q has no admin token", name)
-	}
-	if asAdmin {
-		return account{p.URL, p.AdminToken}, nil
-	}
-	if p.Token == "" {
-		return account{}, usagef("use it with --admin --org NAME", "profile %q has an admin token alone", name)
-	}
-	return account{p.URL, p.Token}, nil
+	return name, p, nil
 }
 
 // profileName is the profile that is asked for; "" is the current one.

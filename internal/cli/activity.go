@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,17 +28,17 @@ func (a *app) newActivity() *cobra.Command {
 		Use:   "activity",
 		Short: "Show what was done, by whom, and how it ended",
 		Long: `Shows the activity log, newest first: that of the token's organisation, or with
---workspace of one workspace, or with --all of every organisation (for the admin).
+--workspace of one workspace, or with --all of every organisation (admin).
 
 A row of an exec is written before its command starts, and completed when it has
 ended. It never holds output, stdin, or the value of a variable.
 
-With --follow the newest rows come first, oldest on top, and then what happens, as
-it happens: a line when a row is written and one when it is completed. A connection
-that breaks is made again, and nothing is missed. With --output json each is a line
-of JSON. Ctrl-C ends it.`,
+With --follow the newest rows are printed, oldest on top, and then every event as it
+happens: a line when a row is written, and one, with the time of its end, when it is
+completed. A connection that breaks is made again, and no event is missed. With
+--output json each event is a line of JSON. Ctrl-C ends it.`,
 		Example: `  sallyport activity --workspace build --since 1h
-  sallyport activity --status error --type workspace_exec
+  sallyport activity --status error --type workspace_exec --since 7d
   sallyport activity --follow --workspace build
   sallyport activity --follow --output json | jq 'select(.exit_code != 0)'
   sallyport activity --since 2026-11-24T08:00:00Z --until 2026-11-24T09:00:00Z --output json
@@ -51,7 +52,7 @@ of JSON. Ctrl-C ends it.`,
 	flags.StringVar(&f.filter.Type, "type", "", "rows of this `TYPE`, such as workspace_exec")
 	flags.StringVar(&f.filter.Status, "status", "", "rows with this `STATUS`, such as error")
 	flags.StringVar(&f.filter.Actor, "actor", "", "rows of this `ACTOR`, such as admin-token")
-	flags.StringVar(&f.since, "since", "", "rows from this `TIME` on: RFC 3339, or how long ago, such as 1h")
+	flags.StringVar(&f.since, "since", "", "rows from this `TIME` on: RFC 3339, or how long ago, such as 1h or 7d")
 	flags.StringVar(&f.until, "until", "", "rows before this `TIME`: RFC 3339, or how long ago")
 	flags.StringVar(&f.filter.Query, "query", "", "rows with this `TEXT` in their summary")
 	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what happens, until Ctrl-C")
@@ -84,10 +85,13 @@ func (a *app) activity(cmd *cobra.Command, f activityFlags) error {
 	if err != nil {
 		return err
 	}
+	if err := a.ownerRef(cmd.Context(), api.Client, &f.filter.Owner); err != nil {
+		return err
+	}
 	if f.follow {
 		return a.followActivity(cmd.Context(), api, f)
 	}
-	return printList(a, api, cmd, f.limit, activityColumns(), func(p client.Page) (sallyport.List[sallyport.Activity], error) {
+	return printList(a, api, cmd, f.limit, activityColumns(a.newNames(cmd.Context(), api), f.filter.Everyone), func(p client.Page) (sallyport.List[sallyport.Activity], error) {
 		return api.ListActivity(cmd.Context(), f.filter, p)
 	})
 }
@@ -100,24 +104,49 @@ func readTime(flag, text string, now time.Time) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339Nano, text); err == nil {
 		return t, nil
 	}
-	ago, err := time.ParseDuration(text)
+	ago, err := parseDuration(text)
 	if err != nil || ago < 0 {
-		return time.Time{}, usagef("for example: --"+flag+" 2026-11-24T08:00:00Z, or --"+flag+" 1h for an hour ago",
+		return time.Time{}, usagef("for example: --"+flag+" 2026-11-24T08:00:00Z, or --"+flag+" 7d for a week ago",
 			"--%s %s is neither a time nor how long ago", flag, text)
 	}
 	return now.Add(-ago), nil
 }
 
-func activityColumns() []column[sallyport.Activity] {
+// activityColumns have one for the organisation where there may be several.
+func activityColumns(names *names, withOrg bool) []column[sallyport.Activity] {
 	type row = sallyport.Activity
-	return []column[row]{
+	columns := []column[row]{
 		{"TIME", func(r row) string { return when(r.CreatedAt) }},
+		{"WORKSPACE", func(r row) string { return names.workspace(r.WorkspaceID) }},
 		{"TYPE", func(r row) string { return r.Type }},
-		{"STATUS", func(r row) string { return r.Status }},
+		{stateHeader, func(r row) string { return r.Status }},
 		{"EXIT", func(r row) string { return exitText(r) }},
 		{"ACTOR", func(r row) string { return r.Actor }},
 		{"SUMMARY", func(r row) string { return r.Summary }},
 	}
+	if withOrg {
+		columns = slices.Insert(columns, 1, column[row]{"ORG", func(r row) string { return names.org(r.OrgID) }})
+	}
+	return columns
+}
+
+// eventColumns are those of a row as it was when it was written, or completed.
+func eventColumns(names *names) []column[sallyport.Activity] {
+	type row = sallyport.Activity
+	columns := activityColumns(names, false)
+	columns[0].cell = func(r row) string {
+		if r.CompletedAt != nil {
+			return when(*r.CompletedAt)
+		}
+		return when(r.CreatedAt)
+	}
+	took := column[row]{"TOOK", func(r row) string {
+		if r.DurationMS == nil {
+			return "-"
+		}
+		return execTook(r)
+	}}
+	return slices.Insert(columns, len(columns)-2, took)
 }
 
 // exitText is how an exec ended: its exit code, the signal, or why it has none.

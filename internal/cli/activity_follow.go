@@ -3,10 +3,9 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
 	"sallyport"
 	"sallyport/client"
@@ -19,12 +18,13 @@ func (a *app) followActivity(ctx context.Context, api *api, f activityFlags) err
 	if err != nil {
 		return err
 	}
-	p := &activityPrinter{app: a, columns: activityColumns()}
+	names := a.newNames(ctx, api)
+	names.isLive = true
+	p := newActivityPrinter(a, names, rows)
 	after := int64(0)
 	for _, row := range rows {
 		after = max(after, row.Seq)
 	}
-	p.fit(rows)
 	for _, row := range slices.Backward(rows) {
 		if err := p.print(row); err != nil {
 			return err
@@ -69,23 +69,21 @@ func wanted(f client.ActivityFilter, row sallyport.Activity) bool {
 
 // activityPrinter prints rows that come one by one.
 type activityPrinter struct {
-	app     *app
-	columns []column[sallyport.Activity]
-	widths  []int // of the columns, as far as they are known
-	headed  bool
+	app    *app
+	table  *table[sallyport.Activity]
+	headed bool
 }
 
-// fit makes the columns wide enough for rows, and for what is common.
-func (p *activityPrinter) fit(rows []sallyport.Activity) {
+// newActivityPrinter returns a printer whose columns are wide enough for rows, and for
+// what is common.
+func newActivityPrinter(a *app, names *names, rows []sallyport.Activity) *activityPrinter {
 	usual := sallyport.Activity{
 		Type: sallyport.ActivityWorkspaceCreated, Status: sallyport.StatusInterrupted, Actor: "workspace-token:sp_ws_12345678",
+		CreatedAt: time.Now(),
 	}
-	for i, c := range p.columns {
-		p.widths = append(p.widths, utf8.RuneCountInString(c.header))
-		for _, row := range append(rows, usual) {
-			p.widths[i] = max(p.widths[i], utf8.RuneCountInString(visible(c.cell(row))))
-		}
-	}
+	usual.DurationMS = new(int64)
+	*usual.DurationMS = 12345
+	return &activityPrinter{app: a, table: newTable(a.screenOf(a.out), eventColumns(names), append(slices.Clone(rows), usual))}
 }
 
 func (p *activityPrinter) print(row sallyport.Activity) error {
@@ -96,22 +94,9 @@ func (p *activityPrinter) print(row sallyport.Activity) error {
 	}
 	if !p.headed {
 		p.headed = true
-		if err := p.line(func(c column[sallyport.Activity]) string { return c.header }); err != nil {
+		if err := p.table.header(p.app.out); err != nil {
 			return err
 		}
 	}
-	return p.line(func(c column[sallyport.Activity]) string { return visible(c.cell(row)) })
-}
-
-func (p *activityPrinter) line(cell func(column[sallyport.Activity]) string) error {
-	var b strings.Builder
-	for i, c := range p.columns {
-		if i == len(p.columns)-1 {
-			b.WriteString(cell(c))
-			break
-		}
-		fmt.Fprintf(&b, "%-*s  ", p.widths[i], cell(c))
-	}
-	_, err := fmt.Fprintln(p.app.out, strings.TrimRight(b.String(), " "))
-	return err
+	return p.table.row(p.app.out, row)
 }

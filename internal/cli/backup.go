@@ -111,7 +111,7 @@ func (a *app) printContents(w io.Writer, file string, held server.StoreContents)
 	number := func(field func(contents) int64) func(contents) string {
 		return func(c contents) string { return strconv.FormatInt(field(c), 10) }
 	}
-	return printOne(w, []column[contents]{
+	return printOne(a, w, []column[contents]{
 		{"FILE", func(c contents) string { return cmp.Or(c.File, stdName) }},
 		{"SIZE", func(c contents) string { return fmt.Sprintf("%d bytes", c.Bytes) }},
 		{"SCHEMA", func(c contents) string { return fmt.Sprintf("version %d", c.SchemaVersion) }},

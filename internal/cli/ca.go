@@ -82,7 +82,7 @@ taken from them.`,
 			if a.asJSON() {
 				return printJSON(a.out, api.answer)
 			}
-			if err := printRows(a.out, caColumns(), keys, true); err != nil {
+			if err := printRows(a, a.out, caColumns(), keys, true); err != nil {
 				return err
 			}
 			a.note("give machines the keys that sallyport ca show prints")

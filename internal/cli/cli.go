@@ -73,6 +73,12 @@ type app struct {
 	flags globalFlags
 	// closeWords writes what is queued for stderr; nil where nothing is.
 	closeWords func() error
+	// quiet keeps warnings and notes from stderr.
+	quiet bool
+	// used is the account that was called, and workspace the one that was asked for:
+	// hints name them.
+	used      account
+	workspace string
 }
 
 func (a *app) run(ctx context.Context) int {
@@ -82,6 +88,9 @@ func (a *app) run(ctx context.Context) int {
 	root.SetOut(a.out)
 	root.SetErr(a.Stderr)
 	addCompletion(root)
+	if a.isCompleting() {
+		withoutBackquotes(root)
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	if a.out.err != nil {
 		err = a.out.err

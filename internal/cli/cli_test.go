@@ -25,6 +25,8 @@ func TestScripts(t *testing.T) {
 			env.Defer(fake.Close)
 			env.Setenv("FAKE_URL", fake.URL)
 			env.Setenv("ESC", "\x1b")
+			env.Setenv("CR", "\r")
+			env.Setenv("LF", "\n")
 			env.Setenv("HOME", env.WorkDir)
 			env.Setenv("XDG_CONFIG_HOME", env.WorkDir+"/config")
 			return nil

@@ -6,11 +6,14 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"sallyport"
+	"sallyport/client"
 )
 
 // addCompletion adds cobra's completion command, held to our ways with mistakes.
@@ -57,52 +60,113 @@ func complete(cmd *cobra.Command, flag string, with cobra.CompletionFunc) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, with)
 }
 
-// completeWorkspaces offers the names of the workspaces that the token may see.
-// Where the server can't be asked, it offers nothing.
-func (a *app) completeWorkspaces(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+// withoutBackquotes takes the backquotes that name a flag's value out of what is said of
+// flags: help reads them, and a shell that completes would show them.
+func withoutBackquotes(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { f.Usage = strings.ReplaceAll(f.Usage, "`", "") }
+	cmd.Flags().VisitAll(plain)
+	cmd.PersistentFlags().VisitAll(plain)
+	for _, below := range cmd.Commands() {
+		withoutBackquotes(below)
+	}
+}
+
+// isCompleting tells whether a shell asks for completions.
+func (a *app) isCompleting() bool {
+	return len(a.Args) > 0 && (a.Args[0] == cobra.ShellCompRequestCmd || a.Args[0] == cobra.ShellCompNoDescRequestCmd)
+}
+
+// completeFrom asks the server, for a moment, for the completions that offer yields.
+// Where it can't be asked, there are none.
+func (a *app) completeFrom(cmd *cobra.Command, asAdmin bool, offer func(context.Context, *client.Client, func(word, about string))) ([]string, cobra.ShellCompDirective) {
 	const directive = cobra.ShellCompDirectiveNoFileComp
 	a.Stderr = io.Discard // a warning would land in the line that is being typed
-	c, err := a.newClient(false)
+	c, err := a.newClient(asAdmin)
 	if err != nil {
 		return nil, directive
 	}
+	defer c.Close()
 	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
 	defer cancel()
-	var names []string
-	for ws, err := range c.AllWorkspaces(ctx) {
-		if err != nil {
-			break
-		}
+	var words []string
+	offer(ctx, c, func(word, about string) {
 		// The shell takes these as they are, and only a server that is none of
 		// ours has others.
-		if visible(ws.Name) == ws.Name {
-			names = append(names, cobra.CompletionWithDesc(ws.Name, "tier "+strconv.Itoa(ws.Tier)))
+		switch {
+		case visible(word) != word, word == "":
+		case about == "":
+			words = append(words, word)
+		default:
+			words = append(words, cobra.CompletionWithDesc(word, visible(about)))
 		}
-	}
-	return names, directive
+	})
+	return words, directive
+}
+
+// completeWorkspaces offers the names of the workspaces that the token may see, or the
+// ids to those who have begun one.
+func (a *app) completeWorkspaces(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return a.completeFrom(cmd, false, func(ctx context.Context, c *client.Client, add func(string, string)) {
+		for ws, err := range c.AllWorkspaces(ctx) {
+			if err != nil {
+				return
+			}
+			add(ws.Name, "tier "+strconv.Itoa(ws.Tier))
+			if isIDPrefix(toComplete) {
+				add(ws.ID, ws.Name)
+			}
+		}
+	})
 }
 
 // completeOrgs offers the names of the organisations to the admin, and nothing to
 // others.
-func (a *app) completeOrgs(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-	const directive = cobra.ShellCompDirectiveNoFileComp
-	a.Stderr = io.Discard
-	c, err := a.newClient(true)
-	if err != nil {
-		return nil, directive
-	}
-	ctx, cancel := context.WithTimeout(cmd.Context(), completeTime)
-	defer cancel()
-	var names []string
-	for org, err := range c.AllOrgs(ctx) {
-		if err != nil {
-			break
+func (a *app) completeOrgs(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	return a.completeFrom(cmd, true, func(ctx context.Context, c *client.Client, add func(string, string)) {
+		for org, err := range c.AllOrgs(ctx) {
+			if err != nil {
+				return
+			}
+			add(org.Name, "")
+			if isIDPrefix(toComplete) {
+				add(org.ID, org.Name)
+			}
 		}
-		if visible(org.Name) == org.Name {
-			names = append(names, org.Name)
-		}
+	})
+}
+
+// completeTokens offers the names and prefixes of an owner's tokens, or the ids to those
+// who have begun one.
+func (a *app) completeTokens(owner *client.Owner) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, _ []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		return a.completeFrom(cmd, false, func(ctx context.Context, c *client.Client, add func(string, string)) {
+			for t, err := range c.AllTokens(ctx, *owner) {
+				if err != nil {
+					return
+				}
+				add(t.Prefix, t.Name)
+				add(t.Name, t.Prefix)
+				if isIDPrefix(toComplete) {
+					add(t.ID, t.Name)
+				}
+			}
+		})
 	}
-	return names, directive
+}
+
+// completeExecs completes a workspace, and then what runs there.
+func (a *app) completeExecs(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) == 0 {
+		return a.completeWorkspaces(cmd, args, toComplete)
+	}
+	return a.completeFrom(cmd, false, func(ctx context.Context, c *client.Client, add func(string, string)) {
+		for r, err := range c.AllExecs(ctx, args[0], sallyport.StatusRunning) {
+			if err != nil {
+				return
+			}
+			add(r.ID, r.Summary)
+		}
+	})
 }
 
 // completeFirst completes the first argument alone.

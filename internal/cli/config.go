@@ -45,7 +45,7 @@ func (a *app) printSettings(inForce []server.Setting) error {
 	if a.asJSON() {
 		return marshalJSON(a.out, map[string][]setting{"items": settings})
 	}
-	return printRows(a.out, []column[setting]{
+	return printRows(a, a.out, []column[setting]{
 		{"KEY", func(s setting) string { return s.Key }},
 		{"VALUE", func(s setting) string { return cmp.Or(s.Value, "-") }},
 		{"SOURCE", func(s setting) string { return s.Source }},

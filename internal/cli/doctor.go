@@ -34,7 +34,7 @@ Exit codes:
 		Example: `  sallyport doctor --config /etc/sallyport.yaml
   sudo -u sallyport sallyport doctor --deep --output json
   sallyport doctor --dev
-  sallyport doctor --url https://sallyport.example.com
+  sallyport doctor --url https://sallyport.example
   sallyport doctor build`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
@@ -68,6 +68,9 @@ func (a *app) diagnose(ctx context.Context, workspace string) error {
 	if err != nil {
 		return err
 	}
+	if workspace, err = a.workspaceRef(ctx, api.Client, workspace); err != nil {
+		return err
+	}
 	found, err := api.Diagnose(ctx, workspace)
 	if err != nil {
 		return err
@@ -75,7 +78,7 @@ func (a *app) diagnose(ctx context.Context, workspace string) error {
 	if a.asJSON() {
 		err = printJSON(a.out, api.answer)
 	} else {
-		err = printSteps(a.out, found)
+		err = a.printSteps(a.out, found)
 	}
 	if err == nil && !found.OK {
 		return exitCode(exitFailed)
@@ -84,7 +87,7 @@ func (a *app) diagnose(ctx context.Context, workspace string) error {
 }
 
 // printSteps writes a row for each step, and one below it for its hint.
-func printSteps(w io.Writer, found sallyport.Diagnosis) error {
+func (a *app) printSteps(w io.Writer, found sallyport.Diagnosis) error {
 	type row = [4]string
 	var rows []row
 	for _, s := range found.Steps {
@@ -101,7 +104,7 @@ func printSteps(w io.Writer, found sallyport.Diagnosis) error {
 			rows = append(rows, row{"", "", "", "hint: " + s.Hint})
 		}
 	}
-	return printRows(w, []column[row]{
+	return printRows(a, w, []column[row]{
 		{"STATUS", func(r row) string { return r[0] }},
 		{"STEP", func(r row) string { return r[1] }},
 		{"TOOK", func(r row) string { return r[2] }},
@@ -151,7 +154,7 @@ func (a *app) printFindings(found []server.Finding) error {
 	if a.asJSON() {
 		err = marshalJSON(a.out, map[string]any{"status": worst, "items": found})
 	} else {
-		err = printFindingRows(a.out, found)
+		err = a.printFindingRows(a.out, found)
 		fmt.Fprintf(a.out, "\n%d ok, %d to be warned of, %d failed\n", count[server.StatusOK], count[server.StatusWarn], count[server.StatusFail])
 	}
 	if err == nil && worst == server.StatusFail {
@@ -161,7 +164,7 @@ func (a *app) printFindings(found []server.Finding) error {
 }
 
 // printFindingRows writes a row for each finding, and one below it for its hint.
-func printFindingRows(w io.Writer, found []server.Finding) error {
+func (a *app) printFindingRows(w io.Writer, found []server.Finding) error {
 	type row = [3]string
 	var rows []row
 	for _, f := range found {
@@ -170,7 +173,7 @@ func printFindingRows(w io.Writer, found []server.Finding) error {
 			rows = append(rows, row{"", "", "hint: " + f.Hint})
 		}
 	}
-	return printRows(w, []column[row]{
+	return printRows(a, w, []column[row]{
 		{"STATUS", func(r row) string { return r[0] }},
 		{"CHECK", func(r row) string { return r[1] }},
 		{"FOUND", func(r row) string { return r[2] }},

@@ -39,11 +39,11 @@ func (a *app) examineURL(ctx context.Context, url string) ([]server.Finding, err
 	parsed, err := urls.Parse(url)
 	if err != nil || parsed.Host == "" || parsed.User != nil || parsed.Scheme != "http" && parsed.Scheme != "https" {
 		// It isn't repeated: there may be a password in it.
-		return nil, usagef("for example: --url https://sallyport.example.com", "--url is no URL of a server")
+		return nil, usagef("for example: --url https://sallyport.example", "--url is no URL of a server")
 	}
 	known, _ := a.knownAccount()
 	if strings.TrimRight(known.url, "/") != url {
-		known = account{url: url} // a token is for its own server alone
+		known = account{url: url} // a token is for its own server alone, and so is a CA
 	}
 	return a.examineServer(ctx, known, server.StatusFail), nil
 }
@@ -59,7 +59,7 @@ func (a *app) examineProfile(ctx context.Context) ([]server.Finding, error) {
 	case errors.Is(err, errNoServer), errors.Is(err, errNoHome):
 		return nil, nil
 	case err != nil:
-		return []server.Finding{{Check: "profile", Status: server.StatusWarn, Message: plainly(err.Error()), Hint: hintOf(err)}}, nil
+		return []server.Finding{{Check: "profile", Status: server.StatusWarn, Message: plainly(err.Error()), Hint: a.hintOf(err)}}, nil
 	case isNamed:
 		return a.examineServer(ctx, known, server.StatusFail), nil
 	}
@@ -79,11 +79,16 @@ func (a *app) knownAccount() (account, error) {
 }
 
 func (a *app) examineServer(ctx context.Context, known account, unreachable server.Status) []server.Finding {
+	e := &examination{account: known, version: a.Version, unreachable: unreachable}
 	c := client.New(known.url, known.token)
 	defer c.Close()
-	e := &examination{account: known, version: a.Version, unreachable: unreachable}
+	transport, err := known.transport(c)
+	if err != nil {
+		e.add(unreachable, "server", a.hintOf(err), "%s", plainly(err.Error()))
+		return e.found
+	}
 	e.http = &http.Client{
-		Transport: c.HTTPClient.Transport, Timeout: limits.DoctorCallTime,
+		Transport: transport, Timeout: limits.DoctorCallTime,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	c.HTTPClient = e.http
@@ -104,7 +109,7 @@ func (e *examination) alive(ctx context.Context) bool {
 	took := time.Since(sent)
 	switch {
 	case err != nil:
-		e.add(e.unreachable, check, hintOf(err), "%s can't be reached: %s", e.url, err)
+		e.add(e.unreachable, check, hints{e.account, ""}.of(err), "%s can't be reached: %s", e.url, err)
 		return false
 	case status != http.StatusOK || !strings.Contains(body, `"status"`):
 		e.add(e.unreachable, check, "check the URL: is it that of a Sallyport server?", "%s answers %d, and not as a server of ours", e.url, status)
@@ -145,7 +150,7 @@ func (e *examination) ready(ctx context.Context) {
 	status, _, body, err := e.get(ctx, "/readyz")
 	switch {
 	case err != nil:
-		e.add(server.StatusFail, check, hintOf(err), "%s", err)
+		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "%s", err)
 	case status != http.StatusOK:
 		e.add(server.StatusFail, check, "the server's log tells more", "it can't serve: %d %s", status, strings.TrimSpace(body))
 	case strings.Contains(body, `"degraded"`):
@@ -182,9 +187,9 @@ func (e *examination) token(ctx context.Context, c *client.Client) {
 	who, err := c.Session(ctx)
 	switch {
 	case sallyport.CodeOf(err) == sallyport.CodeUnauthenticated:
-		e.add(server.StatusFail, check, hintOf(err), "the server doesn't know it: it was mistyped, revoked, or has expired")
+		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "the server doesn't know it: it was mistyped, revoked, or has expired")
 	case err != nil:
-		e.add(server.StatusFail, check, hintOf(err), "%s", plainly(err.Error()))
+		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "%s", plainly(err.Error()))
 	default:
 		e.add(server.StatusOK, check, "", "valid: %s, with %d scopes", who.Actor, len(who.Scopes))
 	}

@@ -33,18 +33,24 @@ func (e *hintedError) Unwrap() error { return e.error }
 // holds anything that a terminal would obey, whoever worded it.
 func (a *app) report(err error) {
 	fmt.Fprintf(a.Stderr, "sallyport: %s\n", plainly(err.Error()))
-	if hint := hintOf(err); hint != "" {
+	if hint := a.hintOf(err); hint != "" {
 		fmt.Fprintf(a.Stderr, "hint: %s\n", visible(hint))
 	}
 }
 
 // warn writes one line about something that goes on all the same.
 func (a *app) warn(format string, args ...any) {
+	if a.quiet {
+		return
+	}
 	fmt.Fprintf(a.Stderr, "sallyport: warning: %s\n", visible(fmt.Sprintf(format, args...)))
 }
 
-// note writes one line for those who asked to be told.
+// note writes one line that is no warning.
 func (a *app) note(format string, args ...any) {
+	if a.quiet {
+		return
+	}
 	fmt.Fprintf(a.Stderr, "sallyport: %s\n", visible(fmt.Sprintf(format, args...)))
 }
 
@@ -60,7 +66,8 @@ func plainly(message string) string {
 	return message
 }
 
-func hintOf(err error) string {
+// hintOf says what to do about an error; "" where that is plain, or nobody knows.
+func (a *app) hintOf(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {
 		return usage.hint
@@ -69,5 +76,5 @@ func hintOf(err error) string {
 	if errors.As(err, &hinted) {
 		return hinted.hint
 	}
-	return hintFor(err)
+	return hints{a.used, a.workspace}.of(err)
 }

@@ -2,60 +2,73 @@ package cli
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// usageDashes is what to do about a command line that exec can't split.
-const usageDashes = "put -- before the command: sallyport exec [flags] WORKSPACE -- COMMAND [ARG...]"
+// usageExec shows the form of an exec.
+const usageExec = "the form is: sallyport exec [flags] WORKSPACE [flags] [--] COMMAND [ARG...]"
 
 // splitExecArgs splits what follows exec's first flags into the workspace and the
-// argv. Flags may follow the workspace too, up to "--". Without "--" a command
-// may follow that has nothing like a flag: of any other it can't be known
-// whose flag it is.
+// argv. Flags of exec may follow the workspace too. The first word behind it that is
+// no flag begins the command, with or without "--" before it: from there on every
+// word is the command's.
 func splitExecArgs(cmd *cobra.Command, args []string) (workspace string, argv []string, err error) {
 	switch {
 	case len(args) == 0:
-		return "", nil, usagef(usageDashes, "the workspace is missing")
+		return "", nil, usagef(usageExec, "the workspace is missing")
 	case cmd.ArgsLenAtDash() == 0:
-		return "", nil, usagef(usageDashes, "the workspace is missing before --")
+		return "", nil, usagef(usageExec, "the workspace is missing before --")
 	}
-	workspace, rest := args[0], args[1:]
-	dashes := slices.Index(rest, "--")
-	switch {
-	case len(rest) > 0 && (rest[0] == "--help" || rest[0] == "-h"):
-		return "", nil, pflag.ErrHelp // which cobra answers with the help text
-	case dashes < 0 && slices.ContainsFunc(rest, isLikeFlag):
-		return "", nil, usagef(usageDashes, "it is not clear whose flags these are: %s", strings.Join(rest, " "))
-	case dashes < 0:
-		argv = rest
-	default:
-		if err := parseMoreFlags(cmd, rest[:dashes]); err != nil {
-			return "", nil, err
-		}
-		argv = rest[dashes+1:]
+	workspace = args[0]
+	if argv, err = parseMoreFlags(cmd, args[1:]); err != nil {
+		return "", nil, err
 	}
 	if len(argv) == 0 {
-		return "", nil, usagef(usageDashes, "the command is missing")
+		return "", nil, usagef(usageExec, "the command is missing")
 	}
 	return workspace, argv, nil
 }
 
-// parseMoreFlags takes the flags between the workspace and "--".
-func parseMoreFlags(cmd *cobra.Command, args []string) error {
+// parseMoreFlags takes the flags behind the workspace, and returns what follows them.
+func parseMoreFlags(cmd *cobra.Command, args []string) ([]string, error) {
 	if len(args) == 0 {
-		return nil
+		return nil, nil // to pflag, no arguments are those of before
 	}
 	if err := cmd.ParseFlags(args); err != nil {
-		return flagError(cmd, err)
+		return nil, flagError(cmd, err)
 	}
-	if left := cmd.Flags().Args(); len(left) > 0 {
-		return usagef(usageDashes, "there is %q between the workspace and --", left[0])
+	if help, _ := cmd.Flags().GetBool("help"); help {
+		return nil, pflag.ErrHelp // which cobra answers with the help text
+	}
+	return slices.Clone(cmd.Flags().Args()), nil
+}
+
+// dockerFlags are those of docker exec that an exec of ours has no counterpart of.
+type dockerFlags struct {
+	tty, detach bool
+	user        string
+}
+
+func (d *dockerFlags) add(flags *pflag.FlagSet) {
+	flags.BoolVarP(&d.tty, "tty", "t", false, "")
+	flags.BoolVarP(&d.detach, "detach", "d", false, "")
+	flags.StringVarP(&d.user, "user", "u", "", "")
+	for _, name := range []string{"tty", "detach", "user"} {
+		_ = flags.MarkHidden(name) // it is there
+	}
+}
+
+// refuse says what there is instead of the flags that were given.
+func (d *dockerFlags) refuse(cmd *cobra.Command) error {
+	switch {
+	case d.tty:
+		return usagef("", "-t: exec gives a command no terminal; -i alone feeds it stdin")
+	case d.detach:
+		return usagef("", "-d: exec waits for its command; a shell can leave one behind: sallyport exec WORKSPACE sh -c 'nohup COMMAND >log 2>&1 &'")
+	case cmd.Flags().Changed("user"):
+		return usagef("", "-u: a command runs as its workspace's login user; sudo can change that: sallyport exec WORKSPACE sudo -n -u USER COMMAND")
 	}
 	return nil
 }
-
-// isLikeFlag: "-" alone is a file name to many programs.
-func isLikeFlag(arg string) bool { return len(arg) > 1 && arg[0] == '-' }

@@ -43,15 +43,30 @@ func TestExecEnds(t *testing.T) {
 			"sallyport: warning: stdout was cut after 1073741824 bytes\n"}},
 		{"a time-out", "exec w -- timeout", ran{124, "out\n",
 			"sallyport: exec on workspace w: the deadline of 2 s passed\nhint: give it more time with --timeout (120s is the most)\n"}},
+		{"a clamped time-out, in days, and nothing said of it", "exec -q --timeout 1d w -- both", ran{0, "out\n", "err\n"}},
+		{"a clamped time-out, with frames", "exec --json --timeout 1w w -- exit 0", ran{0,
+			`{"stream":"stdout","data":"out\n","truncated":false}` + "\n" + `{"exit_code":0,"duration_ms":12}` + "\n",
+			"sallyport: warning: the time-out is 2m0s, the most that the server gives\n"}},
+		{"frames of a refusal", "exec --json gone -- both", ran{125,
+			`{"error":"no such workspace","code":"workspace_not_found"}` + "\n",
+			"sallyport: exec on workspace gone: no such workspace\nhint: sallyport workspaces list shows those that this token may see (with the admin token, add --org)\n"}},
+		{"frames of a wrong use", "exec --json w", ran{125,
+			`{"error":"the command is missing","code":"usage"}` + "\n",
+			"sallyport: the command is missing\nhint: the form is: sallyport exec [flags] WORKSPACE [flags] [--] COMMAND [ARG...]\n"}},
+		{"a drain that ended it", "exec w -- drained", ran{125, "out\n",
+			"sallyport: exec on workspace w: the server is ending, and ended the command\n" +
+				"hint: it had started, and may have done a part of its work; sallyport ps --all w shows how it ended: exec 0198-exec\n"}},
+		{"a machine that can't be reached", "exec down -- x", ran{125, "",
+			"sallyport: exec on workspace down: nothing answers\nhint: sallyport doctor down shows which step on the way to the machine fails\n"}},
 		{"a clamped time-out", "exec --timeout 5m w -- both", ran{0, "out\n",
-			"err\nsallyport: warning: the time-out was 2m0s, the most that the server gives\n"}},
+			"sallyport: warning: the time-out is 2m0s, the most that the server gives\nerr\n"}},
 		{"an error in the stream", "exec w -- revoked", ran{125, "out\n",
-			"sallyport: exec on workspace w: the token was revoked\nhint: log in with a token that is valid: sallyport login\n"}},
+			"sallyport: exec on workspace w: the token was revoked\nhint: put a valid token into SALLYPORT_TOKEN, or unset it and SALLYPORT_URL to use a profile\n"}},
 		{"a refusal", "exec gone -- both", ran{125, "",
-			"sallyport: exec on workspace gone: no such workspace\nhint: see which there are: sallyport workspaces list (the admin adds --org)\n"}},
+			"sallyport: exec on workspace gone: no such workspace\nhint: sallyport workspaces list shows those that this token may see (with the admin token, add --org)\n"}},
 		{"a cut stream", "exec w -- cut", ran{125, "out\n",
 			"sallyport: exec on workspace w: the answer was cut off, and how the command ended is not known: unexpected EOF\n" +
-				"hint: the activity log tells how it ended, under id 0198-exec: sallyport activity --output json\n"}},
+				"hint: sallyport ps --all w shows how it ended: exec 0198-exec\n"}},
 
 		{"frames", "exec --json w -- both", ran{0,
 			`{"stream":"stdout","data":"out\n","truncated":false}` + "\n" +
@@ -66,7 +81,7 @@ func TestExecEnds(t *testing.T) {
 		{"frames of a cut stream", "exec --json w -- cut", ran{125,
 			`{"stream":"stdout","data":"out\n","truncated":false}` + "\n",
 			"sallyport: exec on workspace w: the answer was cut off, and how the command ended is not known: unexpected EOF\n" +
-				"hint: the activity log tells how it ended, under id 0198-exec: sallyport activity --output json\n"}},
+				"hint: sallyport ps --all w shows how it ended: exec 0198-exec\n"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -82,6 +97,10 @@ func TestExecRequest(t *testing.T) {
 	const maximum = `,"stream":true,"max_output_bytes":1073741824}`
 	file := t.TempDir() + "/in"
 	if err := os.WriteFile(file, []byte("from a file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	envFile := t.TempDir() + "/env"
+	if err := os.WriteFile(envFile, []byte("\ufeff# a comment\n\nA=of the file\n  B=x y # z\r\nHERE\nNOWHERE\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -108,6 +127,10 @@ func TestExecRequest(t *testing.T) {
 			`/workspaces/w/exec?org=acme {"cmd":["request"]` + maximum},
 		{"flags after the workspace", "", []string{"--env", "A=1", "w", "--cwd", "/srv", "--env", "B=2", "--", "request", "--cwd", "x"},
 			`/workspaces/w/exec {"cmd":["request","--cwd","x"],"stream":true,"env":{"A":"1","B":"2"},"cwd":"/srv","max_output_bytes":1073741824}`},
+		{"no dashes: all from the command's first word on is the command's", "", []string{"w", "--cwd", "/srv", "request", "-i", "--json", "--", "-x"},
+			`/workspaces/w/exec {"cmd":["request","-i","--json","--","-x"],"stream":true,"cwd":"/srv","max_output_bytes":1073741824}`},
+		{"docker's short flags", "", []string{"-e", "A=1", "--env-file", envFile, "-q", "-w", "/srv", "w", "request"},
+			`/workspaces/w/exec {"cmd":["request"],"stream":true,"env":{"A":"1","B":"x y # z","HERE":"of the caller"},"cwd":"/srv","max_output_bytes":1073741824}`},
 		{"no dashes where nothing looks like a flag", "", []string{"w", "request", "a", "-"},
 			`/workspaces/w/exec {"cmd":["request","a","-"]` + maximum},
 	}
@@ -125,22 +148,24 @@ func TestExecRequest(t *testing.T) {
 }
 
 func TestExecUsedWrongly(t *testing.T) {
-	const hint = "hint: put -- before the command: sallyport exec [flags] WORKSPACE -- COMMAND [ARG...]\n"
+	const hint = "hint: the form is: sallyport exec [flags] WORKSPACE [flags] [--] COMMAND [ARG...]\n"
 	tests := []struct{ argv, stderr string }{
 		{"exec", "sallyport: the workspace is missing\n" + hint},
 		{"exec --", "sallyport: the workspace is missing\n" + hint},
 		{"exec -- both", "sallyport: the workspace is missing before --\n" + hint},
 		{"exec w", "sallyport: the command is missing\n" + hint},
 		{"exec w --", "sallyport: the command is missing\n" + hint},
-		{"exec w ls -la", "sallyport: it is not clear whose flags these are: ls -la\n" + hint},
-		{"exec w grep -i x", "sallyport: it is not clear whose flags these are: grep -i x\n" + hint},
-		{"exec w ls -la -- x", "sallyport: there is \"ls\" between the workspace and --\n" + hint},
-		{"exec w ls -- x", "sallyport: there is \"ls\" between the workspace and --\n" + hint},
 		{"exec w --tmeout 3s -- x", "sallyport: unknown flag: --tmeout\nhint: did you mean --timeout? see sallyport exec --help\n"},
 		{"exec --stdn x w -- x", "sallyport: unknown flag: --stdn\nhint: did you mean --stdin? see sallyport exec --help\n"},
-		{"exec --timeout 5 w -- x", "sallyport: invalid argument \"5\" for \"--timeout\" flag: time: missing unit in duration \"5\"\nhint: see sallyport exec --help\n"},
+		{"exec --timeout 5 w -- x", "sallyport: invalid argument \"5\" for \"--timeout\" flag: it is a number with a unit, such as 30s, 5m, 2h or 7d\nhint: see sallyport exec --help\n"},
 		{"exec --timeout -5s w -- x", "sallyport: --timeout -5s is in the past\nhint: for example: --timeout 30s\n"},
-		{"exec --env =x w -- x", "sallyport: --env =x names no variable\nhint: for example: --env STAGE=blue\n"},
+		{"exec --env =x w -- x", "sallyport: --env: an assignment names no variable\nhint: for example: STAGE=blue\n"},
+		{"exec -t w x", "sallyport: -t: exec gives a command no terminal; -i alone feeds it stdin\n"},
+		{"exec -it w x", "sallyport: -t: exec gives a command no terminal; -i alone feeds it stdin\n"},
+		{"exec w -d x", "sallyport: -d: exec waits for its command; a shell can leave one behind: sallyport exec WORKSPACE sh -c 'nohup COMMAND >log 2>&1 &'\n"},
+		{"exec -u root w x", "sallyport: -u: a command runs as its workspace's login user; sudo can change that: sallyport exec WORKSPACE sudo -n -u USER COMMAND\n"},
+		{"exec -x w x", "sallyport: unknown shorthand flag: 'x' in -x\nhint: see sallyport exec --help\n"},
+		{"exec --env-file /does/not/exist w x", "sallyport: --env-file: open /does/not/exist: no such file or directory\n"},
 		{"exec -i --stdin file w -- x", "sallyport: there are two stdins: -i and --stdin file\nhint: -i is --stdin -\n"},
 		{"exec --output xml w -- x", "sallyport: invalid argument \"xml\" for \"-o, --output\" flag: it is table or json\nhint: see sallyport exec --help\n"},
 		{"exec --stdin /does/not/exist w -- x", "sallyport: open /does/not/exist: no such file or directory\n"},

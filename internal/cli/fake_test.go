@@ -212,6 +212,10 @@ func fakeExec(w http.ResponseWriter, r *http.Request) {
 		fakeJSON(w, 404, sallyport.Errorf(sallyport.CodeWorkspaceNotFound, "no such workspace"))
 		return
 	}
+	if r.PathValue("id") == "down" {
+		fakeJSON(w, 502, sallyport.Errorf(sallyport.CodeConnectFailed, "nothing answers").WithStarted(false))
+		return
+	}
 	w.Header().Set("Content-Type", sallyport.MediaNDJSON)
 	w.Header().Set(sallyport.HeaderExecID, "0198-exec")
 	w.Header().Set(sallyport.HeaderTimeoutS, strconv.Itoa(min(max(req.TimeoutS, 1), 120)))
@@ -241,6 +245,8 @@ func fakeFrames(r *http.Request, req sallyport.ExecRequest) []string {
 		return []string{`{"stream":"stdout","data":"out\n[output truncated at 4 bytes]","truncated":true}`, `{"exit_code":0,"duration_ms":12}`}
 	case "timeout":
 		return []string{out, `{"error":"the deadline of 2 s passed","code":"exec_timeout","timeout_s":2}`}
+	case "drained":
+		return []string{out, `{"error":"the server is ending; try again in a moment","code":"draining","started":true}`}
 	case "revoked":
 		return []string{out, `{"error":"the token was revoked","code":"revoked","started":true}`}
 	}

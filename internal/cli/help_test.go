@@ -93,6 +93,9 @@ func exampleArgs(line string) []string {
 // shellWords splits a line as a shell would, as far as examples go: quotes, and
 // what ends a command as a word of its own.
 func shellWords(line string) []string {
+	if _, command, found := strings.Cut(line, "eval \"$("); found { // eval "$(sallyport …)"
+		line, _, _ = strings.Cut(command, ")")
+	}
 	var words []string
 	for line = strings.TrimSpace(line); line != ""; line = strings.TrimLeft(line, " ") {
 		n := strings.IndexAny(line, " '\"|<>();&")

@@ -12,48 +12,77 @@ import (
 	"sallyport/client"
 )
 
-// hintFor says what to do about an error; "" where that is plain, or nobody knows.
-func hintFor(err error) string {
+// hints say what to do about errors of calls with an account, about a workspace; ""
+// where nobody knows which.
+type hints struct {
+	account
+	workspace string
+}
+
+// of says what to do about an error; "" where that is plain, or nobody knows.
+func (h hints) of(err error) string {
 	var refused *sallyport.Error
 	if errors.As(err, &refused) {
-		return hintForCode(refused)
+		return h.forCode(refused)
 	}
 	var notOurs *client.StatusError
 	if errors.As(err, &notOurs) {
-		return hintForStatus(notOurs)
+		return h.forStatus(notOurs)
 	}
 	var cut *client.CutError
 	switch {
 	case errors.As(err, &cut) && cut.ExecID != "":
-		return "the activity log tells how it ended, under id " + cut.ExecID + ": sallyport activity --output json"
+		return h.endOf(cut.ExecID)
 	case errors.Is(err, client.ErrCut):
-		return "the activity log tells whether it ran: sallyport activity --type workspace_exec"
+		return "the activity log shows whether it ran: sallyport activity --type workspace_exec"
 	case errors.Is(err, client.ErrNoOrg):
 		return "name one with --org; sallyport orgs list shows them"
 	}
-	return hintForNetwork(err)
+	return h.forNetwork(err)
 }
 
-func hintForCode(e *sallyport.Error) string {
+// endOf says where to read how an exec ended.
+func (h hints) endOf(execID string) string {
+	return "sallyport ps --all " + h.name() + " shows how it ended: exec " + execID
+}
+
+// name is the workspace, as a command takes it.
+func (h hints) name() string {
+	if h.workspace == "" {
+		return "WORKSPACE"
+	}
+	return h.workspace
+}
+
+// login is the command that logs in to the account's server again.
+func (h hints) login() string {
+	if h.profile == "" || h.profile == defaultProfile {
+		return "sallyport login"
+	}
+	return "sallyport login --profile " + h.profile
+}
+
+func (h hints) forCode(e *sallyport.Error) string {
+	isStarted := e.Started != nil && *e.Started && e.ExecID != ""
 	switch e.Code {
 	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
-		return "log in with a token that is valid: sallyport login"
+		return h.forToken()
 	case sallyport.CodeScopeForbidden:
-		return "use a token that may, or --admin where the profile has the admin's"
+		return "use a token with the scope that it takes, or --admin if the profile has an admin token; sallyport whoami shows this one's scopes"
 	case sallyport.CodeExecTierForbidden:
-		return "who may raise the tier does it with: sallyport workspaces update --tier 3 NAME"
+		return "a token with scope workspaces can raise the tier: sallyport workspaces update --tier 3 " + h.name()
 	case sallyport.CodeWorkspaceNotFound, sallyport.CodeWorkspaceDeleted:
-		return "see which there are: sallyport workspaces list (the admin adds --org)"
+		return "sallyport workspaces list shows those that this token may see (with the admin token, add --org)"
 	case sallyport.CodeWorkspaceHasNoHost:
-		return "give it a machine: sallyport workspaces update --connector local NAME"
+		return "give it a machine: sallyport workspaces update --ssh USER@HOST --trust-new-key " + h.name()
 	case sallyport.CodeNameTaken:
-		return "choose another name, or delete what has it"
+		return "choose another name, or delete the one that has it"
 	case sallyport.CodeOrgNotEmpty:
 		return "see what is left: sallyport workspaces list --admin --org NAME"
 	case sallyport.CodeTooManyCAKeys:
-		return "wait, or end those before the new one at once: sallyport ca rotate --now"
+		return "wait, or end the older ones at once: sallyport ca rotate --now"
 	case sallyport.CodeAlreadyRun, sallyport.CodeRunning:
-		return "it is exec " + e.ExecID + "; the same command again takes another --idempotency-key"
+		return "it is exec " + e.ExecID + "; to run the command again, use another --idempotency-key"
 	case sallyport.CodeExecTimeout:
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:
@@ -61,32 +90,54 @@ func hintForCode(e *sallyport.Error) string {
 	case sallyport.CodeTooManyStreams:
 		return "close some of those that follow the activity, then try again"
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeExecTransport:
-		return "see whether its machine is up; the server's log tells more"
+		return h.forMachine(e, isStarted)
 	case sallyport.CodeHostKeyMismatch:
-		return "the machine is not the one it was: ask its owner before anything else"
+		return "ask the machine's owner whether it was made anew; only then: sallyport workspaces update --trust-new-key " + h.name()
 	case sallyport.CodeInvalidOrgID:
 		return "name the organisation with --org"
 	case sallyport.CodeInternal:
 		if e.RequestID != "" {
-			return "the server's log tells more under request id " + e.RequestID
+			return "the server's log has more, under request id " + e.RequestID
 		}
+	}
+	if isStarted {
+		return h.endOf(e.ExecID)
 	}
 	return ""
 }
 
-func hintForStatus(e *client.StatusError) string {
+// forToken says what to do about a token that the server doesn't take.
+func (h hints) forToken() string {
+	switch {
+	case h.profile == "" && h.url != "":
+		return "put a valid token into " + envToken + ", or unset it and " + envURL + " to use a profile"
+	case h.profile == devProfile:
+		return "each start of sallyport dev makes new tokens and writes them to its profile: is the server that you started last still the one at " + h.url + "?"
+	}
+	return "log in with a valid token: " + h.login()
+}
+
+func (h hints) forMachine(e *sallyport.Error, isStarted bool) string {
+	look := "sallyport doctor " + h.name() + " shows which step on the way to the machine fails"
+	if isStarted {
+		return h.endOf(e.ExecID) + "; " + look
+	}
+	return look
+}
+
+func (h hints) forStatus(e *client.StatusError) string {
 	switch {
 	case e.WantsTLS:
 		return "begin its URL with https://"
 	case e.Location != "":
-		return "log in with the address that it names: sallyport login --url URL"
+		return "log in with the address that it names: " + h.login() + " --url URL"
 	case e.StatusCode == http.StatusBadGateway, e.StatusCode == http.StatusServiceUnavailable, e.StatusCode == http.StatusGatewayTimeout:
 		return "a proxy answered: is the server behind it running?"
 	}
 	return "check the URL: is it that of a Sallyport server?"
 }
 
-func hintForNetwork(err error) string {
+func (h hints) forNetwork(err error) string {
 	var dns *net.DNSError
 	var unknown x509.UnknownAuthorityError
 	var name x509.HostnameError
@@ -94,15 +145,28 @@ func hintForNetwork(err error) string {
 	var timeout net.Error
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "is the server running? start one here with: sallyport dev"
+		return h.forRefused()
 	case errors.As(err, &dns):
 		return "check the URL: its host has no address"
 	case errors.As(err, &unknown), errors.As(err, &name):
-		return "the server's certificate is not one that this machine trusts for this name"
+		return "this machine doesn't trust the server's certificate for this name; for a CA of your own: " + h.login() + " --ca-cert FILE"
 	case errors.As(err, &record), errors.Is(err, http.ErrSchemeMismatch):
 		return "the server speaks no TLS: does its URL begin with http://?"
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return "the server did not answer in time: check the URL, and whether it is up"
 	}
 	return ""
+}
+
+// forRefused says what to do where nothing listens at the server's address.
+func (h hints) forRefused() string {
+	switch {
+	case h.profile == devProfile:
+		return "is the server running? start it with: sallyport dev"
+	case h.profile != "":
+		return "is the server running? sallyport profiles lists the others; profile " + h.profile + " is for " + h.url
+	case h.url != "":
+		return "is the server running? its address is from " + envURL
+	}
+	return "is the server running?"
 }

@@ -2,17 +2,18 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"sallyport"
-	"sallyport/client"
 )
 
 // defaultProfile is the profile that login writes when none is named.
@@ -24,6 +25,7 @@ const tokenBytesMax = 4096
 type loginFlags struct {
 	url       string
 	fromStdin bool
+	caFile    string
 }
 
 func (a *app) newLogin() *cobra.Command {
@@ -35,15 +37,20 @@ func (a *app) newLogin() *cobra.Command {
 which becomes the current one. The file of profiles is its owner's alone.
 
 A profile can hold two tokens: one of an organisation or a workspace, and the
-admin's. Log in once with each; which of them a token is, the server tells.`,
+admin's. Log in once with each: the server knows which of them a token is.
+
+With --ca-cert the profile keeps the certificates of a CA of your own, which alone
+vouch for the server from then on.`,
 		Example: `  sallyport login
-  sallyport login --url https://sallyport.example.com --profile work
+  sallyport login --url https://sallyport.example --profile work
+  sallyport login --url https://sallyport.example --ca-cert ca.pem
   sallyport login --url http://127.0.0.1:8080 --token-stdin < token`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.login(cmd.Context(), f) },
 	}
 	cmd.Flags().StringVar(&f.url, "url", "", "the server's `URL`; asked for when it is not given")
 	cmd.Flags().BoolVar(&f.fromStdin, "token-stdin", false, "read the token from stdin, and ask nothing")
+	cmd.Flags().StringVar(&f.caFile, "ca-cert", "", "keep the certificates in this `FILE`, in PEM, and trust no others for the server")
 	complete(cmd, "url", cobra.NoFileCompletions)
 	return cmd
 }
@@ -56,11 +63,14 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	if err := checkProfileName(name); err != nil {
 		return err
 	}
-	url, token, err := a.askLogin(ctx, f)
+	acc, err := a.askLogin(ctx, f, name)
 	if err != nil {
 		return err
 	}
-	c := client.New(url, token)
+	c, err := a.clientOf(acc)
+	if err != nil {
+		return err
+	}
 	defer c.Close()
 	c.HTTPClient = &http.Client{Transport: c.HTTPClient.Transport, Timeout: callTime}
 	who, err := c.Session(ctx)
@@ -70,34 +80,60 @@ func (a *app) login(ctx context.Context, f loginFlags) error {
 	if err != nil {
 		return err
 	}
-	path, err := a.changeProfiles(func(stored *profiles) { stored.logIn(name, url, token, who) })
+	path, err := a.changeProfiles(func(stored *profiles) { stored.logIn(acc, who) })
 	if err != nil {
 		return err
 	}
 	fmt.Fprintf(a.Stderr, "logged in to %s as %s; profile %s in %s is the current one\n",
-		visible(url), visible(who.Actor), name, visible(path))
+		visible(acc.url), visible(who.Actor), name, visible(path))
 	a.warnOfEnvironment()
 	return nil
 }
 
 // logIn keeps a token that was tried. The profile's other token stays when it is
 // for the same server.
-func (p *profiles) logIn(name, url, token string, who sallyport.Session) {
-	kept := p.Profiles[name]
-	if kept.URL != url {
-		kept = profile{URL: url}
+func (p *profiles) logIn(acc account, who sallyport.Session) {
+	kept := p.Profiles[acc.profile]
+	if kept.URL != acc.url {
+		kept = profile{URL: acc.url}
 	}
+	kept.CACert = acc.caCert
 	if who.OrgID == "" && who.WorkspaceID == "" {
-		kept.AdminToken = token
+		kept.AdminToken = acc.token
 	} else {
-		kept.Token = token
+		kept.Token = acc.token
 	}
-	p.Profiles[name] = kept
-	p.Current = name
+	p.Profiles[acc.profile] = kept
+	p.Current = acc.profile
 }
 
-// askLogin reads the URL and the token from where the flags say, or the terminal.
-func (a *app) askLogin(ctx context.Context, f loginFlags) (url, token string, err error) {
+// askLogin reads the URL and the token from where the flags say, or the terminal. A URL
+// that the profile has already is kept, and so are the certificates that vouch for it.
+func (a *app) askLogin(ctx context.Context, f loginFlags, name string) (account, error) {
+	stored, err := a.readProfiles()
+	if err != nil {
+		return account{}, err
+	}
+	acc := account{profile: name}
+	if acc.url, acc.token, err = a.askAccount(ctx, f, stored.Profiles[name].URL); err != nil {
+		return account{}, err
+	}
+	if acc.url == stored.Profiles[name].URL {
+		acc.caCert = stored.Profiles[name].CACert
+	}
+	if f.caFile == "" {
+		return acc, nil
+	}
+	pem, err := os.ReadFile(f.caFile)
+	acc.caCert = string(pem)
+	if err == nil && acc.caCert == "" {
+		err = usagef("it takes certificates in PEM", "--ca-cert %s is empty", f.caFile)
+	}
+	return acc, err
+}
+
+// askAccount reads the URL and the token. The URL that is known is offered to a person.
+func (a *app) askAccount(ctx context.Context, f loginFlags, known string) (url, token string, err error) {
 	const see = "without a terminal: sallyport login --url URL --token-stdin < FILE"
 	terminal, isTerminal := openTerminal(a.Stdin)
 	in := bufio.NewReaderSize(a.Stdin, tokenBytesMax)
@@ -106,8 +142,7 @@ func (a *app) askLogin(ctx context.Context, f loginFlags) (url, token string, er
 		return "", "", usagef(see, "--url is missing")
 	}
 	if url == "" {
-		fmt.Fprint(a.Stderr, "URL of the server: ")
-		if url, err = readLine(ctx, in); err != nil {
+		if url, err = a.askURL(ctx, in, known); err != nil {
 			return "", "", err
 		}
 	}
@@ -125,6 +160,16 @@ func (a *app) askLogin(ctx context.Context, f loginFlags) (url, token string, er
 		err = usagef(see, "the token is empty")
 	}
 	return strings.TrimRight(url, "/"), token, err
+}
+
+func (a *app) askURL(ctx context.Context, in *bufio.Reader, known string) (string, error) {
+	if known == "" {
+		fmt.Fprint(a.Stderr, "URL of the server: ")
+		return readLine(ctx, in)
+	}
+	fmt.Fprintf(a.Stderr, "URL of the server (Enter for %s): ", visible(known))
+	url, err := readLine(ctx, in)
+	return cmp.Or(url, known), err
 }
 
 // readLine reads a line, without the blanks around it. When ctx ends first, the

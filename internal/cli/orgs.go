@@ -12,8 +12,8 @@ func (a *app) newOrgs() *cobra.Command {
 		Use:     "orgs",
 		Aliases: []string{"org"},
 		Short:   "List, make, change and delete organisations (admin)",
-		Long: `An organisation is a tenant, with workspaces, tokens and activity of its own. They
-are the admin's to manage: these commands use the profile's admin token.
+		Long: `An organisation is a tenant, with workspaces, tokens and activity of its own. Only
+the admin manages them: these commands use the profile's admin token.
 
 An organisation is named by its name or its id.`,
 		Example: `  sallyport orgs create acme
@@ -58,7 +58,13 @@ func (a *app) newOrgsGet() *cobra.Command {
 		Example: "  sallyport orgs get acme",
 		Args:    takes("ORG"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.oneOrg(func(api *api) (sallyport.Org, error) { return api.GetOrg(cmd.Context(), args[0]) })
+			return a.oneOrg(func(api *api) (sallyport.Org, error) {
+				ref, err := orgRef(cmd.Context(), api.Client, args[0])
+				if err != nil {
+					return sallyport.Org{}, err
+				}
+				return api.GetOrg(cmd.Context(), ref)
+			})
 		},
 		ValidArgsFunction: completeFirst(a.completeOrgs),
 	}
@@ -123,7 +129,11 @@ func (a *app) newOrgsUpdate() *cobra.Command {
 				return usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
 			}
 			return a.oneOrg(func(api *api) (sallyport.Org, error) {
-				return api.UpdateOrg(cmd.Context(), args[0], patch)
+				ref, err := orgRef(cmd.Context(), api.Client, args[0])
+				if err != nil {
+					return sallyport.Org{}, err
+				}
+				return api.UpdateOrg(cmd.Context(), ref, patch)
 			})
 		},
 		ValidArgsFunction: completeFirst(a.completeOrgs),
@@ -146,7 +156,11 @@ func (a *app) newOrgsDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := api.DeleteOrg(cmd.Context(), args[0]); err != nil {
+			ref, err := orgRef(cmd.Context(), api.Client, args[0])
+			if err != nil {
+				return err
+			}
+			if err := api.DeleteOrg(cmd.Context(), ref); err != nil {
 				return err
 			}
 			return a.done("organisation %s deleted", args[0])

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"sallyport"
@@ -29,39 +28,36 @@ func (o *output) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// column is one column of a table of T, or one line of a single T.
-type column[T any] struct {
-	header string
-	cell   func(T) string
-}
-
-// printRows writes rows of a table, each column as wide as it must be. What
-// a server says is escaped.
-func printRows[T any](w io.Writer, columns []column[T], items []T, withHeader bool) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	cells := make([]string, len(columns))
+// printRows writes rows of a table, each column as wide as it must be.
+func printRows[T any](a *app, w io.Writer, columns []column[T], items []T, withHeader bool) error {
+	t := newTable(a.screenOf(w), columns, items)
 	if withHeader {
-		for i, c := range columns {
-			cells[i] = c.header
+		if err := t.header(w); err != nil {
+			return err
 		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
 	for _, item := range items {
-		for i, c := range columns {
-			cells[i] = visible(c.cell(item))
+		if err := t.row(w, item); err != nil {
+			return err
 		}
-		fmt.Fprintln(table, strings.Join(cells, "\t"))
 	}
-	return table.Flush()
+	return nil
 }
 
 // printOne writes one item, a line for each column.
-func printOne[T any](w io.Writer, columns []column[T], item T) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+func printOne[T any](a *app, w io.Writer, columns []column[T], item T) error {
+	s, widest := a.screenOf(w), 0
 	for _, c := range columns {
-		fmt.Fprintf(table, "%s\t%s\n", c.header, visible(c.cell(item)))
+		widest = max(widest, cells(c.header))
 	}
-	return table.Flush()
+	for _, c := range columns {
+		text := visible(c.cell(item))
+		blanks := strings.Repeat(" ", widest-cells(c.header)+gap)
+		if _, err := fmt.Fprintf(w, "%s%s%s\n", s.paint(styleBold, c.header), blanks, s.paint(styleOf(c.header, text), text)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // show prints the answer of a call about one item: the server's own JSON, or a
@@ -70,7 +66,7 @@ func show[T any](a *app, api *api, columns []column[T], item T) error {
 	if a.asJSON() {
 		return printJSON(a.out, api.answer)
 	}
-	return printOne(a.out, columns, item)
+	return printOne(a, a.out, columns, item)
 }
 
 // printJSON writes JSON as it came, with one newline at its end.
@@ -128,7 +124,7 @@ func (l listing[T]) print(a *app, api *api) (more bool, err error) {
 
 func (l listing[T]) printPage(a *app, api *api, items []T, isFirst bool) error {
 	if !a.asJSON() {
-		return printRows(a.out, l.columns, items, isFirst)
+		return printRows(a, a.out, l.columns, items, isFirst)
 	}
 	var answer struct {
 		Items []json.RawMessage `json:"items"`

@@ -14,8 +14,10 @@ import (
 )
 
 var (
-	errNoServer = errors.New("no server is known")
-	errNoHome   = errors.New("find the profiles: neither XDG_CONFIG_HOME nor HOME is set")
+	errNoServer  = errors.New("no server is known")
+	errNoCurrent = errors.New("no profile is the current one")
+	errNoToken   = errors.New("there is no such token")
+	errNoHome    = errors.New("find the profiles: neither XDG_CONFIG_HOME nor HOME is set")
 )
 
 // profile is a server and what its user may present there.
@@ -24,6 +26,9 @@ type profile struct {
 	// Token is an organisation's, or a workspace's.
 	Token      string `json:"token,omitempty"`
 	AdminToken string `json:"admin_token,omitempty"`
+	// CACert holds the certificates, in PEM, that vouch for the server; empty is those
+	// that this machine trusts.
+	CACert string `json:"ca_cert,omitempty"`
 }
 
 // profiles is the file of profiles.

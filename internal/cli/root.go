@@ -2,8 +2,6 @@ package cli
 
 import (
 	"errors"
-	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -15,17 +13,16 @@ type globalFlags struct {
 	admin   bool
 	format  format
 	json    bool
+	noTrunc bool
 }
 
 // Groups of commands in the help text.
 const (
-	groupWork   = "work"
-	groupManage = "manage"
-	groupServe  = "serve"
+	groupWork    = "work"
+	groupAccount = "account"
+	groupManage  = "manage"
+	groupServe   = "serve"
 )
-
-// helpColumns is how wide a help text may be.
-const helpColumns = 100
 
 func (a *app) newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -34,30 +31,37 @@ func (a *app) newRoot() *cobra.Command {
 		Long: `Sallyport runs commands on the machines behind workspaces, and keeps a record of
 each: written to disk before the command starts, completed when it has ended.
 
-The commands of a client speak to the server that SALLYPORT_URL and
-SALLYPORT_TOKEN name, or else to that of the profile which login, or dev, wrote.
+The commands of a client speak to the server that SALLYPORT_URL and SALLYPORT_TOKEN
+name, if both are set, or else to that of a profile: the one that --profile or
+SALLYPORT_PROFILE names, or the current one. login and dev write profiles.
+
+A workspace, an organisation, an exec and a token can be named by the beginning of its
+id, if no other id begins with it. NO_COLOR keeps colours from a terminal.
 
 Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec has the
 command's own; see exec --help, and doctor --help.`,
 		Example: `  sallyport dev                        # a server on this machine, with a workspace "local"
-  sallyport exec local -- uname -a     # run a command there
+  sallyport exec local uname -a        # run a command there
   sallyport activity                   # what was done, by whom, and how it ended`,
-		Version:       a.Version,
-		SilenceErrors: true,
-		SilenceUsage:  true,
-		Args:          cobra.ArbitraryArgs,
-		RunE:          showHelp,
+		Version:           a.Version,
+		PersistentPreRunE: a.findOrg,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		Args:              cobra.ArbitraryArgs,
+		RunE:              showHelp,
 	}
 	a.addGlobalFlags(root)
-	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", helpColumns)))
+	setUsage(root)
 	root.SetVersionTemplate("sallyport {{.Version}}\n")
 	root.SetFlagErrorFunc(flagError)
 	root.AddGroup(
 		&cobra.Group{ID: groupWork, Title: "Work with workspaces:"},
+		&cobra.Group{ID: groupAccount, Title: "Log in to servers:"},
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newPs(), a.newKill(), a.newActivity(), a.newLogin())
+	addTo(root, groupWork, a.newExec(), a.newPs(), a.newKill(), a.newActivity())
+	addTo(root, groupAccount, a.newLogin(), a.newLogout(), a.newWhoami(), a.newProfiles(), a.newEnv())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),
 		a.newDoctor(), a.newBackup(), a.newRestore())
@@ -76,11 +80,12 @@ func addTo(root *cobra.Command, group string, commands ...*cobra.Command) {
 
 func (a *app) addGlobalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
-	flags.StringVar(&a.flags.profile, "profile", "", "use the profile with this `NAME`, not the current one")
+	flags.StringVar(&a.flags.profile, "profile", "", "use the profile with this `NAME` (default SALLYPORT_PROFILE, or the current one)")
 	flags.BoolVar(&a.flags.admin, "admin", false, "use the profile's admin token")
 	flags.StringVar(&a.flags.org, "org", "", "look names up in this `ORG`, an id or a name (for the admin)")
 	flags.VarP(&a.flags.format, "output", "o", "print a table or json")
 	flags.BoolVar(&a.flags.json, "json", false, "the same as --output json")
+	flags.BoolVar(&a.flags.noTrunc, "no-trunc", false, "cut no table to the width of the terminal")
 	root.Flags().Bool("version", false, "print the version")
 	complete(root, "profile", a.completeProfiles)
 	complete(root, "org", a.completeOrgs)
@@ -101,39 +106,6 @@ func newGroup(cmd *cobra.Command, below ...*cobra.Command) *cobra.Command {
 	cmd.RunE = showHelp
 	cmd.AddCommand(below...)
 	return cmd
-}
-
-func newHelp() *cobra.Command {
-	return &cobra.Command{
-		Use:     "help [COMMAND]",
-		Short:   "Tell more of a command",
-		Example: "  sallyport help exec",
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-			about, _, err := cmd.Root().Find(args)
-			if err != nil {
-				return nil, cobra.ShellCompDirectiveNoFileComp
-			}
-			var names []string
-			for _, below := range about.Commands() {
-				if below.IsAvailableCommand() {
-					names = append(names, cobra.CompletionWithDesc(below.Name(), below.Short))
-				}
-			}
-			return names, cobra.ShellCompDirectiveNoFileComp
-		},
-		RunE: func(cmd *cobra.Command, args []string) error {
-			about := cmd.Root()
-			for _, name := range args {
-				below, _, err := about.Find([]string{name})
-				if err != nil || below == about {
-					return unknownCommand(about, name)
-				}
-				about = below
-			}
-			about.InitDefaultHelpFlag()
-			return about.Help()
-		},
-	}
 }
 
 // takes checks that a command has as many arguments as it has names for.

@@ -42,10 +42,30 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		}
 	}
 	see := "see " + cmd.CommandPath() + " --help"
-	if near := nearest(name, names); near != "" {
+	if instead := insteadOf(name); instead != "" && cmd == cmd.Root() {
+		see = instead
+	} else if near := nearest(name, names); near != "" {
 		see = "did you mean " + cmd.CommandPath() + " " + near + "? " + see
 	}
 	return usagef(see, "unknown command %q for %q", name, cmd.CommandPath())
+}
+
+// insteadOf says what there is instead of a command that other programs of this kind
+// have; "" for any other name.
+func insteadOf(name string) string {
+	switch name {
+	case "ls":
+		return "sallyport workspaces list lists workspaces; sallyport exec WORKSPACE ls DIR lists files"
+	case "ssh", "shell", "attach":
+		return "there are no terminals in this version; sallyport exec WORKSPACE COMMAND runs a command"
+	case "cp":
+		return "sallyport exec -i takes a file of 1 MiB at most: sallyport exec -i WORKSPACE tee FILE <FILE"
+	case "logs":
+		return "output isn't kept; sallyport activity shows what ran, and how it ended"
+	case "run":
+		return "sallyport exec WORKSPACE COMMAND runs a command"
+	}
+	return ""
 }
 
 // nearest returns the candidate that name was most likely meant to be, or "".
@@ -53,8 +73,11 @@ func nearest(name string, candidates []string) string {
 	near, best := "", 1+max(2, len(name)/3)
 	for _, c := range candidates {
 		d := distance(strings.ToLower(name), c)
-		if len(name) > 1 && strings.HasPrefix(c, strings.ToLower(name)) {
+		isBeginning := len(name) > 1 && strings.HasPrefix(c, strings.ToLower(name))
+		if isBeginning {
 			d = 1
+		} else if len(name) < 3 {
+			continue // so short a name is near to anything
 		}
 		// Two words with nothing in common are as far apart as they are long.
 		if d < best && d < max(len(name), len(c)) {

@@ -47,3 +47,20 @@ func (t terminal) readSecret(ctx context.Context, in *bufio.Reader) (string, err
 	}
 	return line, err
 }
+
+// isPerson tells whether somebody at a terminal reads what is noted on stderr.
+func (a *app) isPerson() bool { return !a.quiet && isTerminal(a.Stderr) }
+
+// columnsOf is how wide the terminal is to which w writes; 0 where it is none, or has no
+// width.
+func columnsOf(w io.Writer) int {
+	f, ok := w.(*os.File)
+	if !ok {
+		return 0
+	}
+	size, err := unix.IoctlGetWinsize(int(f.Fd()), unix.TIOCGWINSZ)
+	if err != nil {
+		return 0
+	}
+	return int(size.Col)
+}

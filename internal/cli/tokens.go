@@ -16,14 +16,14 @@ func (a *app) newTokens() *cobra.Command {
 		Aliases: []string{"token"},
 		Short:   "List, make and revoke tokens",
 		Long: `A token is for an organisation, or with --workspace for one workspace alone. Its
-scopes say what it may do: exec, files:read, files:write, terminal, audit:read,
-workspaces, tokens. Nobody can give a scope that they don't have.
+scopes are what it may do: exec, files:read, files:write, terminal, audit:read,
+workspaces, tokens. A token can't give a scope that it doesn't have.
 
 Its secret is shown once, when it is made. Its prefix names it in lists and in the
 activity log.`,
-		Example: `  sallyport tokens create ci --workspace build --scope exec --expires-in 720h
+		Example: `  sallyport tokens create ci --workspace build --scope exec --expires-in 30d
   sallyport tokens list
-  sallyport tokens revoke 01980000-0000-7000-8000-000000000000`,
+  sallyport tokens revoke ci`,
 	}, a.newTokensList(), a.newTokensCreate(), a.newTokensRevoke())
 }
 
@@ -68,6 +68,9 @@ func (a *app) newTokensList() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if err := a.ownerRef(cmd.Context(), api.Client, &owner); err != nil {
+				return err
+			}
 			return printList(a, api, cmd, limit, tokenColumns(), func(p client.Page) (sallyport.List[sallyport.Token], error) {
 				return api.ListTokens(cmd.Context(), owner, p)
 			})
@@ -85,13 +88,13 @@ func (a *app) newTokensCreate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a token, and show its secret this once",
-		Example: `  sallyport tokens create ci --scope exec --expires-in 720h
+		Example: `  sallyport tokens create ci --scope exec --expires-in 30d
   sallyport tokens create agent --workspace build
   sallyport tokens create ci --json | jq -r .token`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("expires-in") && life <= 0 {
-				return usagef("for example: --expires-in 720h", "--expires-in %s is no time to come", life)
+				return usagef("for example: --expires-in 30d", "--expires-in %s is not in the future", life)
 			}
 			t := sallyport.TokenCreate{Name: args[0], ExpiresInS: int64((life + time.Second - 1) / time.Second)}
 			for _, s := range scopes {
@@ -99,6 +102,9 @@ func (a *app) newTokensCreate() *cobra.Command {
 			}
 			api, err := a.newAPI(false)
 			if err != nil {
+				return err
+			}
+			if err := a.ownerRef(cmd.Context(), api.Client, &owner); err != nil {
 				return err
 			}
 			token, err := api.CreateToken(cmd.Context(), owner, t)
@@ -112,7 +118,7 @@ func (a *app) newTokensCreate() *cobra.Command {
 	}
 	a.addOwner(cmd, &owner, "for this `WORKSPACE` alone, not for the organisation")
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "a `SCOPE`; may be repeated (default all but workspaces and tokens)")
-	cmd.Flags().DurationVar(&life, "expires-in", 0, "end the token after this `TIME`, such as 720h (default never)")
+	cmd.Flags().Var((*duration)(&life), "expires-in", "end the token after this `TIME`, such as 12h or 30d (default never)")
 	complete(cmd, "scope", completeScopes)
 	complete(cmd, "expires-in", cobra.NoFileCompletions)
 	return cmd
@@ -121,23 +127,33 @@ func (a *app) newTokensCreate() *cobra.Command {
 func (a *app) newTokensRevoke() *cobra.Command {
 	var owner client.Owner
 	cmd := &cobra.Command{
-		Use:     "revoke ID",
+		Use:     "revoke TOKEN",
 		Aliases: []string{"rm"},
 		Short:   "End a token, and what runs under it",
-		Example: `  sallyport tokens revoke 01980000-0000-7000-8000-000000000000
+		Long: `Ends a token, and what runs under it. TOKEN is its name, its prefix (such as
+sp_org_1a2b3c4d), its id, or the beginning of either, as long as it names one token.`,
+		Example: `  sallyport tokens revoke ci
+  sallyport tokens revoke sp_org_1a2b3c4d
   sallyport tokens revoke --workspace build 01980000-0000-7000-8000-000000000000`,
-		Args: takes("ID"),
+		Args: takes("TOKEN"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			api, err := a.newAPI(false)
 			if err != nil {
 				return err
 			}
-			if err := api.RevokeToken(cmd.Context(), owner, args[0]); err != nil {
+			if err := a.ownerRef(cmd.Context(), api.Client, &owner); err != nil {
 				return err
 			}
-			return a.done("token %s revoked", args[0])
+			id, err := tokenRef(cmd.Context(), api.Client, owner, args[0])
+			if err != nil {
+				return err
+			}
+			if err := api.RevokeToken(cmd.Context(), owner, id); err != nil {
+				return err
+			}
+			return a.done("token %s revoked", id)
 		},
-		ValidArgsFunction: cobra.NoFileCompletions,
+		ValidArgsFunction: completeFirst(a.completeTokens(&owner)),
 	}
 	a.addOwner(cmd, &owner, "a token of this `WORKSPACE`, not of the organisation")
 	return cmd

@@ -1,9 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
 	"maps"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,7 +25,7 @@ says how much of the machine callers may have: 1 sandboxed, 2 standard,
 
 A workspace is named by its name or its id.`,
 		Example: `  sallyport workspaces list
-  sallyport workspaces add build --ssh ubuntu@10.0.0.5
+  sallyport workspaces add build --ssh ubuntu@192.0.2.5
   sallyport workspaces create build --tier 3 --connector local --label team=core`,
 	}, a.newWorkspacesList(), a.newWorkspacesGet(), a.newWorkspacesAdd(), a.newWorkspacesDiscover(), a.newWorkspacesCreate(), a.newWorkspacesUpdate(), a.newWorkspacesConnection(), a.newWorkspacesDelete())
 }
@@ -36,6 +36,8 @@ func workspaceColumns() []column[sallyport.Workspace] {
 		{"NAME", func(w ws) string { return w.Name }},
 		{"TIER", func(w ws) string { return strconv.Itoa(w.Tier) }},
 		{"CONNECTOR", func(w ws) string { return connectorText(w.Connector) }},
+		{"ADDRESS", func(w ws) string { return addressText(w.Connector) }},
+		{"USER", func(w ws) string { return userText(w.Connector) }},
 		{"LABELS", func(w ws) string { return labelsText(w.Labels) }},
 		{"CREATED", func(w ws) string { return when(w.CreatedAt) }},
 		{"ID", func(w ws) string { return w.ID }},
@@ -48,6 +50,26 @@ func connectorText(c *sallyport.Connector) string {
 		return "none"
 	}
 	return c.Type
+}
+
+// addressText is where a workspace's machine is.
+func addressText(c *sallyport.Connector) string {
+	switch {
+	case c == nil:
+		return "-"
+	case c.InstanceID != "":
+		return c.InstanceID
+	case c.Host != "" && c.Port != 0 && c.Port != sallyport.DefaultSSHPort:
+		return net.JoinHostPort(c.Host, strconv.Itoa(c.Port))
+	}
+	return orDash(c.Host)
+}
+
+func userText(c *sallyport.Connector) string {
+	if c == nil {
+		return "-"
+	}
+	return orDash(c.User)
 }
 
 func labelsText(labels map[string]string) string {
@@ -100,7 +122,11 @@ func (a *app) newWorkspacesGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			ws, err := api.GetWorkspace(cmd.Context(), args[0])
+			ref, err := a.workspaceRef(cmd.Context(), api.Client, args[0])
+			if err != nil {
+				return err
+			}
+			ws, err := api.GetWorkspace(cmd.Context(), ref)
 			if err != nil {
 				return err
 			}
@@ -155,85 +181,6 @@ func completeWorkspaceFlags(cmd *cobra.Command) {
 	complete(cmd, "connector", cobra.FixedCompletions([]string{sallyport.ConnectorLocal, "none"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
-func (a *app) newWorkspacesUpdate() *cobra.Command {
-	var u workspaceUpdate
-	cmd := &cobra.Command{
-		Use:   "update WORKSPACE",
-		Short: "Change a workspace; what no flag names stays as it is",
-		Example: `  sallyport workspaces update --tier 3 build
-  sallyport workspaces update --label stage=green --remove-label team build
-  sallyport workspaces update --name build-2 build`,
-		Args: takes("WORKSPACE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			patch, err := u.patch(cmd)
-			if err != nil {
-				return err
-			}
-			api, err := a.newAPI(false)
-			if err != nil {
-				return err
-			}
-			ws, err := api.UpdateWorkspace(cmd.Context(), args[0], patch)
-			if err != nil {
-				return err
-			}
-			return show(a, api, workspaceColumns(), ws)
-		},
-		ValidArgsFunction: completeFirst(a.completeWorkspaces),
-	}
-	cmd.Flags().StringVar(&u.name, "name", "", "the new `NAME`")
-	cmd.Flags().IntVar(&u.tier, "tier", 0, "the new `TIER`, 1 to 4")
-	cmd.Flags().StringArrayVar(&u.labels, "label", nil, "set a label, `K=V`; may be repeated")
-	cmd.Flags().StringArrayVar(&u.without, "remove-label", nil, "take away the label `K`; may be repeated")
-	cmd.Flags().StringVar(&u.connector, "connector", "", connectorFlag)
-	completeWorkspaceFlags(cmd)
-	return cmd
-}
-
-// workspaceUpdate is what the flags of an update say.
-type workspaceUpdate struct {
-	name            string
-	tier            int
-	labels, without []string
-	connector       string
-}
-
-// patch holds what was named, and nothing else.
-func (u workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, error) {
-	var patch sallyport.WorkspacePatch
-	flags := cmd.Flags()
-	if flags.Changed("name") {
-		patch.Name = &u.name
-	}
-	if flags.Changed("tier") {
-		patch.Tier = &u.tier
-	}
-	if flags.Changed("connector") {
-		connector, err := json.Marshal(readConnector(u.connector))
-		if err != nil {
-			return patch, err
-		}
-		patch.Connector = connector
-	}
-	labels, err := readLabels(u.labels)
-	if err != nil {
-		return patch, err
-	}
-	if len(labels)+len(u.without) > 0 {
-		patch.Labels = map[string]*string{}
-	}
-	for key, value := range labels {
-		patch.Labels[key] = &value
-	}
-	for _, key := range u.without {
-		patch.Labels[key] = nil
-	}
-	if patch.Name == nil && patch.Tier == nil && patch.Connector == nil && patch.Labels == nil {
-		return patch, usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
-	}
-	return patch, nil
-}
-
 func (a *app) newWorkspacesDelete() *cobra.Command {
 	return &cobra.Command{
 		Use:     "delete WORKSPACE",
@@ -246,7 +193,11 @@ func (a *app) newWorkspacesDelete() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := api.DeleteWorkspace(cmd.Context(), args[0]); err != nil {
+			ref, err := a.workspaceRef(cmd.Context(), api.Client, args[0])
+			if err != nil {
+				return err
+			}
+			if err := api.DeleteWorkspace(cmd.Context(), ref); err != nil {
 				return err
 			}
 			return a.done("workspace %s deleted", args[0])

@@ -7,9 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
@@ -33,19 +30,19 @@ func (a *app) newWorkspacesAdd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "add NAME {--ssh USER@HOST[:PORT] | --eic INSTANCE}",
 		Short: "Make a workspace of a machine with an SSH server, or of an EC2 instance, and try it",
-		Long: `Does the whole thing: makes the workspace, lets the server fetch the machine's host
-key, shows its fingerprint and asks whether it is the right one, says what line to put
-on the machine when it lets the server not in yet, and ends with a first command.
+		Long: `Makes the workspace, lets the server fetch the machine's host key, shows the key's
+fingerprint and asks whether it is the right one. If the machine doesn't accept the
+server's key yet, it prints what to put on the machine. It ends with a first command.
 
-The server logs in with certificates of its own SSH CA, or with --key by a private key
-that it stores encrypted.
+The server logs in with certificates of the organisation's SSH CA, or, with --key, with
+a private key that it stores encrypted.
 
 With --eic the machine is an EC2 instance, reached through the EC2 Instance Connect
-Endpoint of its VPC: AWS lets a key in for each connection, and vouches for the way, so
-that the first host key is trusted without asking.`,
-		Example: `  sallyport workspaces add build --ssh ubuntu@10.0.0.5
-  sallyport workspaces add build --ssh ubuntu@build.example.com:2222 --key ~/.ssh/build
-  sallyport workspaces add build --ssh ubuntu@10.0.0.5 --host-key "$(cat build_host_key.pub)"
+Endpoint of its VPC. AWS lets a key in for each connection, and vouches for the way:
+the first host key is trusted without a question.`,
+		Example: `  sallyport workspaces add build --ssh ubuntu@192.0.2.5
+  sallyport workspaces add build --ssh ubuntu@build.example:2222 --key ~/.ssh/build
+  sallyport workspaces add build --ssh ubuntu@192.0.2.5 --host-key "$(cat build_host_key.pub)"
   sallyport workspaces add build --eic i-0123456789abcdef0 --region us-east-2 --user ubuntu`,
 		Args:              takes("NAME"),
 		RunE:              func(cmd *cobra.Command, args []string) error { return a.addWorkspace(cmd.Context(), args[0], f) },
@@ -95,39 +92,27 @@ func (a *app) addWorkspace(ctx context.Context, name string, f addFlags) error {
 
 // connector is what the flags say.
 func (f addFlags) connector() (*sallyport.Connector, error) {
-	const see = "for example: --ssh ubuntu@10.0.0.5, or --ssh ubuntu@[2001:db8::5]:2222"
 	switch {
 	case f.ssh == "" && f.eic == "":
-		return nil, usagef(see+", or --eic i-0123456789abcdef0", "one of --ssh and --eic is needed")
+		return nil, usagef(usageSSH+", or --eic i-0123456789abcdef0", "one of --ssh and --eic is needed")
 	case f.eic == "" && (f.region != "" || f.user != ""):
-		return nil, usagef(see, "--region and --user go with --eic")
+		return nil, usagef(usageSSH, "--region and --user go with --eic")
 	case f.eic != "" && (f.ssh != "" || f.keyFile != ""):
 		return nil, usagef("leave --ssh and --key out: the instance is found by its id, and AWS lets a key in", "--eic goes with neither --ssh nor --key")
 	case f.eic != "":
 		return &sallyport.Connector{Type: sallyport.ConnectorEIC, InstanceID: f.eic, Region: f.region, User: f.user, HostKey: f.hostKey}, nil
 	}
-	user, address, ok := strings.Cut(f.ssh, "@")
-	if !ok || user == "" || address == "" {
-		return nil, usagef(see, "--ssh must be USER@HOST[:PORT]")
+	user, host, port, err := parseSSH(f.ssh)
+	if err != nil {
+		return nil, err
 	}
 	c := &sallyport.Connector{
-		Type: sallyport.ConnectorSSH, User: user, Host: strings.Trim(address, "[]"), HostKey: f.hostKey, TrustOnFirstUse: f.hostKey == "",
-	}
-	if host, port, err := net.SplitHostPort(address); err == nil {
-		n, err := strconv.ParseUint(port, 10, 16)
-		if err != nil || n == 0 {
-			return nil, usagef(see, "--ssh: %q is no port", port)
-		}
-		c.Host, c.Port = host, int(n)
+		Type: sallyport.ConnectorSSH, User: user, Host: host, Port: port, HostKey: f.hostKey, TrustOnFirstUse: f.hostKey == "",
 	}
 	if f.keyFile != "" {
-		key, err := os.ReadFile(f.keyFile)
-		if err != nil {
-			return nil, fmt.Errorf("read the private key: %w", err)
-		}
-		c.Auth = &sallyport.ConnectorAuth{Type: sallyport.AuthKey, PrivateKey: string(key)}
+		c.Auth, err = readKeyFile(f.keyFile)
 	}
-	return c, nil
+	return c, err
 }
 
 // adding is a workspace that is made, and on its way to a first command.
@@ -161,7 +146,7 @@ func (a *adding) run(ctx context.Context) error {
 				return err
 			}
 		default:
-			_ = printSteps(a.Stderr, found) // what went wrong is the error below
+			_ = a.printSteps(a.Stderr, found) // what went wrong is the error below
 		}
 		if !a.person {
 			return a.unfinished()

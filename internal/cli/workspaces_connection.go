@@ -29,7 +29,11 @@ States:
 			if err != nil {
 				return err
 			}
-			connection, err := api.GetConnection(cmd.Context(), args[0])
+			ref, err := a.workspaceRef(cmd.Context(), api.Client, args[0])
+			if err != nil {
+				return err
+			}
+			connection, err := api.GetConnection(cmd.Context(), ref)
 			if err != nil {
 				return err
 			}

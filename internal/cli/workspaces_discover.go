@@ -184,7 +184,7 @@ func (a *app) printDiscoveries(found []discovery) error {
 		err = marshalJSON(a.out, map[string]any{"items": found})
 	} else {
 		type d = discovery
-		err = printRows(a.out, []column[d]{
+		err = printRows(a, a.out, []column[d]{
 			{"RESULT", func(d d) string { return d.Result }},
 			{"WORKSPACE", func(d d) string { return orDash(d.Workspace) }},
 			{"INSTANCE", func(d d) string { return d.ID }},
