@@ -157,9 +157,7 @@ func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {
 // open opens a session on the workspace's machine, by the act's own caller. need is how
 // long it will be used.
 func (a *act) open(ctx context.Context, need time.Duration) (*sshpool.Session, error) {
-	target := a.g.target(a.by, a.ws, a.row.ID())
-	target.Need = need
-	session, err := a.g.Pool.Open(ctx, target)
+	session, err := a.g.Pool.Open(ctx, target(a.ws), a.g.need(a.by, a.ws, a.row.ID(), need))
 	if err != nil {
 		return nil, fmt.Errorf("reach workspace %s: %w", a.ws.ID, err)
 	}

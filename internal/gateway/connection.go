@@ -22,7 +22,7 @@ func (g *Gateway) Connection(ctx context.Context, by Caller, ref Ref) (sallyport
 	if ws.Connector == nil {
 		return sallyport.Connection{}, sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost, "workspace %s has no host: give it a connector first", ws.Name)
 	}
-	return wireConnection(g.Pool.State(g.target(by, ws, "").Key)), nil
+	return wireConnection(g.Pool.State(target(ws).Key)), nil
 }
 
 func wireConnection(s sshpool.State) sallyport.Connection {

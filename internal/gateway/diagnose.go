@@ -80,9 +80,8 @@ func (d *diagnosis) result() sallyport.Diagnosis {
 // diagnoseMachine knocks, and takes apart how far it came.
 func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *diagnosis) {
 	key := sallyport.DiagnosisStep{Name: sallyport.StepHostKey, Status: sallyport.StepOK}
-	target := sshpool.Target{
-		HostKey: ws.Connector.HostKey,
-		Dial:    func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, "") },
+	by := sshpool.Dialer{
+		Dial: func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, "") },
 		CheckHostKey: func(ctx context.Context, seen sshpool.HostKey) error {
 			if err := judgeKey(ws.Connector.HostKey, seen, &key); err != nil {
 				return err
@@ -91,7 +90,7 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 		},
 	}
 	var shell, sftp sallyport.DiagnosisStep
-	probe := g.Pool.Probe(ctx, target, func(s *sshpool.Session) { shell, sftp = g.diagnoseSession(ctx, s) })
+	probe := g.Pool.Probe(ctx, target(ws), by, func(s *sshpool.Session) { shell, sftp = g.diagnoseSession(ctx, s) })
 	passed := func(stage sshpool.Stage) bool { return probe.Reached > stage }
 	took := func(stage sshpool.Stage) int64 { return probe.Took[stage].Milliseconds() }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"sallyport"
 	"sallyport/internal/connector"
@@ -10,17 +11,20 @@ import (
 	"sallyport/internal/store"
 )
 
-// target is the machine of a workspace for the pool. Its key changes whenever
-// somebody sets the connector: no connection outlives what it was made from. It is
-// by who asks that a host key is pinned, if one is. execID is for the log; empty for
-// what is no exec.
-func (g *Gateway) target(by Caller, ws store.Workspace, execID string) sshpool.Target {
-	return sshpool.Target{
-		Key:          fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion),
+// target is the machine of a workspace for the pool: what all its callers share. Its key
+// changes whenever the connector is set: no connection outlives what it was made from.
+func target(ws store.Workspace) sshpool.Target {
+	return sshpool.Target{Key: fmt.Sprintf("%s/%d", ws.ID, ws.ConnectorVersion), Owner: ws.OrgID, HostKey: ws.Connector.HostKey}
+}
+
+// need is what one caller brings to the pool: a dial that is caused by it is made, and
+// recorded, on its behalf. execID is for the log; empty for what is no exec. life is how
+// long the caller will use a session at most.
+func (g *Gateway) need(by Caller, ws store.Workspace, execID string, life time.Duration) sshpool.Need {
+	return sshpool.Need{Life: life, By: sshpool.Dialer{
 		Dial:         func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, execID) },
-		HostKey:      ws.Connector.HostKey,
 		CheckHostKey: func(ctx context.Context, key sshpool.HostKey) error { return g.checkHostKey(ctx, by, ws, key) },
-	}
+	}}
 }
 
 // dial goes the way to a workspace's machine, by its connector.

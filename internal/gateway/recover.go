@@ -111,7 +111,7 @@ func (g *Gateway) endAll(ctx context.Context, orgID, workspaceID string, ids []s
 	if ws.Connector == nil {
 		return remote.Survivors{}, errors.New("the workspace has no connector")
 	}
-	session, err := g.Pool.Open(ctx, g.target(Caller{}, ws, ""))
+	session, err := g.Pool.Open(ctx, target(ws), g.need(Caller{}, ws, "", 0))
 	if err != nil {
 		return remote.Survivors{}, err
 	}

@@ -59,13 +59,13 @@ func (e *ender) start(t *testing.T) *sshpool.Session {
 		l.Close()
 		e.all.Wait()
 	})
-	s, err := pool.Open(t.Context(), sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+	s, err := pool.Open(t.Context(), sshpool.Target{Key: "k"}, sshpool.Need{By: sshpool.Dialer{Dial: func(ctx context.Context) (*connector.Link, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
 		return &connector.Link{
 			Conn: conn, User: "u", HostKey: e.signer.PublicKey(),
 			Signers: func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{e.signer}, nil },
 		}, err
-	}})
+	}}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type machine struct {
 	pool   *sshpool.Pool
 	target sshpool.Target
+	need   sshpool.Need
 }
 
 func newMachine(t testing.TB, shell, home string) *machine {
@@ -45,9 +46,8 @@ func newMachine(t testing.TB, shell, home string) *machine {
 		pool.Close()
 		host.Close()
 	})
-	return &machine{pool: pool, target: sshpool.Target{Key: shell, Dial: func(ctx context.Context) (*connector.Link, error) {
-		return host.Dial(ctx, connector.Target{})
-	}}}
+	dial := func(ctx context.Context) (*connector.Link, error) { return host.Dial(ctx, connector.Target{}) }
+	return &machine{pool: pool, target: sshpool.Target{Key: shell}, need: sshpool.Need{By: sshpool.Dialer{Dial: dial}}}
 }
 
 // result is what a command did.
@@ -77,7 +77,7 @@ func (b *buffer) String() string {
 }
 
 func (m *machine) run(ctx context.Context, cmd remote.Command) result {
-	session, err := m.pool.Open(ctx, m.target)
+	session, err := m.pool.Open(ctx, m.target, m.need)
 	if err != nil {
 		return result{err: err}
 	}
@@ -530,7 +530,7 @@ func TestEndAllFindsByExecID(t *testing.T) {
 	if r.err != nil || !alive(t, r.stdout) {
 		t.Fatalf("got %+v", r)
 	}
-	session, err := m.pool.Open(t.Context(), m.target)
+	session, err := m.pool.Open(t.Context(), m.target, m.need)
 	if err != nil {
 		t.Fatal(err)
 	}

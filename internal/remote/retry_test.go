@@ -36,8 +36,8 @@ func TestMayRetry(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m := newMachine(t, "/bin/sh", t.TempDir())
 			var conn *mute
-			dial := m.target.Dial
-			m.target.Dial = func(ctx context.Context) (*connector.Link, error) {
+			dial := m.need.By.Dial
+			m.need.By.Dial = func(ctx context.Context) (*connector.Link, error) {
 				link, err := dial(ctx)
 				if err == nil {
 					conn = &mute{Conn: link.Conn}
@@ -45,7 +45,7 @@ func TestMayRetry(t *testing.T) {
 				}
 				return link, err
 			}
-			s, err := m.pool.Open(t.Context(), m.target)
+			s, err := m.pool.Open(t.Context(), m.target, m.need)
 			if err != nil {
 				t.Fatal(err)
 			}

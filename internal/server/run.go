@@ -210,7 +210,7 @@ func (s *server) connectors(pool *sshpool.Pool) (map[string]connector.Connector,
 	}
 	s.eic = eic.New(eic.Options{
 		Region: s.cfg.EIC.Region, TunnelEndpoint: s.cfg.EIC.TunnelEndpoint, TunnelDuration: s.cfg.EIC.TunnelDuration,
-		GiveBack: pool.GiveBack, Log: s.log,
+		EvictIdle: pool.EvictIdle, Log: s.log,
 	})
 	s.onClose(s.eic.Close)
 	connectors[sallyport.ConnectorEIC] = s.eic

@@ -29,7 +29,7 @@ func newOpening() *opening {
 // end: a connection that refuses its only session is asked again a few times.
 func (c *conn) open(ctx context.Context) (*Session, error) {
 	for asked := 1; ; {
-		o, isAhead := c.claim()
+		o, isAhead := c.takeOpening()
 		select {
 		case <-o.over:
 			switch {
@@ -37,7 +37,7 @@ func (c *conn) open(ctx context.Context) (*Session, error) {
 				return o.session, nil
 			case isAhead && errors.Is(o.err, errAheadEnded):
 				// The machine closed it while it waited: nothing is wrong.
-			case asked < refusedTries && c.isLone(o.err) && c.rest(ctx):
+			case asked < refusedTries && c.isLone(o.err) && c.pauseBeforeRetry(ctx):
 				asked++
 			default:
 				return nil, fmt.Errorf("open session: %w", c.refused(o.err))
@@ -60,8 +60,8 @@ func (c *conn) isLone(err error) bool {
 	return errors.As(err, &refusal) && c.busy == 1
 }
 
-// rest waits before a connection is asked again, and tells whether that makes sense.
-func (c *conn) rest(ctx context.Context) bool {
+// pauseBeforeRetry waits before a connection is asked again, and tells whether that makes sense.
+func (c *conn) pauseBeforeRetry(ctx context.Context) bool {
 	timer := time.NewTimer(limits.RefusedPause)
 	defer timer.Stop()
 	select {
@@ -73,10 +73,10 @@ func (c *conn) rest(ctx context.Context) bool {
 	return false
 }
 
-// claim returns the session that was opened ahead, or begins to open one. One that
+// takeOpening returns the session that was opened ahead, or begins to open one. One that
 // waited is used only on a connection that has been heard of just now: nothing
 // else says that it isn't half-open before the command is sent.
-func (c *conn) claim() (o *opening, isAhead bool) {
+func (c *conn) takeOpening() (o *opening, isAhead bool) {
 	c.pool.mu.Lock()
 	o = c.ahead
 	if o != nil && c.wire.silentFor() <= limits.AheadTrustTime {
@@ -125,21 +125,30 @@ func (c *conn) openAhead() {
 	c.ahead = o
 	p.wg.Go(func() {
 		c.run(o)
-		p.mu.Lock()
-		defer p.mu.Unlock()
-		if c.ahead != o {
-			return // it is somebody's, who sees to its error
-		}
-		c.ahead = nil
-		var refusal *ssh.OpenChannelError
-		if errors.As(o.err, &refusal) {
-			c.group.learn(c.busy)
+		if !c.dropOpening(o) {
+			return // a caller has taken it, and sees to its error
 		}
 		if o.session != nil {
 			p.wg.Go(func() { ssh.DiscardRequests(o.session.requests) })
 			_ = o.session.Channel.Close() // it has ended, or its connection
 		}
 	})
+}
+
+// dropOpening lets a session go that was opened ahead and has ended, or didn't come to be.
+// It tells whether no caller had taken it.
+func (c *conn) dropOpening(o *opening) bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	if c.ahead != o {
+		return false
+	}
+	c.ahead = nil
+	var refusal *ssh.OpenChannelError
+	if errors.As(o.err, &refusal) {
+		c.group.learnSlots(c.busy)
+	}
+	return true
 }
 
 // dropAhead lets the waiting session go, whose connection has ended.
@@ -163,7 +172,7 @@ var errAheadEnded = errors.New("the session that was opened ahead has ended")
 // run opens a session, and keeps it until somebody claims it.
 func (c *conn) run(o *opening) {
 	defer close(o.over)
-	w := c.ask("open")
+	w := c.awaitReply("open")
 	asked := time.Now()
 	ch, reqs, err := c.client.OpenChannel("session", nil)
 	w.stop()
@@ -209,14 +218,14 @@ func (c *conn) refused(err error) error {
 	p.mu.Lock()
 	others := c.busy - 1
 	if isRefusal {
-		c.group.learn(others)
+		c.group.learnSlots(others)
 	}
 	p.mu.Unlock()
 	if !isRefusal || others == 0 {
 		c.kill(err)
 	}
 	p.mu.Lock()
-	p.giveBack(c)
+	p.releaseSlot(c)
 	p.mu.Unlock()
 	if isRefusal && others > 0 {
 		return &crowdedError{err}
@@ -224,8 +233,8 @@ func (c *conn) refused(err error) error {
 	return err
 }
 
-// learn keeps that a machine refused a session beside so many others on its
+// learnSlots keeps that a machine refused a session beside so many others on its
 // connection. Pool.mu is held.
-func (g *group) learn(others int) {
+func (g *group) learnSlots(others int) {
 	g.slots, g.slotsAt = min(g.slots, max(1, others)), time.Now()
 }

@@ -21,8 +21,8 @@ type dead struct {
 	alive atomic.Pointer[machine] // reached instead, when set
 }
 
-func (d *dead) target() sshpool.Target {
-	return sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+func (d *dead) target() call {
+	return newCall("k", func(ctx context.Context) (*connector.Link, error) {
 		d.dials.Add(1)
 		if m := d.alive.Load(); m != nil {
 			return m.dial(ctx)
@@ -33,7 +33,7 @@ func (d *dead) target() sshpool.Target {
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-	}}
+	})
 }
 
 // Who asks for a dead machine gets the same error at once, and it is dialled again
@@ -47,7 +47,7 @@ func TestBackOff(t *testing.T) {
 		var at []time.Duration // of the dials
 		for time.Since(began) < time.Minute {
 			before, asked := d.dials.Load(), time.Now()
-			_, err := p.Open(t.Context(), d.target())
+			_, err := openOn(t.Context(), p, d.target())
 			if known := wantCode(t, err, sallyport.CodeConnectFailed); known.Reason != sallyport.ReasonDialFailed {
 				t.Fatalf("reason %q", known.Reason)
 			}
@@ -80,7 +80,7 @@ func TestBackOffEnds(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
 		d := &dead{}
 		for range 6 {
-			if _, err := p.Open(t.Context(), d.target()); err == nil {
+			if _, err := openOn(t.Context(), p, d.target()); err == nil {
 				t.Fatal("a dead machine was reached")
 			}
 			<-time.After(limits.DialBackoffMax)
@@ -90,7 +90,7 @@ func TestBackOffEnds(t *testing.T) {
 		d.alive.Store(nil)
 		m.connections()[0].close()
 		synctest.Wait()
-		if _, err := p.Open(t.Context(), d.target()); err == nil {
+		if _, err := openOn(t.Context(), p, d.target()); err == nil {
 			t.Fatal("a dead machine was reached")
 		}
 		if left := time.Until(p.State("k").NotBefore); left > limits.DialBackoffMin {
@@ -106,14 +106,14 @@ func TestNoPileOnADeadMachine(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
 		d := &dead{takes: time.Hour}
-		_, err := p.Open(t.Context(), d.target())
+		_, err := openOn(t.Context(), p, d.target())
 		wantCode(t, err, sallyport.CodeConnectTimeout)
 		<-time.After(limits.DialBackoffMax)
 		probe := openLater(t.Context(), p, d.target())
 		<-time.After(limits.ProbeJoinTime + time.Millisecond)
 		for range 100 {
 			began := time.Now()
-			_, err := p.Open(t.Context(), d.target())
+			_, err := openOn(t.Context(), p, d.target())
 			wantCode(t, err, sallyport.CodeConnectTimeout)
 			if time.Since(began) != 0 {
 				t.Fatalf("told after %v", time.Since(began))
@@ -162,7 +162,7 @@ func TestQueueIsBounded(t *testing.T) {
 			waiting = append(waiting, openLater(ctx, p, m.target("k")))
 		}
 		synctest.Wait()
-		_, err := p.Open(t.Context(), m.target("k"))
+		_, err := openOn(t.Context(), p, m.target("k"))
 		wantCapacity(t, err)
 		if n := p.State("k").Waiting; n != limits.SlotWaitersMax {
 			t.Errorf("%d wait", n)
@@ -182,13 +182,13 @@ func TestDropBesideADial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
 		var dials atomic.Int64
-		target := sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+		target := newCall("k", func(ctx context.Context) (*connector.Link, error) {
 			if dials.Add(1) == 2 {
 				return nil, errors.New("dropped")
 			}
 			<-time.After(limits.DialBackoffMin / 4)
 			return m.dial(ctx)
-		}}
+		})
 		var asked []*opening
 		for range limits.SessionsPerConnection + 1 { // which asks for a second connection
 			asked = append(asked, openLater(t.Context(), p, target))

@@ -29,7 +29,7 @@ func BenchmarkAct(b *testing.B) {
 				r := &real{Server: s, proxy: faultproxy.Start(b, s.Addr, faultproxy.Faults{Delay: delay})}
 				bare := newBare(b, r, workers)
 				pooled := func() error {
-					s, err := p.Open(b.Context(), r.target())
+					s, err := openOn(b.Context(), p, r.target())
 					if err != nil {
 						return err
 					}

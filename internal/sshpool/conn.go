@@ -1,7 +1,6 @@
 package sshpool
 
 import (
-	"container/list"
 	"errors"
 	"fmt"
 	"sync"
@@ -30,11 +29,11 @@ type conn struct {
 
 	// Guarded by Pool.mu.
 	busy       int
-	unanswered int      // opens that nobody waits for any more and the machine still owes
+	unanswered int      // opens that no caller waits for any more and the machine still owes
 	ahead      *opening // a session opened ahead; nil for none
 	idleSince  time.Time
-	place      *list.Element // among the idle ones, or nil
-	removed    bool          // nobody is given it any more
+	place      *idlePlace // among the idle ones, or nil
+	removed    bool       // no caller is given it any more
 
 	once  sync.Once
 	cause error // why it ended; set before done is closed
@@ -49,7 +48,7 @@ func (c *conn) monitor() {
 		select {
 		case <-c.done:
 		case <-tick.C:
-			w := c.ask("keepalive")
+			w := c.awaitReply("keepalive")
 			_, _, err := c.client.SendRequest("keepalive@openssh.com", true, nil)
 			w.stop()
 			if err != nil {
@@ -119,10 +118,10 @@ func (c *conn) kill(cause error) {
 	_ = c.wire.Close() // its end is what was wanted
 }
 
-// question is one that the machine hasn't answered. Where nothing at all comes
+// reply is one that the machine owes us. Where nothing at all comes
 // for limits.KeepaliveTimeout the connection is given up: it is half-open. One on
 // which much is on its way may take longer, within limits.AnswerTimeMax.
-type question struct {
+type reply struct {
 	conn  *conn
 	what  string
 	asked time.Time
@@ -132,15 +131,16 @@ type question struct {
 	over  bool
 }
 
-func (c *conn) ask(what string) *question {
-	w := &question{conn: c, what: what, asked: time.Now()}
+// awaitReply begins to wait for a reply; stop ends that.
+func (c *conn) awaitReply(what string) *reply {
+	w := &reply{conn: c, what: what, asked: time.Now()}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.timer = time.AfterFunc(limits.KeepaliveTimeout, w.look)
 	return w
 }
 
-func (w *question) look() {
+func (w *reply) look() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.over {
@@ -155,7 +155,7 @@ func (w *question) look() {
 	w.timer.Reset(min(limits.KeepaliveTimeout-silent, limits.AnswerTimeMax-waited))
 }
 
-func (w *question) stop() {
+func (w *reply) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true

@@ -24,10 +24,10 @@ func (p *Pool) dialMore(g *group) {
 	for g.dialing < atOnce &&
 		len(g.conns)+g.dialing < p.connectionsMax() &&
 		g.dialing*g.slots < len(g.waiters) {
-		if g.past.failures > 0 && g.dialing > 0 {
+		if g.history.failures > 0 && g.dialing > 0 {
 			return // one is enough to learn whether the machine is back
 		}
-		if wait := time.Until(g.past.notBefore); wait > 0 {
+		if wait := time.Until(g.history.notBefore); wait > 0 {
 			p.dialLater(g, wait)
 			return
 		}
@@ -35,11 +35,12 @@ func (p *Pool) dialMore(g *group) {
 			g.dialedAt = time.Now()
 		}
 		g.dialing++
-		p.wg.Go(func() { p.dial(g) })
+		by := g.nextDialer()
+		p.wg.Go(func() { p.dial(g, by) })
 	}
 }
 
-// dialLater dials when the back-off is over, for whoever still waits then.
+// dialLater dials when the back-off is over, for the callers that still wait then.
 // Pool.mu is held.
 func (p *Pool) dialLater(g *group, wait time.Duration) {
 	if g.later {
@@ -63,37 +64,41 @@ func (p *Pool) dialLater(g *group, wait time.Duration) {
 	})
 }
 
-// dial opens one connection for g and tells the waiters.
-func (p *Pool) dial(g *group) {
+// dial opens one connection for g, on behalf of one caller, and tells all waiters.
+func (p *Pool) dial(g *group, by Dialer) {
 	budget := p.connectTime() - min(limits.DialTellTime, p.connectTime()/8)
 	ctx, cancel := context.WithTimeoutCause(p.life, budget, errConnectTime)
 	defer cancel()
 	began := time.Now()
-	c, err := p.connect(ctx, g)
-	p.dialed(ctx, time.Since(began), err)
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	g.dialing--
-	if err == nil && p.closed {
-		p.wg.Go(func() { c.kill(errClosed) })
-		c.removed = true
-		err = errClosed
-	}
+	c, err := p.connect(ctx, g, by)
+	p.reportDial(ctx, time.Since(began), err)
 	if err != nil {
 		p.dialFailed(g, began, asKnown(ctx, err))
 		return
 	}
+	p.dialSucceeded(g, c)
+}
+
+func (p *Pool) dialSucceeded(g *group, c *conn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g.dialing--
+	if p.closed {
+		p.wg.Go(func() { c.kill(errClosed) })
+		c.removed = true
+		p.dropIfEmpty(g)
+		return
+	}
 	g.conns = append(g.conns, c)
-	g.past.connected(c)
+	g.history.recordConnection(c)
 	p.grantAll(g)
-	p.restIfIdle(c)
+	p.parkIfIdle(c)
 	p.retireSpent(g)
 	p.dialMore(g)
 }
 
-// dialed tells who watches of a dial, unless the pool's end is what failed it.
-func (p *Pool) dialed(ctx context.Context, took time.Duration, err error) {
+// reportDial calls Dialed, unless the pool's end is what failed the dial.
+func (p *Pool) reportDial(ctx context.Context, took time.Duration, err error) {
 	if p.Dialed == nil || p.life.Err() != nil {
 		return
 	}
@@ -103,38 +108,48 @@ func (p *Pool) dialed(ctx context.Context, took time.Duration, err error) {
 	p.Dialed(took, err)
 }
 
-// dialFailed tells the waiters that no connection could be made, unless there are
-// others to wait for. Pool.mu is held.
+// dialFailed remembers a dial that failed and tells the waiters, unless there are other
+// connections to wait for.
 func (p *Pool) dialFailed(g *group, began time.Time, err *sallyport.Error) {
-	if p.closed {
-		p.dropIfEmpty(g)
-		return
-	}
-	if err.Code == sallyport.CodeTooManyExecs {
-		g.past.last, g.past.lastAt = err, time.Now() // nothing is wrong with the machine
-	} else {
-		p.backOff(g, began, err)
+	failures, notBefore, ok := p.settleFailure(g, began, err)
+	if !ok {
+		return // the pool has ended
 	}
 	p.log().Info("dial failed", "key", g.target.Key, "code", err.Code, "reason", err.Reason,
-		"failures", g.past.failures, "not_before", g.past.notBefore, "cause", err.Cause)
-	if len(g.conns) == 0 && g.dialing == 0 {
-		for _, w := range g.waiters {
-			w.got <- grant{err: err}
-		}
-		g.waiters = nil
-	}
-	p.dialMore(g)
-	p.dropIfEmpty(g)
+		"failures", failures, "not_before", notBefore, "cause", err.Cause)
 }
 
-// connect dials, shakes hands and checks the host key.
-func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
-	link, err := g.target.Dial(ctx)
+func (p *Pool) settleFailure(g *group, began time.Time, err *sallyport.Error) (failures int, notBefore time.Time, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	defer p.dropIfEmpty(g)
+	g.dialing--
+	if p.closed {
+		return 0, time.Time{}, false
+	}
+	switch err.Code {
+	case sallyport.CodePlatformUnavailable:
+		// It is the store that failed: nothing was learned of the machine.
+	case sallyport.CodeTooManyExecs:
+		g.history.last, g.history.lastAt = err, time.Now() // nothing is wrong with the machine
+	default:
+		p.backOff(g, began, err)
+	}
+	if len(g.conns) == 0 && g.dialing == 0 {
+		g.failWaiters(err)
+	}
+	p.dialMore(g)
+	return g.history.failures, g.history.notBefore, true
+}
+
+// connect dials, shakes hands and checks the host key, on behalf of one caller.
+func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) {
+	link, err := by.Dial(ctx)
 	if err != nil {
 		return nil, dialError(ctx, err)
 	}
 	dialled := time.Now()
-	l := &login{link: link, wire: newWire(link.Conn), target: g.target}
+	l := &login{link: link, wire: newWire(link.Conn), wantHostKey: g.target.HostKey, check: by.CheckHostKey}
 	// The link promises no deadlines: time is enforced by closing.
 	stop := context.AfterFunc(ctx, func() { _ = link.Conn.Close() })
 	client, chans, reqs, err := l.shake(ctx)
@@ -162,9 +177,10 @@ func (p *Pool) connect(ctx context.Context, g *group) (*conn, error) {
 // login is one attempt to log in to the machine behind a link. How far it came is
 // what its error says.
 type login struct {
-	link   *connector.Link
-	wire   *wire
-	target Target
+	link        *connector.Link
+	wire        *wire
+	wantHostKey string // see Target.HostKey
+	check       func(ctx context.Context, key HostKey) error
 
 	hostKey    ssh.PublicKey // the one that was proven and accepted
 	credential error         // why there is nothing to log in with
@@ -183,7 +199,7 @@ func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-c
 		// tried once more with a new one.
 		Auth:              []ssh.AuthMethod{ssh.RetryableAuthMethod(ssh.PublicKeysCallback(signers), 2)},
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return l.judge(ctx, key) },
-		HostKeyAlgorithms: hostKeyAlgorithms(l.target.HostKey),
+		HostKeyAlgorithms: hostKeyAlgorithms(l.wantHostKey),
 		ClientVersion:     "SSH-2.0-Sallyport",
 	})
 }
@@ -194,10 +210,10 @@ func (l *login) judge(ctx context.Context, key ssh.PublicKey) error {
 		return l.judgeRekey(key)
 	}
 	switch {
-	case l.link.HostKey != nil && !bytes.Equal(l.link.HostKey.Marshal(), key.Marshal()), l.link.HostKey == nil && l.target.CheckHostKey == nil:
+	case l.link.HostKey != nil && !bytes.Equal(l.link.HostKey.Marshal(), key.Marshal()), l.link.HostKey == nil && l.check == nil:
 		return hostKeyError()
 	case l.link.HostKey == nil:
-		if err := l.target.CheckHostKey(ctx, hostKeyOf(key)); err != nil {
+		if err := l.check(ctx, hostKeyOf(key)); err != nil {
 			return err
 		}
 	}

@@ -50,15 +50,15 @@ func TestDialFails(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			m, _ := newHost(t)
 			p := start(t, &sshpool.Pool{}, m)
-			failing := sshpool.Target{Key: "k", CheckHostKey: tt.check, Dial: func(ctx context.Context) (*connector.Link, error) {
+			failing := checkedCall("k", tt.check, func(ctx context.Context) (*connector.Link, error) {
 				if tt.dial != nil {
 					return nil, tt.dial
 				}
 				link, err := m.dial(ctx)
 				tt.change(link)
 				return link, err
-			}}
-			_, err := p.Open(t.Context(), failing)
+			})
+			_, err := openOn(t.Context(), p, failing)
 			if known := wantCode(t, err, tt.want); known.Reason != tt.reason {
 				t.Errorf("reason %q, want %q", known.Reason, tt.reason)
 			}
@@ -79,16 +79,14 @@ func TestCheckHostKey(t *testing.T) {
 	m, _ := newHost(t)
 	p := start(t, &sshpool.Pool{}, m)
 	var seen sshpool.HostKey
-	target := sshpool.Target{Key: "k",
-		Dial: func(ctx context.Context) (*connector.Link, error) {
-			link, err := m.dial(ctx)
-			link.HostKey = nil
-			return link, err
-		},
-		CheckHostKey: func(_ context.Context, key sshpool.HostKey) error {
-			seen = key
-			return nil
-		}}
+	target := checkedCall("k", func(_ context.Context, key sshpool.HostKey) error {
+		seen = key
+		return nil
+	}, func(ctx context.Context) (*connector.Link, error) {
+		link, err := m.dial(ctx)
+		link.HostKey = nil
+		return link, err
+	})
 	open(t, p, target).Close()
 	if seen.Line+"\n" != string(ssh.MarshalAuthorizedKey(m.key)) || seen.Fingerprint != ssh.FingerprintSHA256(m.key) {
 		t.Error("another key was judged than the machine's")
@@ -101,11 +99,11 @@ func TestDialFailsForAll(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
 		gate, dials := make(chan struct{}), 0
-		target := sshpool.Target{Key: "k", Dial: func(context.Context) (*connector.Link, error) {
+		target := newCall("k", func(context.Context) (*connector.Link, error) {
 			dials++
 			<-gate
 			return nil, errors.New("no route")
-		}}
+		})
 		var opens []*opening
 		for range 3 {
 			opens = append(opens, openLater(t.Context(), p, target))
@@ -149,7 +147,7 @@ func TestConnectTimeout(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), tt.callers)
 				defer cancel()
 				began := time.Now()
-				_, err := p.Open(ctx, sshpool.Target{Key: "k", Dial: tt.dial})
+				_, err := openOn(ctx, p, newCall("k", tt.dial))
 				wantCode(t, err, sallyport.CodeConnectTimeout)
 				if took := time.Since(began); took != tt.after {
 					t.Errorf("took %v, want %v", took, tt.after)
@@ -205,7 +203,7 @@ func TestRefusesEverySession(t *testing.T) {
 	m, s := newSmall(t, 0)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
-		_, err := p.Open(t.Context(), m.target("k"))
+		_, err := openOn(t.Context(), p, m.target("k"))
 		wantCapacity(t, err)
 		refused, _ := s.counts()
 		if refused == 0 || refused > 16 {
@@ -311,7 +309,7 @@ func TestDeadPeerWhileOpening(t *testing.T) {
 		m.connections()[1].silence()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		_, err := p.Open(ctx, m.target("k"))
+		_, err := openOn(ctx, p, m.target("k"))
 		wantCode(t, err, sallyport.CodeConnectTimeout)
 	})
 }
@@ -323,21 +321,21 @@ func TestHostKeyChanges(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, start(t, &sshpool.Pool{}, m), replaced)
 		current := m
-		target := sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+		target := newCall("k", func(ctx context.Context) (*connector.Link, error) {
 			link, err := current.dial(ctx)
 			link.HostKey, link.Signers = m.key, replaced.link(nil).Signers
 			if current == m {
 				link.Signers = m.link(nil).Signers
 			}
 			return link, err
-		}}
+		})
 		s := open(t, p, target)
 		current = replaced
 		m.connections()[0].close()
 		<-s.Lost()
 		s.Close()
 		for range 2 {
-			_, err := p.Open(t.Context(), target)
+			_, err := openOn(t.Context(), p, target)
 			wantCode(t, err, sallyport.CodeHostKeyMismatch)
 		}
 	})

@@ -70,6 +70,8 @@ func (l *login) fault(ctx context.Context, err error) error {
 	reason, message := l.stage(err)
 	var known *sallyport.Error
 	switch {
+	case sallyport.CodeOf(l.credential) == sallyport.CodePlatformUnavailable:
+		return l.credential
 	case errors.As(err, &known):
 		return err
 	case context.Cause(ctx) != nil:

@@ -90,7 +90,7 @@ func FuzzMachine(f *testing.F) {
 		ended := make(chan struct{})
 		go func() {
 			defer close(ended)
-			s, err := p.Open(ctx, target)
+			s, err := openOn(ctx, p, target)
 			if err == nil {
 				s.Go(func() { ssh.DiscardRequests(s.Requests()) })
 				_, _ = s.SendRequest("exec", false, ssh.Marshal(struct{ Line string }{"true"}))

@@ -11,8 +11,8 @@ import (
 
 // group is what the pool holds of one key. Pool.mu guards it.
 type group struct {
-	target Target
-	past   *past
+	target  Target
+	history *history
 	// conns in the order in which they were opened: the first with a free slot
 	// is taken, so that the last ones fall idle.
 	conns    []*conn
@@ -30,8 +30,10 @@ type group struct {
 // waiter is a caller who waits for a slot. got is buffered: a grant never blocks.
 type waiter struct {
 	group *group
-	need  time.Duration
+	need  Need
 	got   chan grant
+	// dialled tells that a dial was begun on this caller's behalf. Pool.mu guards it.
+	dialled bool
 }
 
 type grant struct {
@@ -40,9 +42,9 @@ type grant struct {
 }
 
 // acquire takes a slot on a connection: a free one, which is warm, or one that is
-// being dialled, or one that somebody gives back.
-func (p *Pool) acquire(ctx context.Context, target Target) (c *conn, warm bool, err error) {
-	w, c, err := p.ask(target)
+// being dialled, or one that another caller releases.
+func (p *Pool) acquire(ctx context.Context, target Target, need Need) (c *conn, warm bool, err error) {
+	w, c, err := p.slotOrWaiter(target, need)
 	if c != nil || err != nil {
 		return c, true, err
 	}
@@ -50,7 +52,7 @@ func (p *Pool) acquire(ctx context.Context, target Target) (c *conn, warm bool, 
 	case got := <-w.got:
 		return got.conn, false, got.err
 	case <-ctx.Done():
-		full := p.forget(w)
+		full := p.withdraw(w)
 		if full && errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return nil, false, capacityError()
 		}
@@ -58,9 +60,9 @@ func (p *Pool) acquire(ctx context.Context, target Target) (c *conn, warm bool, 
 	}
 }
 
-// ask returns a connection with a slot taken, or a waiter that will get one, or
+// slotOrWaiter returns a connection with a slot taken, or a waiter that will get one, or
 // why there is no use in waiting.
-func (p *Pool) ask(target Target) (*waiter, *conn, error) {
+func (p *Pool) slotOrWaiter(target Target, need Need) (*waiter, *conn, error) {
 	p.start.Do(p.begin)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -68,16 +70,16 @@ func (p *Pool) ask(target Target) (*waiter, *conn, error) {
 		return nil, nil, errClosed
 	}
 	g := p.group(target)
-	if c := p.free(g, target.Need); c != nil {
-		p.take(c)
-		p.renew(c)
+	if c := p.firstFree(g, need.Life); c != nil {
+		p.takeSlot(c)
+		p.renew(c, need.By)
 		return nil, c, nil
 	}
 	if err := p.refusal(g); err != nil {
 		p.dropIfEmpty(g)
 		return nil, nil, err
 	}
-	w := &waiter{group: g, need: target.Need, got: make(chan grant, 1)}
+	w := &waiter{group: g, need: need, got: make(chan grant, 1)}
 	g.waiters = append(g.waiters, w)
 	p.dialMore(g)
 	return w, nil, nil
@@ -87,10 +89,13 @@ func (p *Pool) ask(target Target) (*waiter, *conn, error) {
 func (p *Pool) group(target Target) *group {
 	g := p.groups[target.Key]
 	if g == nil {
-		g = &group{target: target, past: p.remember(target.Key), slots: p.slots()}
+		g = &group{target: target, history: p.historyOf(target.Key), slots: p.slots()}
 		p.groups[target.Key] = g
 	}
-	g.past.usedAt = time.Now()
+	if target.HostKey != "" {
+		g.target.HostKey = target.HostKey // it may have been pinned since
+	}
+	g.history.usedAt = time.Now()
 	return g
 }
 
@@ -99,27 +104,27 @@ func (p *Pool) refusal(g *group) error {
 	switch {
 	case len(g.waiters) >= limits.SlotWaitersMax:
 		return capacityError()
-	case len(g.conns) > 0 || g.past.failures == 0:
+	case len(g.conns) > 0 || g.history.failures == 0:
 		return nil
 	case g.dialing > 0 && time.Since(g.dialedAt) <= limits.ProbeJoinTime:
 		// It may be back, or dropped one of several connections that came together
 		// (MaxStartups).
 		return nil
-	case g.dialing > 0, time.Now().Before(g.past.notBefore):
-		// Who dials it waits long already, or has just been refused: it is dead still,
-		// and no others pile up.
-		return g.past.refusal
+	case g.dialing > 0, time.Now().Before(g.history.notBefore):
+		// The dial under way takes long already, or the last has just failed: the machine
+		// is dead still, and callers don't pile up.
+		return g.history.refusal
 	}
 	return nil
 }
 
-// free returns the first connection with a free slot that lasts as long as it is needed;
+// firstFree returns the first connection with a free slot that lasts as long as it is needed;
 // one whose end is near comes last. Pool.mu is held.
-func (p *Pool) free(g *group, need time.Duration) *conn {
+func (p *Pool) firstFree(g *group, life time.Duration) *conn {
 	now, usable := time.Now(), 0
 	var ending *conn
 	for _, c := range g.conns {
-		if !c.alive() || c.unanswered > 0 || !c.lasts(need, now) {
+		if !c.alive() || c.unanswered > 0 || !c.lasts(life, now) {
 			continue
 		}
 		usable++
@@ -135,27 +140,24 @@ func (p *Pool) free(g *group, need time.Duration) *conn {
 		return ending
 	}
 	// What was learned in a bad moment isn't kept for ever: one more is tried now
-	// and then, where somebody needs it. A refusal costs him a round trip.
+	// and then, where a caller needs it. A refusal costs that caller a round trip.
 	if usable > 0 && g.slots < p.slots() && now.Sub(g.slotsAt) >= limits.SlotsGrowAfter {
 		g.slots, g.slotsAt = g.slots+1, now
-		return p.free(g, need)
+		return p.firstFree(g, life)
 	}
 	return nil
 }
 
-// take takes a slot. Pool.mu is held.
-func (p *Pool) take(c *conn) {
-	if c.place != nil {
-		p.idling.Remove(c.place)
-		c.place = nil
-	}
+// takeSlot takes a slot. Pool.mu is held.
+func (p *Pool) takeSlot(c *conn) {
+	p.idle.remove(c)
 	c.busy++
 }
 
-// forget takes back a waiter whose caller has gone; a slot that it was granted
+// withdraw takes back a waiter whose caller has gone; a slot that it was granted
 // in the same moment goes to the next. It tells whether the machine was reached,
 // and had no room.
-func (p *Pool) forget(w *waiter) (full bool) {
+func (p *Pool) withdraw(w *waiter) (full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	g := w.group
@@ -165,71 +167,46 @@ func (p *Pool) forget(w *waiter) (full bool) {
 		return slices.ContainsFunc(g.conns, func(c *conn) bool { return c.alive() && c.unanswered == 0 })
 	}
 	if got := <-w.got; got.conn != nil {
-		p.giveBack(got.conn)
+		p.releaseSlot(got.conn)
 	}
 	return false
 }
 
-// giveBack frees a slot and grants it to who has waited longest. Pool.mu is held.
-func (p *Pool) giveBack(c *conn) {
+// releaseSlot frees a slot and grants it to the caller that has waited longest. Pool.mu
+// is held.
+func (p *Pool) releaseSlot(c *conn) {
 	c.busy--
 	p.grantAll(c.group)
-	p.restIfIdle(c)
+	p.parkIfIdle(c)
 }
 
 // grantAll hands free slots to waiters, to those that wait longest first. Pool.mu is held.
 func (p *Pool) grantAll(g *group) {
 	for i := 0; i < len(g.waiters); {
 		w := g.waiters[i]
-		c := p.free(g, w.need)
+		c := p.firstFree(g, w.need.Life)
 		if c == nil {
-			if p.free(g, 0) == nil {
+			if p.firstFree(g, 0) == nil {
 				return
 			}
 			i++ // the connections end too soon for it
 			continue
 		}
-		p.take(c)
+		p.takeSlot(c)
 		w.got <- grant{conn: c}
 		g.waiters = slices.Delete(g.waiters, i, i+1)
 	}
 }
 
-// restIfIdle puts a connection without sessions among the idle ones, and closes
-// the one that is idle for longest where they are too many. Pool.mu is held.
-func (p *Pool) restIfIdle(c *conn) {
-	if c.busy > 0 || c.place != nil || c.removed {
-		return
-	}
-	c.idleSince = time.Now()
-	c.place = p.idling.PushBack(c)
-	if c.isSpent(c.idleSince) {
-		p.retire(c)
-		return
-	}
-	if p.idling.Len() > p.idleMax() {
-		p.retire(p.idling.Front().Value.(*conn))
-	}
-}
-
-// retire closes an idle connection, which nobody is given any more. Pool.mu is held.
-func (p *Pool) retire(c *conn) {
-	p.detach(c)
-	p.wg.Go(func() { c.kill(errIdle) })
-}
-
 // detach takes a connection out of the pool. Pool.mu is held.
 func (p *Pool) detach(c *conn) {
 	c.removed = true
-	if c.place != nil {
-		p.idling.Remove(c.place)
-		c.place = nil
-	}
+	p.idle.remove(c)
 	g := c.group
 	g.conns = slices.DeleteFunc(g.conns, func(o *conn) bool { return o == c })
 	if len(g.conns) == 0 {
-		g.past.since = time.Time{}
-		g.past.endedAt = time.Now()
+		g.history.since = time.Time{}
+		g.history.endedAt = time.Now()
 	}
 }
 
@@ -241,7 +218,7 @@ func (p *Pool) remove(c *conn) {
 	if !c.removed {
 		p.detach(c)
 		if !c.isOver(time.Now()) {
-			g.past.lost(c.cause)
+			g.history.recordLoss(c.cause)
 		}
 	}
 	if len(g.waiters) > 0 && !p.closed {
@@ -250,10 +227,30 @@ func (p *Pool) remove(c *conn) {
 	p.dropIfEmpty(g)
 }
 
-// dropIfEmpty forgets the group of which nothing is left, though not its past.
+// dropIfEmpty forgets a group without connections, dials and waiters, though not its history.
 // Pool.mu is held.
 func (p *Pool) dropIfEmpty(g *group) {
 	if len(g.conns) == 0 && g.dialing == 0 && len(g.waiters) == 0 && !g.later && p.groups[g.target.Key] == g {
 		delete(p.groups, g.target.Key)
 	}
+}
+
+// failWaiters gives every waiter an error. Pool.mu is held.
+func (g *group) failWaiters(err error) {
+	for _, w := range g.waiters {
+		w.got <- grant{err: err}
+	}
+	g.waiters = nil
+}
+
+// nextDialer is who the next dial is made for: the caller that has waited longest of
+// those for whom none was made. There are waiters. Pool.mu is held.
+func (g *group) nextDialer() Dialer {
+	for _, w := range g.waiters {
+		if !w.dialled {
+			w.dialled = true
+			return w.need.By
+		}
+	}
+	return g.waiters[0].need.By
 }

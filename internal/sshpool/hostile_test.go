@@ -155,7 +155,7 @@ func TestHostileBeforeLogin(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			target, _ := rogueMachine(t, tt.act)
 			checkRogue(t, &sshpool.Pool{ConnectTime: 2 * time.Second}, func(ctx context.Context, p *sshpool.Pool) {
-				_, err := p.Open(ctx, target)
+				_, err := openOn(ctx, p, target)
 				var known *sallyport.Error
 				if !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed && known.Code != sallyport.CodeConnectTimeout {
 					t.Fatalf("got %v", err)
@@ -181,7 +181,7 @@ func checkRogue(t *testing.T, p *sshpool.Pool, act func(context.Context, *sshpoo
 		var most time.Duration
 		for {
 			began := time.Now()
-			s, err := p.Open(context.Background(), good.target("good"))
+			s, err := openOn(context.Background(), p, good.target("good"))
 			if err != nil {
 				t.Errorf("another machine: %v", err)
 			} else if got, err := output(s, "echo good"); got != "good\n" {
@@ -332,7 +332,7 @@ func TestHostileAfterLogin(t *testing.T) {
 				return tt.act(g, id)
 			})
 			checkRogue(t, &sshpool.Pool{}, func(ctx context.Context, p *sshpool.Pool) {
-				s, err := p.Open(ctx, target)
+				s, err := openOn(ctx, p, target)
 				if err != nil {
 					t.Fatal(err) // the first is granted
 				}

@@ -55,14 +55,14 @@ func (p *Pool) retireSpent(g *group) {
 	}
 }
 
-// renew dials the next connection where c is in use and its end is near, so that nobody
-// has to wait for it. Pool.mu is held.
-func (p *Pool) renew(c *conn) {
+// renew dials the next connection where c is in use and its end is near, so that no caller
+// has to wait for it; by is the caller that has taken a slot of c. Pool.mu is held.
+func (p *Pool) renew(c *conn, by Dialer) {
 	g, now := c.group, time.Now()
-	if !c.isEnding(now) || c.isSpent(now) || g.dialing > 0 || len(g.conns) >= p.connectionsMax() || now.Before(g.past.notBefore) {
+	if !c.isEnding(now) || c.isSpent(now) || g.dialing > 0 || len(g.conns) >= p.connectionsMax() || now.Before(g.history.notBefore) {
 		return
 	}
 	g.dialing++
 	g.dialedAt = now
-	p.wg.Go(func() { p.dial(g) })
+	p.wg.Go(func() { p.dial(g, by) })
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // mortal is a target whose connections last for life, and share what shared names.
-func (m *machine) mortal(key string, life, need time.Duration, shared string) sshpool.Target {
+func (m *machine) mortal(key string, life, need time.Duration, shared string) call {
 	target := m.target(key)
-	target.Need = need
-	target.Dial = func(ctx context.Context) (*connector.Link, error) {
+	target.need.Life = need
+	target.need.By.Dial = func(ctx context.Context) (*connector.Link, error) {
 		link, err := m.dial(ctx)
 		if err == nil {
 			link.MaxLife, link.Shared = life, shared
@@ -26,9 +26,9 @@ func (m *machine) mortal(key string, life, need time.Duration, shared string) ss
 }
 
 // use opens a session, and closes it.
-func use(t *testing.T, p *sshpool.Pool, target sshpool.Target) {
+func use(t *testing.T, p *sshpool.Pool, target call) {
 	t.Helper()
-	s, err := p.Open(t.Context(), target)
+	s, err := openOn(t.Context(), p, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,9 +75,9 @@ func TestMortalConnectionTooShort(t *testing.T) {
 	})
 }
 
-// The connection that is idle for longest is given back, of those that share the thing;
-// one in use never is.
-func TestGiveBack(t *testing.T) {
+// The connection that is idle for longest is evicted, of those that share the thing; one
+// in use never is.
+func TestEvictIdle(t *testing.T) {
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{IdleTime: 24 * time.Hour}, m)
@@ -86,13 +86,13 @@ func TestGiveBack(t *testing.T) {
 			<-time.After(time.Second)
 		}
 		use(t, p, m.mortal("other", 0, 0, "another"))
-		busy, err := p.Open(t.Context(), m.mortal("a", 0, 0, "shared"))
+		busy, err := openOn(t.Context(), p, m.mortal("a", 0, 0, "shared"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, want := range []bool{true, true, false} {
-			if got := p.GiveBack("shared"); got != want {
-				t.Errorf("given back %t, want %t", got, want)
+			if got := p.EvictIdle("shared"); got != want {
+				t.Errorf("evicted %t, want %t", got, want)
 			}
 			synctest.Wait()
 		}

@@ -102,8 +102,28 @@ func start(t *testing.T, p *sshpool.Pool, m *machine) *sshpool.Pool {
 	return p
 }
 
-func (m *machine) target(key string) sshpool.Target {
-	return sshpool.Target{Key: key, Dial: m.dial}
+// call is what one caller brings to a pool.
+type call struct {
+	target sshpool.Target
+	need   sshpool.Need
+}
+
+func newCall(key string, dial func(context.Context) (*connector.Link, error)) call {
+	return call{sshpool.Target{Key: key}, sshpool.Need{By: sshpool.Dialer{Dial: dial}}}
+}
+
+func checkedCall(key string, check func(context.Context, sshpool.HostKey) error, dial func(context.Context) (*connector.Link, error)) call {
+	c := newCall(key, dial)
+	c.need.By.CheckHostKey = check
+	return c
+}
+
+func openOn(ctx context.Context, p *sshpool.Pool, c call) (*sshpool.Session, error) {
+	return p.Open(ctx, c.target, c.need)
+}
+
+func (m *machine) target(key string) call {
+	return newCall(key, m.dial)
 }
 
 // dial counts, waits for the gate, and connects.
@@ -154,9 +174,9 @@ func (m *machine) wantConnections(t testing.TB, n int) {
 }
 
 // open opens a session that must come to be.
-func open(t testing.TB, p *sshpool.Pool, target sshpool.Target) *sshpool.Session {
+func open(t testing.TB, p *sshpool.Pool, target call) *sshpool.Session {
 	t.Helper()
-	s, err := p.Open(t.Context(), target)
+	s, err := openOn(t.Context(), p, target)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,11 +190,11 @@ type opening struct {
 	err     error
 }
 
-func openLater(ctx context.Context, p *sshpool.Pool, target sshpool.Target) *opening {
+func openLater(ctx context.Context, p *sshpool.Pool, target call) *opening {
 	o := &opening{done: make(chan struct{})}
 	go func() {
 		defer close(o.done)
-		o.session, o.err = p.Open(ctx, target)
+		o.session, o.err = openOn(ctx, p, target)
 	}()
 	return o
 }

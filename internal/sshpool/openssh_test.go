@@ -33,15 +33,15 @@ func startReal(t *testing.T, o sshd.Options, p *sshpool.Pool) *real {
 	return r
 }
 
-func (r *real) target() sshpool.Target {
-	return sshpool.Target{Key: "real", Dial: func(ctx context.Context) (*connector.Link, error) {
+func (r *real) target() call {
+	return newCall("real", func(ctx context.Context) (*connector.Link, error) {
 		return r.DialAt(ctx, r.proxy.Addr)
-	}}
+	})
 }
 
 // echo runs a command in a session of its own and wants its own words back.
 func (r *real) echo(ctx context.Context, p *sshpool.Pool, word string) error {
-	s, err := p.Open(ctx, r.target())
+	s, err := openOn(ctx, p, r.target())
 	if err != nil {
 		return err
 	}
@@ -235,7 +235,7 @@ func TestStoppedFromTheStart(t *testing.T) {
 	p := &sshpool.Pool{ConnectTime: 300 * time.Millisecond}
 	r := startReal(t, sshd.Options{}, p)
 	r.Stop()
-	_, err := p.Open(t.Context(), r.target())
+	_, err := openOn(t.Context(), p, r.target())
 	if known := wantCode(t, err, sallyport.CodeConnectTimeout); known.Reason != sallyport.ReasonNoBanner {
 		t.Errorf("reason %q", known.Reason)
 	}
@@ -248,7 +248,7 @@ func TestDrippingMachine(t *testing.T) {
 	p := &sshpool.Pool{ConnectTime: 500 * time.Millisecond}
 	r := startReal(t, sshd.Options{}, p)
 	r.proxy.Set(faultproxy.Faults{Drip: time.Second})
-	_, err := p.Open(t.Context(), r.target())
+	_, err := openOn(t.Context(), p, r.target())
 	wantCode(t, err, sallyport.CodeConnectTimeout)
 }
 
@@ -277,21 +277,21 @@ func TestRefusedBySSHD(t *testing.T) {
 	p := &sshpool.Pool{}
 	r := startReal(t, sshd.Options{}, p)
 	stranger := newSigner(t)
-	refused := sshpool.Target{Key: "refused", Dial: func(ctx context.Context) (*connector.Link, error) {
+	refused := newCall("refused", func(ctx context.Context) (*connector.Link, error) {
 		link, err := r.Dial(ctx)
 		link.Signers = func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{stranger}, nil }
 		return link, err
-	}}
-	_, err := p.Open(t.Context(), refused)
+	})
+	_, err := openOn(t.Context(), p, refused)
 	if known := wantCode(t, err, sallyport.CodeConnectFailed); known.Reason != sallyport.ReasonAuthFailed {
 		t.Errorf("reason %q", known.Reason)
 	}
-	changed := sshpool.Target{Key: "changed", Dial: func(ctx context.Context) (*connector.Link, error) {
+	changed := newCall("changed", func(ctx context.Context) (*connector.Link, error) {
 		link, err := r.Dial(ctx)
 		link.HostKey = stranger.PublicKey()
 		return link, err
-	}}
-	_, err = p.Open(t.Context(), changed)
+	})
+	_, err = openOn(t.Context(), p, changed)
 	wantCode(t, err, sallyport.CodeHostKeyMismatch)
 }
 
@@ -300,7 +300,7 @@ func TestGrantIsRenewed(t *testing.T) {
 	p := &sshpool.Pool{}
 	r := startReal(t, sshd.Options{}, p)
 	stale, asked := newSigner(t), 0
-	target := sshpool.Target{Key: "k", Dial: func(ctx context.Context) (*connector.Link, error) {
+	target := newCall("k", func(ctx context.Context) (*connector.Link, error) {
 		link, err := r.DialAt(ctx, r.proxy.Addr)
 		link.Signers = func(context.Context) ([]ssh.Signer, error) {
 			if asked++; asked == 1 {
@@ -309,7 +309,7 @@ func TestGrantIsRenewed(t *testing.T) {
 			return []ssh.Signer{r.Signer}, nil
 		}
 		return link, err
-	}}
+	})
 	open(t, p, target).Close()
 	if asked != 2 || r.proxy.Accepted() != 1 {
 		t.Errorf("asked %d times, on %d connections", asked, r.proxy.Accepted())

@@ -10,7 +10,6 @@
 package sshpool
 
 import (
-	"container/list"
 	"context"
 	"errors"
 	"log/slog"
@@ -19,35 +18,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 )
-
-// Target is a machine to reach.
-type Target struct {
-	// Key names the machine: two targets with one key share connections. It
-	// must change with everything that the connection depends on.
-	Key string
-	// Dial opens the byte stream; see connector.Connector.
-	Dial func(ctx context.Context) (*connector.Link, error)
-	// CheckHostKey judges the key that the machine has proven. Nil accepts only
-	// the key that the link itself vouches for. ctx is that of the dial.
-	CheckHostKey func(ctx context.Context, key HostKey) error
-	// HostKey is the key that CheckHostKey will want, as HostKey.Line has it, where
-	// that is known: a machine has several, and is asked for this one.
-	HostKey string
-	// Need is how long the caller will need a session at most. A connection that ends
-	// sooner (connector.Link.MaxLife) is not used for it.
-	Need time.Duration
-}
-
-// HostKey is a key that a machine has proven.
-type HostKey struct {
-	// Line is its type and base64, as known_hosts has it.
-	Line string
-	// Fingerprint is its SHA-256, as ssh-keygen -l prints it.
-	Fingerprint string
-}
 
 // Pool is a pool of SSH connections. Fill the fields before the first use; the
 // zero value of each is its default. It is safe for concurrent use.
@@ -67,11 +39,11 @@ type Pool struct {
 	// was authenticated, or the error with its code. Nil is for nobody.
 	Dialed func(took time.Duration, err error)
 
-	mu     sync.Mutex // guards what follows, and every group's, past's and conn's fields that say so
-	groups map[string]*group
-	pasts  map[string]*past
-	idling list.List // of the *conn without a session, the one idle for longest first
-	closed bool
+	mu        sync.Mutex // guards what follows, and every group's, history's and conn's fields that say so; never held over I/O or a log
+	groups    map[string]*group
+	histories map[string]*history
+	idle      idleSet
+	closed    bool
 
 	start sync.Once       // makes life and end with the first use
 	life  context.Context // ends with the pool: dials and the sweeper run under it
@@ -79,25 +51,25 @@ type Pool struct {
 	wg    crew
 }
 
-// Open opens a session on a warm connection to target, and dials when there is
-// none with room. Nothing has run on the machine when it fails. It waits as long
-// as ctx allows; its errors hold a *sallyport.Error with connect_failed (and a
+// Open opens a session on a warm connection to target, and dials on the caller's behalf
+// when there is none with room. Nothing has run on the machine when it fails. It waits as
+// long as ctx allows; its errors hold a *sallyport.Error with connect_failed (and a
 // reason), connect_timeout, host_key_mismatch or too_many_execs (reason capacity).
 // The caller closes the session.
-func (p *Pool) Open(ctx context.Context, target Target) (*Session, error) {
+func (p *Pool) Open(ctx context.Context, target Target, need Need) (*Session, error) {
 	// An open that a machine refuses, or a connection that turns out to be dead,
 	// has run nothing: both may be tried again, within bounds.
-	tries, rounds := 8, 64
+	attempts, rounds := 8, 64
 	var last error
-	for tries > 0 && rounds > 0 {
+	for attempts > 0 && rounds > 0 {
 		rounds--
-		c, warm, err := p.acquire(ctx, target)
+		c, warm, err := p.acquire(ctx, target, need)
 		if err != nil {
 			return nil, classify(ctx, err)
 		}
 		s, err := c.open(ctx)
 		if err == nil {
-			s.Warm = warm
+			s.Warm, s.target, s.by = warm, target, need.By
 			c.openAhead()
 			return s, nil
 		}
@@ -105,7 +77,7 @@ func (p *Pool) Open(ctx context.Context, target Target) (*Session, error) {
 		if ctx.Err() != nil {
 			break
 		}
-		tries -= cost(err)
+		attempts -= attemptCost(err)
 		p.log().Info("session refused or connection lost", "key", target.Key, "cause", err)
 	}
 	var refused *ssh.OpenChannelError
@@ -115,10 +87,10 @@ func (p *Pool) Open(ctx context.Context, target Target) (*Session, error) {
 	return nil, classify(ctx, last)
 }
 
-// cost is what a failed open takes of the tries that there are: a refusal beside
+// attemptCost is what a failed open takes of the attempts that there are: a refusal beside
 // other sessions is how a connection's capacity is learned, and costs none; a
 // machine that refuses the only session is given a second connection and no more.
-func cost(err error) int {
+func attemptCost(err error) int {
 	var crowded *crowdedError
 	var refused *ssh.OpenChannelError
 	switch {
@@ -128,20 +100,6 @@ func cost(err error) int {
 		return 4
 	}
 	return 1
-}
-
-// GiveBack closes the connection that has been idle for longest of those that take a
-// place of shared (see connector.Link), and tells whether there was one.
-func (p *Pool) GiveBack(shared string) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for at := p.idling.Front(); at != nil; at = at.Next() {
-		if c := at.Value.(*conn); c.shared == shared {
-			p.retire(c)
-			return true
-		}
-	}
-	return false
 }
 
 // Close closes every connection, waits for all that they run here, and refuses
@@ -155,10 +113,7 @@ func (p *Pool) Close() error {
 	var all []*conn
 	for _, g := range p.groups {
 		all = append(all, g.conns...)
-		for _, w := range g.waiters {
-			w.got <- grant{err: errClosed}
-		}
-		g.waiters = nil
+		g.failWaiters(errClosed)
 	}
 	p.mu.Unlock()
 	for _, c := range all {
@@ -172,7 +127,7 @@ func (p *Pool) Close() error {
 func (p *Pool) begin() {
 	p.life, p.end = context.WithCancelCause(context.Background())
 	p.groups = map[string]*group{}
-	p.pasts = map[string]*past{}
+	p.histories = map[string]*history{}
 	p.wg.Go(p.sweepUntilClosed)
 }
 

@@ -112,7 +112,7 @@ func TestFullMachine(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		began := time.Now()
-		_, err := p.Open(ctx, m.target("k"))
+		_, err := openOn(ctx, p, m.target("k"))
 		wantCapacity(t, err)
 		if waited := time.Since(began); waited != 3*time.Second {
 			t.Errorf("waited %v, want 3s", waited)
@@ -224,17 +224,17 @@ func TestHundredLeases(t *testing.T) {
 		listener.Close()
 		accepting.Wait()
 	})
-	target := sshpool.Target{Key: "tcp", Dial: func(ctx context.Context) (*connector.Link, error) {
+	target := newCall("tcp", func(ctx context.Context) (*connector.Link, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", listener.Addr().String())
 		if err != nil {
 			return nil, err
 		}
 		return m.link(conn), nil
-	}}
+	})
 	var wg sync.WaitGroup
 	for i := range 100 {
 		wg.Go(func() {
-			s, err := p.Open(t.Context(), target)
+			s, err := openOn(t.Context(), p, target)
 			if err != nil {
 				t.Error(err)
 				return
@@ -273,7 +273,7 @@ func TestClosed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	_, err := p.Open(t.Context(), m.target("k"))
+	_, err := openOn(t.Context(), p, m.target("k"))
 	wantCode(t, err, sallyport.CodeDraining)
 	m.wantConnections(t, 0)
 }

@@ -37,21 +37,22 @@ type Probe struct {
 	Took map[Stage]time.Duration
 }
 
-// Probe makes a connection of its own to target, hands a session on it to use, and
-// closes both. What target.CheckHostKey says is obeyed. Nothing of it is kept.
-func (p *Pool) Probe(ctx context.Context, target Target, use func(*Session)) Probe {
+// Probe makes a connection of its own to target on a caller's behalf, hands a session on
+// it to use, and closes both. What by.CheckHostKey says is obeyed. Nothing of it is kept.
+func (p *Pool) Probe(ctx context.Context, target Target, by Dialer, use func(*Session)) Probe {
 	p.start.Do(p.begin)
 	w := &watch{began: time.Now(), took: map[Stage]time.Duration{}}
-	c, err := p.connect(ctx, &group{target: w.over(target), past: &past{}, slots: 1})
+	c, err := p.connect(ctx, &group{target: target, history: &history{}, slots: 1}, w.over(by))
 	if err == nil {
 		w.reach(StageSession)
 		defer c.kill(errProbed)
 		p.mu.Lock()
-		c.removed = true // nobody else is given it
-		p.take(c)
+		c.removed = true // no other caller is given it
+		p.takeSlot(c)
 		p.mu.Unlock()
 		var s *Session
 		if s, err = c.open(ctx); err == nil {
+			s.target, s.by = target, by
 			use(s)
 			_ = s.Close()
 		}
@@ -63,7 +64,7 @@ func (p *Pool) Probe(ctx context.Context, target Target, use func(*Session)) Pro
 
 var errProbed = errors.New("the probe is over")
 
-// watch sees a connection being made.
+// watch observes how a connection is made.
 type watch struct {
 	mu     sync.Mutex // guards what follows
 	began  time.Time  // of the stage
@@ -73,10 +74,10 @@ type watch struct {
 	key    HostKey
 }
 
-// over is target with somebody who watches.
-func (w *watch) over(target Target) Target {
-	dial, check := target.Dial, target.CheckHostKey
-	target.Dial = func(ctx context.Context) (*connector.Link, error) {
+// over is by, observed.
+func (w *watch) over(by Dialer) Dialer {
+	dial, check := by.Dial, by.CheckHostKey
+	by.Dial = func(ctx context.Context) (*connector.Link, error) {
 		link, err := dial(ctx)
 		if err == nil {
 			w.reach(StageBanner)
@@ -84,7 +85,7 @@ func (w *watch) over(target Target) Target {
 		}
 		return link, err
 	}
-	target.CheckHostKey = func(ctx context.Context, key HostKey) error {
+	by.CheckHostKey = func(ctx context.Context, key HostKey) error {
 		w.mu.Lock()
 		w.key = key
 		w.mu.Unlock()
@@ -97,7 +98,7 @@ func (w *watch) over(target Target) Target {
 		w.reach(StageLogin)
 		return nil
 	}
-	return target
+	return by
 }
 
 // reach ends the stages before stage.

@@ -84,7 +84,7 @@ func TestBrokenBeforeTheEndOfFile(t *testing.T) {
 			defer p.Close()
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			s, err := p.Open(ctx, target)
+			s, err := openOn(ctx, p, target)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -20,7 +20,6 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sallyport/internal/connector"
-	"sallyport/internal/sshpool"
 )
 
 // SSH message numbers (RFC 4250).
@@ -89,7 +88,7 @@ func (g *rogue) Write(p []byte) (int, error) {
 
 // rogueMachine serves every connection with act, whose error means nothing: the client has
 // gone. The test ends when all have.
-func rogueMachine(t testing.TB, act func(*rogue) error) (sshpool.Target, ssh.Signer) {
+func rogueMachine(t testing.TB, act func(*rogue) error) (call, ssh.Signer) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -114,14 +113,14 @@ func rogueMachine(t testing.TB, act func(*rogue) error) (sshpool.Target, ssh.Sig
 		wg.Wait()
 	})
 	signer := newSigner(t)
-	return sshpool.Target{Key: "rogue", Dial: func(ctx context.Context) (*connector.Link, error) {
+	return newCall("rogue", func(ctx context.Context) (*connector.Link, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", listener.Addr().String())
 		if err != nil {
 			return nil, err
 		}
 		return &connector.Link{Conn: conn, User: "u", HostKey: host.PublicKey(),
 			Signers: func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{signer}, nil }}, nil
-	}}, host
+	}), host
 }
 
 // greet exchanges the versions.

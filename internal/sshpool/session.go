@@ -18,6 +18,8 @@ type Session struct {
 	Warm bool
 
 	conn     *conn
+	target   Target
+	by       Dialer // of the caller that opened it
 	requests <-chan *ssh.Request
 	wg       sync.WaitGroup
 	once     sync.Once
@@ -96,13 +98,14 @@ func (s *Session) RequestSubsystem(name string) (bool, error) {
 func (s *Session) Sibling(ctx context.Context) (*Session, error) {
 	p := s.conn.pool
 	p.mu.Lock()
-	p.take(s.conn)
+	p.takeSlot(s.conn)
 	p.mu.Unlock()
 	sibling, err := s.conn.open(ctx)
 	if err == nil {
+		sibling.target, sibling.by = s.target, s.by
 		return sibling, nil
 	}
-	if sibling, err = p.Open(ctx, s.conn.group.target); err != nil {
+	if sibling, err = p.Open(ctx, s.target, Need{By: s.by}); err != nil {
 		return nil, fmt.Errorf("sibling session: %w", err)
 	}
 	return sibling, nil
@@ -120,12 +123,12 @@ func (s *Session) Close() error {
 }
 
 func (s *Session) release() {
-	w := s.conn.ask("close")
+	w := s.conn.awaitReply("close")
 	defer w.stop()
 	ssh.DiscardRequests(s.requests)
 	s.wg.Wait()
 	p := s.conn.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.giveBack(s.conn)
+	p.releaseSlot(s.conn)
 }

@@ -55,7 +55,7 @@ func (p *Pool) State(key string) State {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s := State{Phase: None, SessionsPerConnection: p.slots()}
-	h := p.pasts[key]
+	h := p.histories[key]
 	if h == nil {
 		return s
 	}

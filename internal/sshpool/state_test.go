@@ -54,8 +54,8 @@ func TestState(t *testing.T) {
 			t.Errorf("last error %v at %v", s.LastError, s.LastErrorAt)
 		}
 		<-time.After(time.Second)
-		failing := sshpool.Target{Key: "k", Dial: func(context.Context) (*connector.Link, error) { return nil, errors.New("no route") }}
-		_, err := p.Open(t.Context(), failing)
+		failing := newCall("k", func(context.Context) (*connector.Link, error) { return nil, errors.New("no route") })
+		_, err := openOn(t.Context(), p, failing)
 		s = want(sshpool.BackingOff, time.Now(), 0, 0)
 		if s.LastError.Error() != err.Error() || s.NotBefore.Before(time.Now()) || s.HostKey.Line == "" {
 			t.Errorf("state %+v", s)
@@ -90,7 +90,7 @@ func TestMachinesRemembered(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
 		for i := range limits.MachinesRemembered + 1 {
-			_, err := p.Open(t.Context(), sshpool.Target{Key: fmt.Sprint(i), Dial: func(context.Context) (*connector.Link, error) { return nil, errors.New("no route") }})
+			_, err := openOn(t.Context(), p, newCall(fmt.Sprint(i), func(context.Context) (*connector.Link, error) { return nil, errors.New("no route") }))
 			wantCode(t, err, sallyport.CodeConnectFailed)
 			<-time.After(time.Millisecond)
 		}

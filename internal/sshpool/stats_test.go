@@ -55,17 +55,17 @@ func TestDialed(t *testing.T) {
 		var dials []error
 		p := &sshpool.Pool{Dialed: func(_ time.Duration, err error) { dials = append(dials, err) }}
 		hang := make(chan struct{})
-		target := func(key string, err error) sshpool.Target {
-			return sshpool.Target{Key: key, Dial: func(ctx context.Context) (*connector.Link, error) {
+		target := func(key string, err error) call {
+			return newCall(key, func(ctx context.Context) (*connector.Link, error) {
 				if err == nil {
 					close(hang)
 					<-ctx.Done()
 					return nil, context.Cause(ctx)
 				}
 				return nil, err
-			}}
+			})
 		}
-		if _, err := p.Open(t.Context(), target("a", errors.New("refused"))); err == nil {
+		if _, err := openOn(t.Context(), p, target("a", errors.New("refused"))); err == nil {
 			t.Error("opened")
 		}
 		if len(dials) != 1 || sallyport.CodeOf(dials[0]) != sallyport.CodeConnectFailed {

@@ -42,9 +42,9 @@ type Options struct {
 	// TunnelDuration is how long a tunnel is asked to last, in whole seconds up to
 	// limits.TunnelDuration, which 0 stands for.
 	TunnelDuration time.Duration
-	// GiveBack asks for an idle connection that takes a place of shared (see
+	// EvictIdle asks for an idle connection that takes a place of shared (see
 	// connector.Link) to be closed, and tells whether there was one. Nil is for none.
-	GiveBack func(shared string) bool
+	EvictIdle func(shared string) bool
 	// Log takes AWS's request ids, and what callers don't see. Nil discards it.
 	Log *slog.Logger
 	// Now is the clock of signatures; nil is the system's.
@@ -84,9 +84,9 @@ func New(o Options) *Connector {
 	if o.Now == nil {
 		c.accounts.now = time.Now
 	}
-	c.places.giveBack = o.GiveBack
-	if o.GiveBack == nil {
-		c.places.giveBack = func(string) bool { return false }
+	c.places.evictIdle = o.EvictIdle
+	if o.EvictIdle == nil {
+		c.places.evictIdle = func(string) bool { return false }
 	}
 	c.instances.max, c.endpoints.max = limits.AWSRecordsMax, limits.AWSRecordsMax
 	return c

@@ -13,9 +13,9 @@ import (
 // one. An endpoint has so many for all of its VPC, and others may use it too: what it
 // refuses is learned, and asked for again after a while.
 type places struct {
-	// giveBack asks for an idle tunnel through an endpoint to be closed, and tells
+	// evictIdle asks for an idle tunnel through an endpoint to be closed, and tells
 	// whether there was one.
-	giveBack func(endpointID string) bool
+	evictIdle func(endpointID string) bool
 
 	mu sync.Mutex // guards what follows
 	of map[string]*endpointPlaces
@@ -47,7 +47,7 @@ func (p *places) take(ctx context.Context, endpointID, workspaceID string) error
 	for {
 		// Who has one to spare may have it only later.
 		if p.isFull(endpointID) {
-			p.giveBack(endpointID)
+			p.evictIdle(endpointID)
 		}
 		select {
 		case <-w.got:

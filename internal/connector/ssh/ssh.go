@@ -78,6 +78,9 @@ func dialError(err error) error {
 func (c *Connector) signers(ctx context.Context, target connector.Target) ([]ssh.Signer, error) {
 	signers, err := c.proofs(ctx, target)
 	if err != nil {
+		if sallyport.CodeOf(err) == sallyport.CodePlatformUnavailable {
+			return nil, err
+		}
 		e := sallyport.Errorf(sallyport.CodeConnectFailed, "the server has no usable key for the machine")
 		e.Reason = sallyport.ReasonKeyUnusable
 		return nil, e.Because(err)
@@ -88,7 +91,12 @@ func (c *Connector) signers(ctx context.Context, target connector.Target) ([]ssh
 func (c *Connector) proofs(ctx context.Context, target connector.Target) ([]ssh.Signer, error) {
 	auth := target.Spec.Auth
 	if auth == nil || auth.Type == sallyport.AuthCA {
-		return c.Certify(ctx, keys.Grant{Principal: target.Spec.User, For: "workspace/" + target.WorkspaceID})
+		signers, err := c.Certify(ctx, keys.Grant{Principal: target.Spec.User, For: "workspace/" + target.WorkspaceID})
+		if err != nil && !errors.Is(err, keys.ErrSealKey) {
+			// The store, which has the CA's keys: the machine has nothing to do with it.
+			err = sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server can't read the keys of its CA now; try again in a moment").Because(err)
+		}
+		return signers, err
 	}
 	pem, err := c.OpenKey(target.WorkspaceID, target.SealedKey)
 	if err != nil {

@@ -10,9 +10,9 @@ import (
 	"sallyport/internal/limits"
 )
 
-// past is what is remembered of a key beyond its connections: for the back-off,
+// history is what is remembered of a key beyond its connections: for the back-off,
 // and for operators. Pool.mu guards it.
-type past struct {
+type history struct {
 	usedAt  time.Time
 	since   time.Time // when the connections began that there are; zero without
 	endedAt time.Time // when the last one ended
@@ -28,44 +28,44 @@ type past struct {
 	lastAt time.Time
 }
 
-// remember returns the past of a key. Where too many are remembered, those go that
+// historyOf returns the history of a key. Where too many are remembered, those go that
 // were of no use for longest. Pool.mu is held.
-func (p *Pool) remember(key string) *past {
-	if known := p.pasts[key]; known != nil {
+func (p *Pool) historyOf(key string) *history {
+	if known := p.histories[key]; known != nil {
 		return known
 	}
-	if len(p.pasts) >= limits.MachinesRemembered {
-		p.forgetOldest(len(p.pasts) / 8)
+	if len(p.histories) >= limits.MachinesRemembered {
+		p.forgetOldest(len(p.histories) / 8)
 	}
-	fresh := &past{}
-	p.pasts[key] = fresh
+	fresh := &history{}
+	p.histories[key] = fresh
 	return fresh
 }
 
 func (p *Pool) forgetOldest(n int) {
 	var keys []string
-	for key := range p.pasts {
+	for key := range p.histories {
 		if p.groups[key] == nil {
 			keys = append(keys, key)
 		}
 	}
-	slices.SortFunc(keys, func(a, b string) int { return p.pasts[a].usedAt.Compare(p.pasts[b].usedAt) })
+	slices.SortFunc(keys, func(a, b string) int { return p.histories[a].usedAt.Compare(p.histories[b].usedAt) })
 	for _, key := range keys[:min(n, len(keys))] {
-		delete(p.pasts, key)
+		delete(p.histories, key)
 	}
 }
 
-// forgetOld forgets what nobody has asked for in a long time. Pool.mu is held.
+// forgetOld forgets the histories that were of no use in a long time. Pool.mu is held.
 func (p *Pool) forgetOld(now time.Time) {
-	for key, old := range p.pasts {
+	for key, old := range p.histories {
 		if p.groups[key] == nil && now.Sub(old.usedAt) >= limits.MachineMemoryTime {
-			delete(p.pasts, key)
+			delete(p.histories, key)
 		}
 	}
 }
 
-// connected ends a row of failures.
-func (h *past) connected(c *conn) {
+// recordConnection ends a row of failures.
+func (h *history) recordConnection(c *conn) {
 	h.failures, h.refusal, h.notBefore = 0, nil, time.Time{}
 	h.hostKey = c.hostKey
 	if h.since.IsZero() {
@@ -73,8 +73,8 @@ func (h *past) connected(c *conn) {
 	}
 }
 
-// lost remembers that a connection ended which was to go on.
-func (h *past) lost(cause error) {
+// recordLoss remembers that a connection ended which was to go on.
+func (h *history) recordLoss(cause error) {
 	if errors.Is(cause, errIdle) || errors.Is(cause, errClosed) {
 		return
 	}
@@ -86,10 +86,10 @@ func (h *past) lost(cause error) {
 	h.last, h.lastAt = failure(sallyport.ReasonConnectionLost, message, cause), time.Now()
 }
 
-// backOff puts off the next dial of a machine of which one failed that began
-// then. Dials that failed at the same time count once. Pool.mu is held.
+// backOff puts off the machine's next dial, after one that began at the given time has
+// failed. Dials that failed at the same time count once. Pool.mu is held.
 func (p *Pool) backOff(g *group, began time.Time, err *sallyport.Error) {
-	h, now := g.past, time.Now()
+	h, now := g.history, time.Now()
 	if h.failures == 0 {
 		h.failedSince = now
 	}
