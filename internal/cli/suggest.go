@@ -2,10 +2,11 @@ package cli
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"sallyport/internal/spelling"
 )
 
 // flagError words a mistake in the flags of cmd, and names the flag that was
@@ -30,7 +31,7 @@ func nearestFlag(cmd *cobra.Command, name string) string {
 	}
 	cmd.Flags().VisitAll(add)
 	cmd.InheritedFlags().VisitAll(add)
-	return nearest(name, names)
+	return spelling.Nearest(name, names)
 }
 
 // unknownCommand words a name that is no command of cmd.
@@ -44,7 +45,7 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 	see := "see " + cmd.CommandPath() + " --help"
 	if instead := insteadOf(name); instead != "" && cmd == cmd.Root() {
 		see = instead
-	} else if near := nearest(name, names); near != "" {
+	} else if near := spelling.Nearest(name, names); near != "" {
 		see = "did you mean " + cmd.CommandPath() + " " + near + "? " + see
 	}
 	return usagef(see, "unknown command %q for %q", name, cmd.CommandPath())
@@ -66,44 +67,4 @@ func insteadOf(name string) string {
 		return "sallyport exec WORKSPACE COMMAND runs a command"
 	}
 	return ""
-}
-
-// nearest returns the candidate that name was most likely meant to be, or "".
-func nearest(name string, candidates []string) string {
-	near, best := "", 1+max(2, len(name)/3)
-	for _, c := range candidates {
-		d := distance(strings.ToLower(name), c)
-		isBeginning := len(name) > 1 && strings.HasPrefix(c, strings.ToLower(name))
-		if isBeginning {
-			d = 1
-		} else if len(name) < 3 {
-			continue // so short a name is near to anything
-		}
-		// Two words with nothing in common are as far apart as they are long.
-		if d < best && d < max(len(name), len(c)) {
-			near, best = c, d
-		}
-	}
-	return near
-}
-
-// distance is how many letters must be put in, left out or changed to make b of a.
-func distance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			changed := diagonal
-			if a[i] != b[j] {
-				changed++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(changed, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

@@ -51,15 +51,3 @@ func TestPlainly(t *testing.T) {
 		}
 	}
 }
-
-func TestNearest(t *testing.T) {
-	names := []string{"activity", "exec", "login", "orgs", "tokens", "workspaces"}
-	for in, want := range map[string]string{
-		"exce": "exec", "worspaces": "workspaces", "wo": "workspaces", "Tokens": "tokens", "activty": "activity",
-		"kubectl": "", "x": "", "": "", "org": "orgs", "ls": "", "lo": "login", "logout": "",
-	} {
-		if got := nearest(in, names); got != want {
-			t.Errorf("%q: %q, want %q", in, got, want)
-		}
-	}
-}

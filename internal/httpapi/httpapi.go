@@ -49,13 +49,16 @@ type API struct {
 	// TrustedProxies are the addresses whose X-Forwarded-For is believed.
 	TrustedProxies []netip.Prefix
 
+	// Version is the program's, for the documentation.
+	Version string
+
 	// files makes what the first who reads the documentation needs.
 	files func() (openapi.Files, error)
 }
 
 // Handler returns the handler of every route.
 func (a *API) Handler() http.Handler {
-	a.files = sync.OnceValues(openapi.Load)
+	a.files = sync.OnceValues(func() (openapi.Files, error) { return openapi.Load(a.Version) })
 	byPattern := map[string]map[string]route{}
 	for _, r := range routes() {
 		if byPattern[r.pattern] == nil {

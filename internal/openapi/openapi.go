@@ -1,8 +1,8 @@
 // Package openapi holds the document of the HTTP API, as OpenAPI 3.1 has it, and
 // the page on which people read it.
 //
-// openapi.json is made from openapi.yaml, which is written by hand: go test
-// ./internal/openapi -update. Tests hold it to the routes, the wire types and the
+// openapi.json is made from openapi.yaml, which is written by hand: go generate
+// ./internal/openapi. Tests hold it to the routes, the wire types and the
 // error codes, and test/spec holds every answer of the end-to-end tests to it.
 package openapi
 
@@ -11,6 +11,8 @@ import (
 	_ "embed"
 	"encoding/base64"
 )
+
+//go:generate go run ./gen
 
 //go:embed openapi.json
 var document []byte
@@ -34,18 +36,24 @@ type Files struct {
 	Document, Page File
 }
 
-// Load makes the files from the document. An error is a fault of the program's.
-func Load() (Files, error) {
+// Load makes the files from the document, with the program's version in it; "" leaves
+// the document's own. An error is a fault of the program's.
+func Load(version string) (Files, error) {
 	root, err := parse(document)
 	if err != nil {
 		return Files{}, err
+	}
+	body := document
+	if version != "" {
+		root.get("info").set("version", str(version))
+		body = []byte(root.json(100) + "\n")
 	}
 	page, err := newPage(root)
 	if err != nil {
 		return Files{}, err
 	}
 	return Files{
-		Document: File{MediaType: "application/json", Body: document, ETag: etag(document)},
+		Document: File{MediaType: "application/json", Body: body, ETag: etag(body)},
 		Page:     page,
 	}, nil
 }

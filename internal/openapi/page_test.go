@@ -8,7 +8,7 @@ import (
 
 func newFiles(t testing.TB) Files {
 	t.Helper()
-	files, err := Load()
+	files, err := Load("")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,5 +121,23 @@ func TestETags(t *testing.T) {
 	files := newFiles(t)
 	if files.Document.ETag == files.Page.ETag || files.Document.ETag != newFiles(t).Document.ETag {
 		t.Errorf("document %s, page %s", files.Document.ETag, files.Page.ETag)
+	}
+}
+
+// TestVersion: the document and the page have the program's version, and are else the
+// same.
+func TestVersion(t *testing.T) {
+	t.Parallel()
+	files, err := Load("v1.2.3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const own = `"version": "dev"`
+	want := strings.Replace(string(Document()), own, `"version": "v1.2.3"`, 1)
+	if got := string(files.Document.Body); got != want || !strings.Contains(string(Document()), own) {
+		t.Error("the document differs in more than its version, or not at all")
+	}
+	if !strings.Contains(string(files.Page.Body), "v1.2.3") {
+		t.Error("the page doesn't tell the version")
 	}
 }

@@ -29,6 +29,7 @@ import (
 	"sallyport/internal/quota"
 	"sallyport/internal/replica"
 	"sallyport/internal/sshpool"
+	"sallyport/internal/store"
 
 	"sallyport"
 )
@@ -69,7 +70,23 @@ func Run(ctx context.Context, cfg Config, o RunOptions) (err error) {
 	if err := s.gateway.Recover(recoverCtx); err != nil {
 		return err
 	}
+	if err := s.warnOfNobody(ctx); err != nil {
+		return err
+	}
 	return s.serve(ctx, ready)
+}
+
+// warnOfNobody tells that nobody can use the server: only the admin makes the first
+// organisation.
+func (s *server) warnOfNobody(ctx context.Context) error {
+	if s.auth.Admin != nil {
+		return nil
+	}
+	orgs, err := s.store.Orgs(ctx, store.Page{Limit: 1})
+	if err == nil && len(orgs) == 0 {
+		s.log.Warn("there is no admin token and no organisation, so that nobody can do anything here: set admin_token_file and start again")
+	}
+	return err
 }
 
 // server is what Run has built, in the order in which it was.
@@ -227,7 +244,7 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		Memory:       quota.NewMemory(s.cfg.Limits.BufferedOutputBytes),
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
-		Watch: s.watchRequests(), Metrics: s.sharedMetrics(),
+		Watch: s.watchRequests(), Metrics: s.sharedMetrics(), Version: s.options.Version,
 	}
 	web := httpapi.Server(api.Handler(), s.log)
 	failed := make(chan error, 1)

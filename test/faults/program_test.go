@@ -16,10 +16,13 @@ import (
 // programDir holds the program, once a test has built it.
 var programDir = filepath.Join(os.TempDir(), fmt.Sprint("sallyport-faults-", os.Getpid()))
 
+// programVersion is what a release is built with.
+const programVersion = "v9.8.7-test"
+
 // buildProgram builds the program as users have it, once for all tests.
 var buildProgram = sync.OnceValues(func() (string, error) {
 	file := filepath.Join(programDir, "sallyport")
-	out, err := exec.Command("go", "build", "-o", file, "sallyport/cmd/sallyport").CombinedOutput()
+	out, err := exec.Command("go", "build", "-ldflags", "-X main.version="+programVersion, "-o", file, "sallyport/cmd/sallyport").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("build: %w: %s", err, out)
 	}

@@ -28,6 +28,7 @@ type rung struct {
 var rungs = []rung{
 	{".", ground, "the vocabulary that server, command line and client share"},
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
+	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
 
 	{"internal/connector", 0, "the contract of the ways to a machine, apart from the ways themselves"},
@@ -39,6 +40,7 @@ var rungs = []rung{
 	{"internal/logqueue", 0, "a log that nobody waits for, whatever it is about"},
 	{"internal/keys", 0, "the CA and the sealing of stored keys"},
 
+	{"internal/openapi/gen", 1, "the program that makes the document of the API"},
 	{"internal/store", 1, "records and errors; engines and users meet here"},
 	{"internal/connector/local", 1, "a way to a machine"},
 	{"internal/connector/ssh", 1, "a way to a machine"},
