@@ -28,6 +28,8 @@ type call struct {
 	byCookie  bool      // the caller was proven by a cookie
 	requestID string
 	bodyTaken bool // somebody has read the body, or tried
+	// countedFor is the organisation whose open requests count this one; empty for none.
+	countedFor string
 
 	// For the log.
 	execID  string
@@ -81,8 +83,9 @@ func (c *call) limitBody(d time.Duration) {
 // limitUnread keeps a body that nobody wants from holding its answer up: before it
 // sends one, net/http takes what is left of the body.
 func (c *call) limitUnread() {
-	if !c.bodyTaken {
+	if !c.bodyTaken && c.r.Body != http.NoBody {
 		c.limitBody(limits.BodyUnreadTime)
+		yield(c.r)
 	}
 }
 

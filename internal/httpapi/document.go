@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"mime"
 	"net/http"
 	"strings"
 
@@ -52,4 +53,24 @@ func hasETag(ifNoneMatch []string, etag string) bool {
 		}
 	}
 	return false
+}
+
+// wantsHomePage tells whether a browser was pointed at the server's own address. Programs
+// are answered as on any path that there isn't.
+func (c *call) wantsHomePage() bool {
+	if c.r.URL.Path != "/" || getFor(c.r.Method) != http.MethodGet {
+		return false
+	}
+	for _, part := range strings.Split(strings.Join(c.r.Header["Accept"], ","), ",") {
+		if media, _, err := mime.ParseMediaType(part); err == nil && media == "text/html" {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *call) redirectToDocs() error {
+	c.w.Header().Set("Location", "/docs")
+	c.w.WriteHeader(http.StatusFound)
+	return nil
 }

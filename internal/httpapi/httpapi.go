@@ -42,6 +42,11 @@ type API struct {
 	Metrics func(http.ResponseWriter, *http.Request) error
 	// Memory is what buffered output may take; nil is any.
 	Memory *quota.Memory
+	// OpenRequests is how many requests may be open at once, of which an organisation has a
+	// share; 0 is any number.
+	OpenRequests int
+	// Times bounds how long callers may take.
+	Times Times
 	// LoopbackOnly refuses requests without a Bearer token whose Host is not
 	// loopback: a page that has rebound its name to this machine. With one, public
 	// routes too want it to be good: a page can make a token up.
@@ -52,6 +57,7 @@ type API struct {
 	// Version is the program's, for the documentation.
 	Version string
 
+	open openRequests
 	// files makes what the first who reads the documentation needs.
 	files func() (openapi.Files, error)
 }
@@ -129,6 +135,7 @@ func (c *call) run(handle func() error) {
 	}()
 	defer c.recoverPanic()
 	defer c.limitUnread()
+	defer c.leave()
 	if err := handle(); err != nil {
 		c.fail(err)
 	}
@@ -141,11 +148,19 @@ func (c *call) serve() error {
 			return err
 		}
 	}
+	if c.wantsHomePage() {
+		return c.redirectToDocs()
+	}
 	if !ok || !route.public || c.api.LoopbackOnly && !isLoopbackHost(c.r.Host) {
 		switch err := c.prove(); {
 		case err != nil && ok && route.public:
 			return misdirected()
 		case err != nil:
+			return err
+		}
+	}
+	if ok && route.public && !route.everywhere {
+		if err := c.enter("strangers", c.api.OpenRequests/limits.StrangersShare); err != nil {
 			return err
 		}
 	}
@@ -170,6 +185,11 @@ func (c *call) prove() error {
 	}
 	if err := c.takeRequest(); err != nil {
 		return err
+	}
+	if c.by.OrgID != "" { // the admin must get through whatever others do
+		if err := c.enter(c.by.OrgID, c.api.OpenRequests/limits.OpenRequestsShare); err != nil {
+			return err
+		}
 	}
 	return c.api.Gateway.Serves(c.by.Principal)
 }
@@ -323,19 +343,4 @@ func crossOrigin() error {
 
 func noRoute() error {
 	return sallyport.Errorf(sallyport.CodeNotFound, "no such route")
-}
-
-// Server returns the HTTP server for h, with the time and size limits that keep
-// one connection from holding others up. The caller serves and closes it.
-func Server(h http.Handler, log *slog.Logger) *http.Server {
-	return &http.Server{
-		Handler: h,
-		// OPTIONS * is a request like any other.
-		DisableGeneralOptionsHandler: true,
-
-		ReadHeaderTimeout: limits.HeaderReadTime,
-		IdleTimeout:       limits.IdleTime,
-		MaxHeaderBytes:    limits.HeaderBytesMax,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
 }

@@ -13,6 +13,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"sallyport/internal/audit"
 	"sallyport/internal/bus"
 	"sallyport/internal/connector"
@@ -46,6 +48,8 @@ type RunOptions struct {
 	LogLost func() uint64
 	// Ready is called when the server can serve; it may be nil.
 	Ready func(Ready)
+	// Times bounds how long callers may take, for tests; zero is as limits has it.
+	Times httpapi.Times
 	// Interrupt, when closed, ends the server at once, also while it drains.
 	Interrupt <-chan struct{}
 }
@@ -98,8 +102,10 @@ type server struct {
 	closers  []func() error
 	watch    watch
 	listener net.Listener
-	bus      *bus.Bus
-	store    engine
+	// connections counts those of listener.
+	connections *httpapi.Connections
+	bus         *bus.Bus
+	store       engine
 	// storeBytes tells the size of the store's files, where they are this server's own.
 	storeBytes func() (map[string]int64, error)
 	// replicaID is this run, among others on the same store; replica is nil where there
@@ -171,10 +177,16 @@ func (s *server) open(ctx context.Context) error {
 // listen takes the address before anything is served, so that a taken port is an
 // error of the start.
 func (s *server) listen() error {
-	listener, err := s.take(s.cfg.Listen, "choose another address with --listen")
+	taken, err := s.take(s.cfg.Listen, "choose another address with --listen")
 	if err != nil {
 		return err
 	}
+	most, err := connectionsMax()
+	if err != nil {
+		return err
+	}
+	s.connections = &httpapi.Connections{Most: most, Log: s.log}
+	listener := s.connections.Listen(taken)
 	if s.cfg.TLS.CertFile != "" {
 		cert, err := openCertificate(s.cfg.TLS, s.log)
 		if err != nil {
@@ -189,9 +201,21 @@ func (s *server) listen() error {
 	return nil
 }
 
+// connectionsMax is how many connections of callers the process's descriptors allow.
+func connectionsMax() (int, error) {
+	var files unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &files); err != nil {
+		return 0, fmt.Errorf("read the limit on open files: %w", err)
+	}
+	return int(min(files.Cur/limits.ConnectionsShare, limits.ConnectionsMax)), nil
+}
+
 // take listens on address until the server is closed.
 func (s *server) take(address, remedy string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{
+		Enable: true, Idle: limits.ProbeAfter, Interval: limits.ProbeEvery, Count: limits.ProbesMax,
+	}}
+	listener, err := config.Listen(context.Background(), "tcp", address)
 	if err != nil {
 		var op *net.OpError
 		if errors.As(err, &op) {
@@ -243,10 +267,12 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		Memory:       quota.NewMemory(s.cfg.Limits.BufferedOutputBytes),
+		OpenRequests: s.connections.Most, Times: s.options.Times,
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 		Watch: s.watchRequests(), Metrics: s.sharedMetrics(), Version: s.options.Version,
 	}
-	web := httpapi.Server(api.Handler(), s.log)
+	web := httpapi.Server(api.Handler(), s.log, s.options.Times)
+	web.ConnState, web.ConnContext = s.connections.State, s.connections.Context
 	failed := make(chan error, 1)
 	go func() { failed <- web.Serve(s.listener) }()
 	ready.URL, ready.MetricsURL = s.url(), s.serveMetrics()

@@ -116,11 +116,14 @@ func (s *server) serveMetrics() string {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
-	web := httpapi.Server(mux, s.log)
+	web := httpapi.Server(mux, s.log, httpapi.Times{})
+	connections := &httpapi.Connections{Most: limits.ScrapeConnectionsMax, Log: s.log}
+	web.ConnState = connections.State
+	listener := connections.Listen(s.watch.listener)
 	web.WriteTimeout = limits.ScrapeTime + limits.AnswerWriteTime
 	ended := make(chan error, 1)
 	go func() {
-		err := served(web.Serve(s.watch.listener))
+		err := served(web.Serve(listener))
 		if err != nil {
 			s.log.Error("the metrics are not served any more", "error", err)
 		}

@@ -116,6 +116,36 @@ func TestUnknownPaths(t *testing.T) {
 	}
 }
 
+// A browser that is pointed at the server's address is led to the documentation, also
+// without a token. Programs are told that there is nothing.
+func TestHomePage(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{})
+	const browser = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	for _, tt := range []struct {
+		method, path, accept string
+		status               int
+	}{
+		{"GET", "/", browser, 302}, {"HEAD", "/", browser, 302}, {"POST", "/", browser, 401}, {"GET", "/x", browser, 401},
+		{"GET", "/", "*/*", 401}, {"GET", "/", "", 401}, {"GET", "/", "application/json", 401},
+	} {
+		req := s.Request(t, tt.method, tt.path, "", "")
+		req.Header.Set("Accept", tt.accept)
+		resp, err := http.DefaultTransport.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		wantPlace := ""
+		if tt.status == http.StatusFound {
+			wantPlace = "/docs"
+		}
+		if resp.StatusCode != tt.status || resp.Header.Get("Location") != wantPlace || resp.Header.Get("X-Request-Id") == "" {
+			t.Errorf("%s %s for %q: %s %v", tt.method, tt.path, tt.accept, resp.Status, resp.Header)
+		}
+	}
+}
+
 // exchange sends bytes and reads one answer to method.
 func exchange(t testing.TB, s *stack.Stack, method, request string) stack.Answer {
 	t.Helper()

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
 	"sallyport/test/stack"
 )
@@ -37,6 +38,9 @@ type childSpec struct {
 	ReadyFile string
 	// Humble is without root's way around permissions.
 	Humble bool
+	// OpenFiles is the limit on open files; 0 is the test's own.
+	OpenFiles uint64
+	Times     httpapi.Times
 }
 
 // runChild is the child's main: a server as dev, until SIGTERM.
@@ -50,6 +54,12 @@ func runChild(spec string) int {
 		fmt.Fprintln(os.Stderr, humble(s)) // it doesn't return when it succeeds
 		return 2
 	}
+	if s.OpenFiles > 0 {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: s.OpenFiles, Max: s.OpenFiles}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 2
+		}
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	// A write beyond a limit of the file's size is to fail, as on a full disk, and
@@ -59,7 +69,7 @@ func runChild(spec string) int {
 		Mode: server.ModeDev, Flags: s.Flags, Env: func(name string) (string, bool) { v, ok := s.Env[name]; return v, ok },
 	})
 	if err == nil {
-		err = server.Run(ctx, loaded.Config, server.RunOptions{ReadyFile: s.ReadyFile, LogWriter: os.Stderr})
+		err = server.Run(ctx, loaded.Config, server.RunOptions{ReadyFile: s.ReadyFile, LogWriter: os.Stderr, Times: s.Times})
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -105,6 +115,10 @@ type childOptions struct {
 	env map[string]string
 	// humble is for a server to which permissions apply, also where root runs it.
 	humble bool
+	// openFiles is the limit on open files; 0 is the test's own.
+	openFiles uint64
+	// times are those of callers, where limits' are too long for a test.
+	times httpapi.Times
 }
 
 // startChild starts a server and waits until it can serve. It is killed with its
@@ -135,7 +149,7 @@ func launchChild(t testing.TB, o childOptions) *child {
 		Stack: &stack.Stack{DataDir: o.dataDir}, ended: make(chan struct{}),
 		ready: filepath.Join(own, "ready"), logFile: filepath.Join(own, "log"),
 	}
-	spec := childSpec{ReadyFile: c.ready, Humble: o.humble && os.Getuid() == 0, Env: o.env, Flags: map[string]string{
+	spec := childSpec{ReadyFile: c.ready, Humble: o.humble && os.Getuid() == 0, Env: o.env, OpenFiles: o.openFiles, Times: o.times, Flags: map[string]string{
 		"listen": "127.0.0.1:0", "data_dir": o.dataDir, "drain_timeout": "1s",
 	}}
 	maps.Copy(spec.Flags, o.flags)

@@ -230,7 +230,7 @@ func (*pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // TestIdleTime: a connection is kept for as long as the limit says, and no longer.
 func TestIdleTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		web := httpapi.Server(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler))
+		web := httpapi.Server(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), slog.New(slog.DiscardHandler), httpapi.Times{})
 		listener := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
 		served := make(chan error, 1)
 		go func() { served <- web.Serve(listener) }()

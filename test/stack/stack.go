@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"sallyport"
+	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
 	"sallyport/test/spec"
 )
@@ -37,6 +38,8 @@ type Options struct {
 	Flags map[string]string
 	// Env is the environment, for keys that have no flag.
 	Env map[string]string
+	// Times are those of callers, where limits' are too long for a test.
+	Times httpapi.Times
 }
 
 // Start starts a stack and waits until it can serve.
@@ -61,7 +64,7 @@ func Start(t testing.TB, o Options) *Stack {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- server.Run(ctx, loaded.Config, server.RunOptions{
-			LogWriter: s.Log, Ready: func(r server.Ready) { ready <- r },
+			LogWriter: s.Log, Times: o.Times, Ready: func(r server.Ready) { ready <- r },
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {
