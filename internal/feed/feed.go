@@ -21,8 +21,8 @@ import (
 
 // Store is what a feed needs of the store.
 type Store interface {
-	// Events returns events with a seq above after, lowest first, none left out.
-	Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error)
+	// Events returns a page of events, lowest seq first, none left out.
+	Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error)
 	// LastSeq returns the seq of the last event, 0 for none.
 	LastSeq(ctx context.Context, orgID string) (int64, error)
 }
@@ -108,24 +108,24 @@ func (f *Feed) release(t *tail) {
 	}
 }
 
-// read reads a page of events from the store.
-func (f *Feed) read(ctx context.Context, orgID string, after int64, page *pageSize) ([]Event, error) {
+// read reads a page of events from the store, and tells whether there may be more.
+func (f *Feed) read(ctx context.Context, orgID string, after int64) (events []Event, more bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.EventReadTime)
 	defer cancel()
-	rows, err := f.store.Events(ctx, orgID, after, page.rows())
+	page := store.Page{After: after, Limit: limits.EventPageMax, Bytes: limits.EventPageBytesMax}
+	rows, err := f.store.Events(ctx, orgID, page)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	events := make([]Event, len(rows))
-	bytes := 0
+	events = make([]Event, len(rows))
+	size := 0
 	for i, row := range rows {
-		if events[i], err = newEvent(row); err != nil {
-			return nil, err
+		if events[i], err = newEvent(row.Record); err != nil {
+			return nil, false, err
 		}
-		bytes += len(events[i].Row)
+		size += row.Size
 	}
-	page.learn(len(rows), bytes)
-	return events, nil
+	return events, len(rows) == page.Limit || size > page.Bytes, nil
 }
 
 func newEvent(row store.Activity) (Event, error) {
@@ -136,25 +136,4 @@ func newEvent(row store.Activity) (Event, error) {
 		return Event{}, fmt.Errorf("encode row %s: %w", row.ID, err)
 	}
 	return Event{Seq: row.Seq, WorkspaceID: row.WorkspaceID, Row: bytes.TrimSuffix(line.Bytes(), []byte("\n"))}, nil
-}
-
-// pageSize is how many rows to read at a time: rows differ by a factor of a
-// thousand, and what is read is held in memory.
-type pageSize struct{ next int }
-
-const pageStart = 16
-
-func (p *pageSize) rows() int {
-	if p.next == 0 {
-		return pageStart
-	}
-	return p.next
-}
-
-// learn takes what the last page was.
-func (p *pageSize) learn(rows, bytes int) {
-	if rows > 0 {
-		fitting := limits.EventBytesKept / 4 * rows / max(bytes, 1)
-		p.next = min(max(fitting, 1), limits.EventPageMax, 4*p.rows())
-	}
 }

@@ -12,7 +12,6 @@ import (
 type Reader struct {
 	feed   *Feed
 	tail   *tail
-	page   pageSize
 	at     int64 // the seq of the last event that was read
 	live   bool  // it was up to date once
 	closed bool
@@ -29,7 +28,7 @@ func (r *Reader) Next(ctx context.Context) ([]Event, error) {
 			r.feed.slow.Add(1)
 			return nil, err
 		case missed:
-			events, err := r.feed.read(ctx, r.tail.orgID, r.at, &r.page)
+			events, _, err := r.feed.read(ctx, r.tail.orgID, r.at)
 			return r.take(events), err
 		case len(events) > 0:
 			return r.take(events), nil
@@ -44,7 +43,7 @@ func (r *Reader) Next(ctx context.Context) ([]Event, error) {
 
 // Rest returns events that are in the store already, and none at the end of them.
 func (r *Reader) Rest(ctx context.Context) ([]Event, error) {
-	events, err := r.feed.read(ctx, r.tail.orgID, r.at, &r.page)
+	events, _, err := r.feed.read(ctx, r.tail.orgID, r.at)
 	return r.take(events), err
 }
 

@@ -37,9 +37,9 @@ func (t *tail) run(ctx context.Context) {
 	defer t.listen()()
 	look := time.NewTicker(limits.EventLookEvery)
 	defer look.Stop()
-	page, failing := &pageSize{}, false
+	failing := false
 	for {
-		err := t.load(ctx, page)
+		err := t.load(ctx)
 		if err != nil && !failing && ctx.Err() == nil {
 			t.feed.log.Warn("events can't be read; readers wait", "org_id", t.orgID, "error", err)
 		}
@@ -84,7 +84,7 @@ func (t *tail) listen() (stop func()) {
 }
 
 // load reads all there is.
-func (t *tail) load(ctx context.Context, page *pageSize) error {
+func (t *tail) load(ctx context.Context) error {
 	if !t.begun { // nobody else sets it
 		ctx, cancel := context.WithTimeout(ctx, limits.EventReadTime)
 		defer cancel()
@@ -95,15 +95,14 @@ func (t *tail) load(ctx context.Context, page *pageSize) error {
 		t.begin(last)
 	}
 	for {
-		asked := page.rows()
-		events, err := t.feed.read(ctx, t.orgID, t.last, page)
+		events, more, err := t.feed.read(ctx, t.orgID, t.last)
 		if err != nil {
 			return err
 		}
 		if len(events) > 0 {
 			t.add(events)
 		}
-		if len(events) < asked {
+		if !more {
 			return nil
 		}
 	}

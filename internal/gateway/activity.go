@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"sallyport"
-	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
@@ -74,46 +73,6 @@ func (g *Gateway) activity(ctx context.Context, orgID, workspaceID string, q Act
 		OrgID: orgID, WorkspaceID: workspaceID, Type: q.Type, Status: q.Status, Actor: q.Actor,
 		Since: q.Since, Until: q.Until, Query: q.Text,
 	}
-	found, cut, err := g.boundedActivities(ctx, filter, p)
-	page := list(scope, p, found, func(a store.Activity) sallyport.Activity { return a.Activity })
-	if cut {
-		page.NextCursor = cursor(scope, found[len(found)-1].Position)
-	}
-	return page, storeError(err, "activity")
-}
-
-// boundedActivities reads a page a few rows at a time, and cuts it when the rows are
-// large: an argv may have 128 KiB, which in JSON are six times as many.
-func (g *Gateway) boundedActivities(ctx context.Context, filter store.ActivityFilter, page store.Page) (
-	rows []store.Positioned[store.Activity], cut bool, err error,
-) {
-	const rowsAtATime = 32
-	bytes := 0
-	for len(rows) < page.Limit {
-		next := store.Page{Limit: min(rowsAtATime, page.Limit-len(rows)), After: page.After}
-		found, err := g.Activities.Activities(ctx, filter, next)
-		if err != nil {
-			return nil, false, err
-		}
-		rows = append(rows, found...)
-		if len(found) < next.Limit {
-			return rows, false, nil
-		}
-		for _, row := range found {
-			bytes += argvBytes(row.Record.Argv)
-		}
-		if bytes > limits.PageBytesMax && len(rows) < page.Limit {
-			return rows, true, nil
-		}
-		page.After = found[len(found)-1].Position
-	}
-	return rows, false, nil
-}
-
-func argvBytes(argv []string) int {
-	n := 0
-	for _, arg := range argv {
-		n += len(arg)
-	}
-	return n
+	found, err := g.Activities.Activities(ctx, filter, p)
+	return list(scope, p, found, func(a store.Activity) sallyport.Activity { return a.Activity }), storeError(err, "activity")
 }

@@ -40,9 +40,9 @@ func cursorSum(scope string, position []byte) []byte {
 }
 
 // storePage is the page to ask the store for: one record more than the caller
-// gets, to learn whether there is a next page.
+// gets, to learn whether there is a next page, and of limits.PageBytesMax.
 func storePage(scope string, page PageRequest) (store.Page, error) {
-	p := store.Page{Limit: min(page.Limit, limits.PageMax) + 1}
+	p := store.Page{Limit: min(page.Limit, limits.PageMax) + 1, Bytes: limits.PageBytesMax}
 	if page.Limit == 0 {
 		p.Limit = limits.PageDefault + 1
 	}
@@ -57,8 +57,9 @@ func storePage(scope string, page PageRequest) (store.Page, error) {
 // list turns what the store answered for p into a page of the wire.
 func list[R, W any](scope string, p store.Page, found []store.Positioned[R], wire func(R) W) sallyport.List[W] {
 	out := sallyport.List[W]{Items: make([]W, 0, len(found))}
+	bytes := 0
 	for i, r := range found {
-		if i == p.Limit-1 {
+		if bytes += r.Size; i == p.Limit-1 || i > 0 && bytes > p.Bytes {
 			out.NextCursor = cursor(scope, found[i-1].Position)
 			break
 		}

@@ -2,7 +2,6 @@ package gateway_test
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"testing"
 
@@ -10,6 +9,9 @@ import (
 	"sallyport/internal/bus"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
+	"sallyport/internal/id"
+	"sallyport/internal/limits"
+	"sallyport/internal/store"
 )
 
 // A reader whose store stops answering is told so, and may come again: it has not gone.
@@ -24,9 +26,11 @@ func TestEventsOfStoreThatStops(t *testing.T) {
 		must(t, b.Close())
 	})
 	org := w.org(t, "acme")
-	for i := range 40 { // more than are read at once
-		w.workspace(t, org, fmt.Sprintf("box-%d", i))
+	var rows []store.ActivityChange
+	for range limits.EventPageMax { // with the organisation's own more than are read at once
+		rows = append(rows, store.ActivityChange{Row: &store.Activity{Activity: sallyport.Activity{ID: id.New(), OrgID: org.ID, CreatedAt: now()}}})
 	}
+	must(t, w.db.CommitActivity(t.Context(), rows, false))
 	err = w.OrgEvents(t.Context(), w.admin, org.ID, 0, gateway.EventSink{
 		Opened: func(int64) error { return nil },
 		Events: func([]gateway.Event) error { return w.db.Close() },

@@ -53,7 +53,7 @@ func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyp
 	}
 	for i := range found {
 		ws := known[found[i].ID]
-		found[i].WorkspaceID, found[i].WorkspaceName = ws.ID, ws.Name
+		found[i].WorkspaceID, found[i].WorkspaceName = ws.id, ws.name
 	}
 	if found == nil {
 		found = []sallyport.Instance{}
@@ -61,23 +61,26 @@ func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyp
 	return sallyport.List[sallyport.Instance]{Items: found, NextCursor: next}, nil
 }
 
+// knownWorkspace is what is shown of the workspace of an instance.
+type knownWorkspace struct{ id, name string }
+
 // instanceWorkspaces are the organisation's workspaces on EC2, by their instances.
-func (g *Gateway) instanceWorkspaces(ctx context.Context, orgID string) (map[string]store.Workspace, error) {
-	known := map[string]store.Workspace{}
-	page := store.Page{Limit: limits.PageMax}
+func (g *Gateway) instanceWorkspaces(ctx context.Context, orgID string) (map[string]knownWorkspace, error) {
+	known := map[string]knownWorkspace{}
+	page := store.Page{Limit: limits.PageMax, Bytes: limits.PageBytesMax}
 	for {
 		found, err := g.Workspaces.Workspaces(ctx, orgID, page)
 		if err != nil {
 			return nil, unavailable(err)
 		}
+		if len(found) == 0 {
+			return known, nil
+		}
 		for _, ws := range found {
 			if c := ws.Record.Connector; c != nil && c.Type == sallyport.ConnectorEIC {
-				known[c.InstanceID] = ws.Record
+				known[c.InstanceID] = knownWorkspace{ws.Record.ID, ws.Record.Name}
 			}
 			page.After = ws.Position
-		}
-		if len(found) < page.Limit {
-			return known, nil
 		}
 	}
 }

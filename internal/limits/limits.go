@@ -309,7 +309,8 @@ const (
 const (
 	PageDefault = 100
 	PageMax     = 500
-	// PageBytesMax ends a page of activity whose rows are large before its limit.
+	// PageBytesMax bounds a page in bytes of JSON: one of large records ends before its
+	// limit.
 	PageBytesMax = 2 << 20
 )
 
@@ -404,8 +405,9 @@ const (
 	// EventBatchBytesMax bounds what a reader is given at a time: so much a
 	// reader that has stopped reading holds, or one event.
 	EventBatchBytesMax = 64 << 10
-	// EventPageMax bounds what is read from the store at a time.
-	EventPageMax = 256
+	// EventPageMax and EventPageBytesMax bound what is read from the store at a time.
+	EventPageMax      = 256
+	EventPageBytesMax = 256 << 10
 	// EventGatherTime is how long a notice waits for others, so that an exec's two
 	// events, or those of many at once, take one look at the store.
 	EventGatherTime = 5 * time.Millisecond

@@ -90,12 +90,17 @@ type Page struct {
 	// After is the position of the last record of the page before; 0 starts.
 	// Positions come with the records and mean nothing else.
 	After int64
+	// Bytes ends the page with the record whose size passes it, which is one more than
+	// the caller shows, as with Limit; 0 is no bound. Nothing beyond is read.
+	Bytes int
 }
 
 // Positioned is a record of a listing with its position in it.
 type Positioned[T any] struct {
 	Record   T
 	Position int64
+	// Size is how many bytes the record takes as JSON, at most.
+	Size int
 }
 
 // Activity is one row of the activity log, as it is stored.

@@ -260,9 +260,13 @@ func mustBePrefix(t *testing.T, part, whole *sqlite.DB, org string, n int64) {
 // eventsOf reads the first n events of an organisation.
 func eventsOf(t *testing.T, db *sqlite.DB, org string, n int64) []store.Activity {
 	t.Helper()
-	events, err := db.Events(t.Context(), org, 0, int(n))
+	found, err := db.Events(t.Context(), org, store.Page{Limit: int(n)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	events := make([]store.Activity, len(found))
+	for i, e := range found {
+		events[i] = e.Record
 	}
 	return events
 }

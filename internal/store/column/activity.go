@@ -25,6 +25,7 @@ func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
 		return a, err
 	}
 	r.CreatedAt, r.Replica = Loaded(created), replica.String
+	a.Size = size(detail, outcome.String)
 	if completed.Valid {
 		at := Loaded(completed)
 		r.CompletedAt = &at
@@ -36,6 +37,16 @@ func ScanActivity(row Scanner) (store.Positioned[store.Activity], error) {
 		return a, fmt.Errorf("decode outcome of row %s: %w", r.ID, err)
 	}
 	return a, nil
+}
+
+// ScanEvent is ScanActivity for a row behind the seq of an event of it, which it returns
+// as that event shows it.
+func ScanEvent(row Scanner) (store.Positioned[store.Activity], error) {
+	e, err := ScanActivity(row)
+	if err == nil && e.Position != e.Record.Seq {
+		e.Record = AsWritten(e.Record)
+	}
+	return e, err
 }
 
 // AsWritten is a completed row as it was before.

@@ -38,6 +38,20 @@ func Loaded(micros sql.NullInt64) time.Time {
 // Text is NULL for the empty string.
 func Text(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
 
+// RecordBytes is more than a record takes as JSON besides what its JSON columns hold:
+// ids, names, times and a summary, with the members' names.
+const RecordBytes = 1536
+
+// size is at least what a record takes as JSON: what stands in its columns is JSON as the
+// API shows it.
+func size(columns ...string) int {
+	n := RecordBytes
+	for _, text := range columns {
+		n += len(text)
+	}
+	return n
+}
+
 // JSON returns v as JSON that a person can read in the database: argvs are
 // full of <, > and &.
 func JSON(v any) (string, error) {

@@ -17,7 +17,7 @@ func ScanOrg(row Scanner) (store.Positioned[store.Org], error) {
 		limits  sql.NullString
 	)
 	err := row.Scan(&org.Position, &org.Record.ID, &org.Record.Name, &created, &aws, &limits)
-	org.Record.CreatedAt = Loaded(created)
+	org.Record.CreatedAt, org.Size = Loaded(created), size(aws.String, limits.String)
 	if err == nil && aws.Valid {
 		err = ReadJSON(aws.String, &org.Record.AWS)
 	}

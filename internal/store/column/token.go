@@ -24,7 +24,7 @@ func ScanToken(row Scanner) (store.Positioned[store.Token], error) {
 		return tok, err
 	}
 	copy(r.Hash[:], hash)
-	r.WorkspaceID = workspace.String
+	r.WorkspaceID, tok.Size = workspace.String, size(scopes)
 	r.CreatedAt, r.ExpiresAt, r.RevokedAt = Loaded(created), Loaded(expires), Loaded(revoked)
 	if err := ReadJSON(scopes, &r.Scopes); err != nil {
 		return tok, fmt.Errorf("decode scopes of token %s: %w", r.ID, err)

@@ -24,7 +24,7 @@ func ScanWorkspace(row Scanner) (store.Positioned[store.Workspace], error) {
 	if err != nil {
 		return ws, err
 	}
-	r.CreatedAt, r.UpdatedAt = Loaded(created), Loaded(updated)
+	r.CreatedAt, r.UpdatedAt, ws.Size = Loaded(created), Loaded(updated), size(labels, connector.String)
 	if err := ReadJSON(labels, &r.Labels); err != nil {
 		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
 	}

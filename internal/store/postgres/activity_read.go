@@ -9,7 +9,8 @@ import (
 	"sallyport/internal/store/column"
 )
 
-// returned are the columns that column.ScanActivity reads, behind a position.
+// returned are the columns that column.ScanActivity reads, behind a position, which a
+// listing calls place.
 const returned = `, id, org_id, workspace_id, type, status, actor, summary, created_at, completed_at,
 	written_seq, seq, detail, outcome, replica, class`
 
@@ -28,9 +29,13 @@ func (db *DB) Activities(
 	}
 	where, args := conditions(filter, position, page.After)
 	args = append(args, limit(page))
-	rows, err := ask(ctx, db.listings, tenantOrSystem(filter.OrgID), column.ScanActivity,
-		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT `+placeholder(len(args)), args...)
+	rows, err := ask(ctx, db.listings, tenantOrSystem(filter.OrgID), column.ScanActivity, activityListing(
+		`SELECT `+position+` AS place`+activityColumns+where+` ORDER BY `+position+` DESC LIMIT `+placeholder(len(args)), ` DESC`).within(page), args...)
 	return rows, wrap(err, "list activity")
+}
+
+func activityListing(page, order string) listing {
+	return listing{columns: `place` + returned, position: `place`, order: order, parts: []string{`detail`, `outcome`}, page: page}
 }
 
 func placeholder(n int) string { return "$" + strconv.Itoa(n) }

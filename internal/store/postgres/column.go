@@ -2,13 +2,42 @@ package postgres
 
 import (
 	"database/sql"
+	"strconv"
 	"strings"
 
 	"sallyport/internal/store"
+	"sallyport/internal/store/column"
 )
 
 // limit keeps a negative limit from being an error.
 func limit(page store.Page) int { return max(page.Limit, 0) }
+
+// listing is a query for a page of records.
+type listing struct {
+	// columns are those that are scanned; the first is the record's position, and orders
+	// the page, as order says.
+	columns, position, order string
+	// parts are the columns whose size differs from record to record.
+	parts []string
+	// page is the query for these columns, in this order, with the page's limit.
+	page string
+}
+
+// within returns the listing's query, ended as page.Bytes demands. What is beyond is not
+// read: the size of a text stands beside it.
+func (l listing) within(page store.Page) string {
+	if page.Bytes == 0 {
+		return l.page
+	}
+	most := strconv.Itoa(page.Bytes)
+	size := strconv.Itoa(column.RecordBytes)
+	for _, part := range l.parts {
+		size += ` + coalesce(octet_length(` + part + `), 0)`
+	}
+	size = `least(` + size + `, ` + most + `)`
+	return `SELECT ` + l.columns + ` FROM (SELECT *, sum(` + size + `) OVER (ORDER BY ` + l.position + l.order + ` ROWS UNBOUNDED PRECEDING) - ` + size + ` AS before
+		FROM (` + l.page + `) AS page) AS page WHERE before <= ` + most + ` ORDER BY ` + l.position + l.order
+}
 
 // replacement stands for what PostgreSQL's text can't hold.
 const replacement = "\uFFFD"

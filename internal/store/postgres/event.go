@@ -11,32 +11,23 @@ import (
 // moment. Each half takes as many as are asked for: of the lowest that are in either
 // half none is missing then.
 const selectEvents = `
-	SELECT * FROM (SELECT written_seq AS event` + activityColumns + `
+	SELECT * FROM (SELECT written_seq AS place` + activityColumns + `
 		WHERE org_id = $1 AND written_seq > $2 ORDER BY written_seq LIMIT $3) AS written
 	UNION ALL
-	SELECT * FROM (SELECT seq AS event` + activityColumns + `
+	SELECT * FROM (SELECT seq AS place` + activityColumns + `
 		WHERE org_id = $1 AND seq > $2 AND seq <> written_seq ORDER BY seq LIMIT $3) AS completed
-	ORDER BY event LIMIT $3`
+	ORDER BY place LIMIT $3`
 
 const selectLastSeq = `SELECT last_seq FROM activity_counters WHERE org_id = $1`
 
-// Events returns the organisation's events with a seq above after, lowest first, limit
-// of them at most, none left out. An event is a row as a change left it, and its Seq
-// that of the change: one as the row was written, one as it was completed, but for rows
-// that were written complete.
-func (db *DB) Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error) {
-	found, err := ask(ctx, db.readers, tenantOrSystem(orgID), column.ScanActivity, selectEvents, orgID, after, max(limit, 0))
-	if err != nil {
-		return nil, wrap(err, "list events")
-	}
-	events := make([]store.Activity, len(found))
-	for i, e := range found {
-		events[i] = e.Record
-		if e.Position != e.Record.Seq {
-			events[i] = column.AsWritten(e.Record)
-		}
-	}
-	return events, nil
+// Events returns a page of the organisation's events, lowest seq first, none left out.
+// An event is a row as a change left it, and its Seq, which is its position, that of the
+// change: one as the row was written, one as it was completed, but for rows that were
+// written complete.
+func (db *DB) Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error) {
+	events, err := ask(ctx, db.readers, tenantOrSystem(orgID), column.ScanEvent,
+		activityListing(selectEvents, ``).within(page), orgID, page.After, limit(page))
+	return events, wrap(err, "list events")
 }
 
 // LastSeq returns the seq of the organisation's last change, 0 when there was none.

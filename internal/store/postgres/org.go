@@ -8,7 +8,9 @@ import (
 	"sallyport/internal/store/column"
 )
 
-const selectOrgs = `SELECT position, id, name, created_at, aws, limits FROM orgs `
+const orgColumns = `position, id, name, created_at, aws, limits`
+
+const selectOrgs = `SELECT ` + orgColumns + ` FROM orgs `
 
 // CreateOrg adds an organisation, and change to the activity log.
 // ErrConflict if its name is in use.
@@ -39,8 +41,11 @@ func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
 
 // Orgs returns a page of all organisations, oldest first.
 func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
-	orgs, err := ask(ctx, db.readers, system, column.ScanOrg,
-		selectOrgs+`WHERE position > $1 ORDER BY position LIMIT $2`, page.After, limit(page))
+	of := listing{
+		columns: orgColumns, position: `position`, parts: []string{`aws`, `limits`},
+		page: selectOrgs + `WHERE position > $1 ORDER BY position LIMIT $2`,
+	}
+	orgs, err := ask(ctx, db.listings, system, column.ScanOrg, of.within(page), page.After, limit(page))
 	return orgs, wrap(err, "list organisations")
 }
 

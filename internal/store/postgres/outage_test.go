@@ -97,7 +97,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"CommitActivity": func(c ctx, db *DB) error { return db.CommitActivity(c, []store.ActivityChange{note(org.ID)}, true) },
 		"Activity":       func(c ctx, db *DB) error { return either(only(db.Activity(c, org.ID, id.New())), store.ErrNotFound) },
 		"Activities":     func(c ctx, db *DB) error { return only(db.Activities(c, store.ActivityFilter{}, page)) },
-		"Events":         func(c ctx, db *DB) error { return only(db.Events(c, org.ID, 0, 9)) },
+		"Events":         func(c ctx, db *DB) error { return only(db.Events(c, org.ID, store.Page{Limit: 9})) },
 		"LastSeq":        func(c ctx, db *DB) error { return only(db.LastSeq(c, org.ID)) },
 		"TakeLease":      func(c ctx, db *DB) error { return db.TakeLease(c, "a", time.Hour) },
 		"RenewLease":     func(c ctx, db *DB) error { return either(db.RenewLease(c, "b", time.Hour), store.ErrLeaseLost) },
@@ -303,13 +303,13 @@ func TestCommitLost(t *testing.T) {
 	must(t, err)
 	kept := map[string]int64{}
 	for after := int64(0); after < last; {
-		events, err := w.db.Events(t.Context(), "a", after, 500)
+		events, err := w.db.Events(t.Context(), "a", store.Page{After: after, Limit: 500})
 		must(t, err)
 		for _, e := range events {
-			if e.Seq != after+1 {
-				t.Fatalf("seq %d follows %d", e.Seq, after)
+			if e.Position != after+1 {
+				t.Fatalf("seq %d follows %d", e.Position, after)
 			}
-			after, kept[e.ID] = e.Seq, e.Seq
+			after, kept[e.Record.ID] = e.Position, e.Position
 		}
 	}
 	for _, row := range rows {

@@ -96,16 +96,16 @@ func wantGapless(t *testing.T, db *DB, org string) {
 	must(t, err)
 	after := int64(0)
 	for {
-		events, err := db.Events(t.Context(), org, after, 500)
+		events, err := db.Events(t.Context(), org, store.Page{After: after, Limit: 500})
 		must(t, err)
 		if len(events) == 0 {
 			break
 		}
 		for _, e := range events {
-			if e.Seq != after+1 {
-				t.Fatalf("of %q seq %d follows %d", org, e.Seq, after)
+			if e.Position != after+1 {
+				t.Fatalf("of %q seq %d follows %d", org, e.Position, after)
 			}
-			after = e.Seq
+			after = e.Position
 		}
 	}
 	if after != last || last == 0 {

@@ -10,7 +10,9 @@ import (
 	"sallyport/internal/store/column"
 )
 
-const selectTokens = `SELECT position, id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at FROM tokens `
+const tokenColumns = `position, id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at`
+
+const selectTokens = `SELECT ` + tokenColumns + ` FROM tokens `
 
 // CreateToken adds a token, and change to the activity log. ErrNotFound if
 // there is no such organisation, or no such workspace in it.
@@ -58,7 +60,8 @@ func (db *DB) Tokens(
 	if workspaceID != "" {
 		query, args = selectTokensOfWorkspace, append(args, workspaceID)
 	}
-	tokens, err := ask(ctx, db.readers, tenant(orgID), column.ScanToken, query, args...)
+	of := listing{columns: tokenColumns, position: `position`, parts: []string{`scopes`}, page: query}
+	tokens, err := ask(ctx, db.listings, tenant(orgID), column.ScanToken, of.within(page), args...)
 	return tokens, wrap(err, "list tokens")
 }
 

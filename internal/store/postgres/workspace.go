@@ -9,8 +9,10 @@ import (
 	"sallyport/internal/store/column"
 )
 
-const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-	created_at, updated_at FROM workspaces `
+const workspaceColumns = `position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
+	created_at, updated_at`
+
+const selectWorkspaces = `SELECT ` + workspaceColumns + ` FROM workspaces `
 
 // CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
 // if its name is in use in its organisation, ErrNotFound if there is no such
@@ -63,7 +65,8 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		query, args = selectWorkspacesOfOrg, append(args, orgID)
 	}
-	list, err := ask(ctx, db.readers, tenantOrSystem(orgID), column.ScanWorkspace, query, args...)
+	of := listing{columns: workspaceColumns, position: `position`, parts: []string{`labels`, `connector`}, page: query}
+	list, err := ask(ctx, db.listings, tenantOrSystem(orgID), column.ScanWorkspace, of.within(page), args...)
 	return list, wrap(err, "list workspaces")
 }
 

@@ -23,7 +23,7 @@ func (db *DB) Activities(
 		position = "written_seq"
 	}
 	where, args := conditions(filter, position, page.After)
-	rows, err := list(ctx, db.readers, column.ScanActivity,
+	rows, err := listPage(ctx, db.listings, page, column.ScanActivity,
 		`SELECT `+position+activityColumns+where+` ORDER BY `+position+` DESC LIMIT ?`, append(args, limit(page))...)
 	return rows, wrap(err, "list activity")
 }

@@ -36,6 +36,10 @@ const (
 	// writerCacheKiB and readerCacheKiB bound the pages that a connection keeps.
 	writerCacheKiB = 8 << 10
 	readerCacheKiB = 2 << 10
+	// connsListing and connsEvents are how many listings, and readings of events, are
+	// made at a time. Each holds a page of limits.PageBytesMax at the most.
+	connsListing = 3
+	connsEvents  = 2
 )
 
 // Options say how Open treats a database. The zero value opens one that is
@@ -56,9 +60,11 @@ type Options struct {
 // nothing. Once a method that changes something has returned nil, the change
 // is on disk, unless the method says otherwise.
 type DB struct {
-	writer  *writer
-	readers *sql.DB
-	lookups lookups
+	writer *writer
+	// readers are for look-ups and Ping, which wait for nobody's listings, nor for the
+	// events that others read again.
+	readers, listings, events *sql.DB
+	lookups                   lookups
 
 	onChange func(orgID string)
 }
@@ -93,15 +99,29 @@ func open(ctx context.Context, path string, opts Options) (_ *DB, err error) {
 	if err != nil {
 		return nil, err
 	}
-	readers, err := openPool(readerDSN(path), min(max(4, runtime.GOMAXPROCS(0)), 8))
-	if err != nil {
-		return nil, errors.Join(err, w.close())
+	db := &DB{writer: w, onChange: opts.OnChange}
+	for pool, conns := range map[**sql.DB]int{
+		&db.readers: min(max(4, runtime.GOMAXPROCS(0)), 8), &db.listings: connsListing, &db.events: connsEvents,
+	} {
+		if *pool, err = openPool(readerDSN(path), conns); err != nil {
+			return nil, errors.Join(err, db.Close())
+		}
 	}
-	db := &DB{writer: w, readers: readers, onChange: opts.OnChange}
-	if err := db.lookups.prepare(ctx, readers); err != nil {
+	if err := db.lookups.prepare(ctx, db.readers); err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return db, nil
+}
+
+// closeReaders closes the pools that are open.
+func (db *DB) closeReaders() error {
+	err := db.lookups.prepared.close()
+	for _, pool := range []*sql.DB{db.readers, db.listings, db.events} {
+		if pool != nil {
+			err = errors.Join(err, pool.Close())
+		}
+	}
+	return err
 }
 
 // Close waits for the change that is under way, copies the write-ahead log into
@@ -115,7 +135,7 @@ func (db *DB) Close() error {
 		return nil
 	}
 	w.closed = true
-	if err := errors.Join(db.lookups.prepared.close(), db.readers.Close(), w.close()); err != nil {
+	if err := errors.Join(db.closeReaders(), w.close()); err != nil {
 		return fmt.Errorf("close database %s: %w", w.path, err)
 	}
 	return nil

@@ -20,23 +20,13 @@ const selectEvents = `
 		WHERE org_id = ?1 AND seq > ?2 AND seq <> written_seq ORDER BY seq LIMIT ?3)
 	ORDER BY 1 LIMIT ?3`
 
-// Events returns the organisation's events with a seq above after, lowest first,
-// limit of them at most, none left out. An event is a row as a change left it, and
-// its Seq that of the change: one as the row was written, one as it was completed,
-// but for rows that were written complete.
-func (db *DB) Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error) {
-	found, err := list(ctx, db.readers, column.ScanActivity, selectEvents, orgID, after, max(limit, 0))
-	if err != nil {
-		return nil, wrap(err, "list events")
-	}
-	events := make([]store.Activity, len(found))
-	for i, e := range found {
-		events[i] = e.Record
-		if e.Position != e.Record.Seq {
-			events[i] = column.AsWritten(e.Record)
-		}
-	}
-	return events, nil
+// Events returns a page of the organisation's events, lowest seq first, none left out.
+// An event is a row as a change left it, and its Seq, which is its position, that of the
+// change: one as the row was written, one as it was completed, but for rows that were
+// written complete.
+func (db *DB) Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error) {
+	events, err := listPage(ctx, db.events, page, column.ScanEvent, selectEvents, orgID, page.After, limit(page))
+	return events, wrap(err, "list events")
 }
 
 // LastSeq returns the seq of the organisation's last change, 0 when there was none.

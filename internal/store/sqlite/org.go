@@ -41,7 +41,7 @@ func (db *DB) Org(ctx context.Context, ref string) (store.Org, error) {
 
 // Orgs returns a page of all organisations, oldest first.
 func (db *DB) Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error) {
-	orgs, err := list(ctx, db.readers, column.ScanOrg,
+	orgs, err := listPage(ctx, db.listings, page, column.ScanOrg,
 		selectOrgs+`WHERE position > ? ORDER BY position LIMIT ?`, page.After, limit(page))
 	return orgs, wrap(err, "list organisations")
 }

@@ -56,7 +56,7 @@ func (db *DB) Token(ctx context.Context, orgID, workspaceID, tokenID string) (st
 func (db *DB) Tokens(
 	ctx context.Context, orgID, workspaceID string, page store.Page,
 ) ([]store.Positioned[store.Token], error) {
-	tokens, err := list(ctx, db.readers, column.ScanToken, selectTokens+`
+	tokens, err := listPage(ctx, db.listings, page, column.ScanToken, selectTokens+`
 		WHERE org_id = ? AND workspace_id IS ? AND position > ? AND revoked_at IS NULL
 		ORDER BY position LIMIT ?`, orgID, column.Text(workspaceID), page.After, limit(page))
 	return tokens, wrap(err, "list tokens")

@@ -63,7 +63,7 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		where, args = `WHERE org_id = ? AND `, []any{orgID}
 	}
-	list, err := list(ctx, db.readers, column.ScanWorkspace,
+	list, err := listPage(ctx, db.listings, page, column.ScanWorkspace,
 		selectWorkspaces+where+`position > ? ORDER BY position LIMIT ?`, append(args, page.After, limit(page))...)
 	return list, wrap(err, "list workspaces")
 }
@@ -128,7 +128,7 @@ const selectHostKeyTaken = `SELECT EXISTS (
 
 // SealedKeys returns a page of the private keys of all workspaces that have one.
 func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {
-	found, err := list(ctx, db.readers, scanSealedKey,
+	found, err := listPage(ctx, db.listings, page, scanSealedKey,
 		`SELECT position, id, sealed_key FROM workspaces WHERE sealed_key IS NOT NULL AND position > ? ORDER BY position LIMIT ?`,
 		page.After, limit(page))
 	return found, wrap(err, "list sealed keys")

@@ -142,7 +142,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"EndLease":   func(c ctx, e Engine) error { return e.EndLease(c, "new") },
 		"Replicas":   func(c ctx, e Engine) error { return only(e.Replicas(c)) },
 		"AdoptActs":  func(c ctx, e Engine) error { return only(e.AdoptActs(c, "new", 9)) },
-		"Events":     func(c ctx, e Engine) error { return only(e.Events(c, org.ID, 0, 1)) },
+		"Events":     func(c ctx, e Engine) error { return only(e.Events(c, org.ID, all)) },
 		"LastSeq":    func(c ctx, e Engine) error { return only(e.LastSeq(c, org.ID)) },
 	}
 }

@@ -15,7 +15,7 @@ func testEvents(t *testing.T, e Engine) {
 	ctx := t.Context()
 	org := id.New()
 	wantEqual(t, value(e.LastSeq(ctx, org))(t), int64(0))
-	wantEqual(t, len(value(e.Events(ctx, org, 0, 9))(t)), 0)
+	wantEqual(t, len(value(e.Events(ctx, org, all))(t)), 0)
 
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
@@ -25,17 +25,17 @@ func testEvents(t *testing.T, e Engine) {
 	denied := newRow(org, "", sallyport.ActivityAccessDenied)
 	must(t, e.CommitActivity(ctx, write(full, denied), true))
 	written := *full
-	wantEqual(t, value(e.Events(ctx, org, 0, 9))(t), []store.Activity{written, *denied})
+	wantEqual(t, records(t, value(e.Events(ctx, org, all))(t), false), []store.Activity{written, *denied})
 
 	must(t, e.CommitActivity(ctx, []store.ActivityChange{completion(full, 3)}, true))
 	completed := value(e.Activity(ctx, org, full.ID))(t)
 	want := []store.Activity{written, *denied, completed}
 	for after := range int64(4) {
 		for limit := range 4 {
-			got := value(e.Events(ctx, org, after, limit))(t)
+			got := records(t, value(e.Events(ctx, org, store.Page{After: after, Limit: limit}))(t), false)
 			wantEqual(t, append([]store.Activity{}, got...), append([]store.Activity{}, want[after:min(int(after)+limit, 3)]...))
 		}
 	}
 	wantEqual(t, value(e.LastSeq(ctx, org))(t), int64(3))
-	wantEqual(t, len(value(e.Events(ctx, id.New(), 0, 9))(t)), 0)
+	wantEqual(t, len(value(e.Events(ctx, id.New(), all))(t)), 0)
 }

@@ -287,7 +287,7 @@ func (w *world) checkEvents(rt *rapid.T, o *tenant) {
 	limit := rapid.IntRange(1, 9).Draw(rt, "limit")
 	from := min(max(after, 0), o.seq)
 	want := o.events[from:min(from+int64(limit), o.seq)]
-	wantRecords(rt, value(w.e.Events(rt.Context(), o.org.ID, after, limit))(rt), want)
+	wantRecords(rt, records(rt, value(w.e.Events(rt.Context(), o.org.ID, store.Page{After: after, Limit: limit}))(rt), false), want)
 }
 
 // checkSeqs demands that each seq from 1 to the last was taken once, rows being

@@ -66,7 +66,7 @@ type Engine interface {
 	Activity(ctx context.Context, orgID, rowID string) (store.Activity, error)
 	Activities(ctx context.Context, filter store.ActivityFilter,
 		page store.Page) ([]store.Positioned[store.Activity], error)
-	Events(ctx context.Context, orgID string, after int64, limit int) ([]store.Activity, error)
+	Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error)
 	LastSeq(ctx context.Context, orgID string) (int64, error)
 
 	TakeLease(ctx context.Context, replica string, life time.Duration) error
@@ -128,6 +128,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"AdoptActs", testAdoptActs},
 		{"AdoptConcurrently", testAdoptConcurrently},
 		{"Events", testEvents},
+		{"PagesAreBounded", testPagesAreBounded},
 		{"ActivityConcurrently", testActivityConcurrently},
 		{"Isolation", testIsolation},
 		{"CanceledContext", testCanceledContext},
