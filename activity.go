@@ -12,11 +12,14 @@ const (
 	ActivityWorkspaceCreated = "workspace_created"
 	ActivityWorkspaceUpdated = "workspace_updated"
 	ActivityWorkspaceDeleted = "workspace_deleted"
-	ActivityOrgCreated       = "org_created"
-	ActivityOrgUpdated       = "org_updated"
-	ActivityOrgDeleted       = "org_deleted"
-	ActivityHostKeyPinned    = "host_key_pinned"
-	ActivityHostKeyMismatch  = "host_key_mismatch"
+	// ActivityWorkspaceDiagnosed is a walk on the way to a workspace's machine. Its status
+	// is error where the machine can't be used.
+	ActivityWorkspaceDiagnosed = "workspace_diagnosed"
+	ActivityOrgCreated         = "org_created"
+	ActivityOrgUpdated         = "org_updated"
+	ActivityOrgDeleted         = "org_deleted"
+	ActivityHostKeyPinned      = "host_key_pinned"
+	ActivityHostKeyMismatch    = "host_key_mismatch"
 	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
 	ActivityCARotated = "ca_rotated"
 )

@@ -166,6 +166,7 @@ func activityTypes() []string {
 	return []string{
 		sallyport.ActivityExec, sallyport.ActivityExecSignal, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
 		sallyport.ActivityWorkspaceCreated, sallyport.ActivityWorkspaceUpdated, sallyport.ActivityWorkspaceDeleted,
+		sallyport.ActivityWorkspaceDiagnosed,
 		sallyport.ActivityOrgCreated, sallyport.ActivityOrgUpdated, sallyport.ActivityOrgDeleted,
 		sallyport.ActivityHostKeyPinned, sallyport.ActivityHostKeyMismatch, sallyport.ActivityCARotated,
 	}

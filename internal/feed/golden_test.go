@@ -57,6 +57,10 @@ func goldenRows(t *testing.T) map[string]store.Activity {
 	failed.DurationMS, failed.StdoutBytes, failed.StderrBytes, failed.StdoutTruncated, failed.StderrTruncated = nil, nil, nil, nil, nil
 	failed.Cwd, failed.EnvNames, failed.ClientAddr = "", nil, ""
 	rows["workspace_exec-failed"] = failed
+	diagnosed, completed, took := goldenRow(sallyport.ActivityWorkspaceDiagnosed), goldenTime.Add(time.Second), int64(12)
+	diagnosed.Status, diagnosed.Code, diagnosed.Reason = sallyport.StatusError, sallyport.CodeConnectFailed, sallyport.ReasonNoBanner
+	diagnosed.CompletedAt, diagnosed.DurationMS = &completed, &took
+	rows[diagnosed.Type] = diagnosed
 	return rows
 }
 
@@ -104,7 +108,7 @@ func eventsOf(t *testing.T, row store.Activity) []feed.Event {
 	w := newWorld(t)
 	w.org = row.OrgID
 	written, want := row, 1
-	if row.Type == sallyport.ActivityExec {
+	if row.CompletedAt.After(row.CreatedAt) {
 		written, want = column.AsWritten(row), 2
 	}
 	w.commit([]store.ActivityChange{{Row: &written}})

@@ -35,8 +35,9 @@ func hostKeyError() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeHostKeyMismatch, "the machine's host key is not the one it is known by")
 }
 
-// refusedLogin is what a machine's refusal is called.
-const refusedLogin = "the machine refused the login: it doesn't know our key, or not for this user"
+// refusedLogin is the message of a machine's refusal.
+const refusedLogin = "the machine refused the login: it doesn't trust the server's key or CA, or not for this user; " +
+	"where the server logs in with a certificate, the machine's clock and the server's may differ"
 
 // RefusedLogin is the error of a machine that refuses the login: connect_failed with
 // the reason auth_failed. A Target's CheckHostKey returns it for a machine that is not

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -283,8 +284,8 @@ func TestRefusedBySSHD(t *testing.T) {
 		return link, err
 	})
 	_, err := openOn(t.Context(), p, refused)
-	if known := wantCode(t, err, sallyport.CodeConnectFailed); known.Reason != sallyport.ReasonAuthFailed {
-		t.Errorf("reason %q", known.Reason)
+	if known := wantCode(t, err, sallyport.CodeConnectFailed); known.Reason != sallyport.ReasonAuthFailed || !strings.Contains(known.Message, "clock") {
+		t.Errorf("reason %q: %s", known.Reason, known.Message)
 	}
 	changed := newCall("changed", func(ctx context.Context) (*connector.Link, error) {
 		link, err := r.Dial(ctx)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"sallyport/internal/connector"
+	"sallyport/internal/limits"
 )
 
 // Stage is how far a Probe came.
@@ -29,10 +30,12 @@ type Probe struct {
 	// Reached is the stage at which it ended: with Err, or StageSession.
 	Reached Stage
 	Err     error
-	// Banner is the machine's version line as far as it is printable; HostKey the
-	// key that it has proven.
+	// Banner is the machine's version line, which begins with SSH-, as far as it is
+	// printable; HostKey the key that it has proven.
 	Banner  string
 	HostKey HostKey
+	// Said is the first line of what is no SSH server. It is for the log.
+	Said string
 	// Took is how long each stage took that was passed.
 	Took map[Stage]time.Duration
 }
@@ -59,7 +62,7 @@ func (p *Pool) Probe(ctx context.Context, target Target, by Dialer, use func(*Se
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return Probe{Reached: w.stage, Err: err, Banner: printable(w.banner), HostKey: w.key, Took: w.took}
+	return Probe{Reached: w.stage, Err: err, Banner: printable(w.banner), Said: printable(w.said), HostKey: w.key, Took: w.took}
 }
 
 var errProbed = errors.New("the probe is over")
@@ -70,7 +73,8 @@ type watch struct {
 	began  time.Time  // of the stage
 	stage  Stage
 	took   map[Stage]time.Duration
-	banner []byte
+	banner []byte // the version line, or nil
+	said   []byte // the first line that is none
 	key    HostKey
 }
 
@@ -81,7 +85,7 @@ func (w *watch) over(by Dialer) Dialer {
 		link, err := dial(ctx)
 		if err == nil {
 			w.reach(StageBanner)
-			link.Conn = &watchedConn{Conn: link.Conn, watch: w}
+			link.Conn = &watchedConn{Conn: link.Conn, watch: w, left: limits.LoginBytesMax}
 		}
 		return link, err
 	}
@@ -112,26 +116,50 @@ func (w *watch) reach(stage Stage) {
 	}
 }
 
-// watchedConn remembers the first line that it reads.
+// watchedConn looks for the version line in what it reads. Other lines may come before it
+// (RFC 4253, section 4.2).
 type watchedConn struct {
 	net.Conn
 	watch *watch
-	whole bool
+	lines int    // that have ended
+	line  []byte // the one at hand, as far as it has come
+	left  int    // bytes to look at before it is given up
+	over  bool
 }
 
+// bannerLineBytesMax is the longest version line (RFC 4253, section 4.2).
+const bannerLineBytesMax = 255
+
 func (c *watchedConn) Read(p []byte) (int, error) {
-	const bannerBytesMax = 255 // RFC 4253, section 4.2
 	n, err := c.Conn.Read(p)
-	if c.whole || n == 0 {
-		return n, err
-	}
 	c.watch.mu.Lock()
 	defer c.watch.mu.Unlock()
-	line, _, found := bytes.Cut(p[:n], []byte("\n"))
-	c.watch.banner = append(c.watch.banner, line...)
-	c.whole = found || len(c.watch.banner) >= bannerBytesMax
-	c.watch.banner = c.watch.banner[:min(len(c.watch.banner), bannerBytesMax)]
+	for _, b := range p[:n] {
+		if c.over || c.left == 0 {
+			break
+		}
+		c.left--
+		c.take(b)
+	}
 	return n, err
+}
+
+// take looks at a byte. The watch's lock is held.
+func (c *watchedConn) take(b byte) {
+	if b != '\n' && len(c.line) < bannerLineBytesMax {
+		c.line = append(c.line, b)
+	}
+	isVersion := bytes.HasPrefix(c.line, []byte("SSH-"))
+	switch {
+	case isVersion:
+		c.watch.banner, c.over = c.line, b == '\n'
+	case c.lines == 0:
+		c.watch.said = c.line
+	}
+	if b == '\n' {
+		c.line = nil
+		c.lines++
+	}
 }
 
 // printable keeps what a hostile machine says from being anything but text.

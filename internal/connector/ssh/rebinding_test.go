@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -177,6 +178,29 @@ func TestRebinding(t *testing.T) {
 				t.Errorf("%d connections to the forbidden address", n)
 			}
 		})
+	}
+}
+
+// A walk shows the addresses that may be dialled, and no others: what the server's own
+// resolver knows of other networks is not for the caller.
+func TestWalkShowsWhatMayBeDialled(t *testing.T) {
+	t.Parallel()
+	yes, no := netip.MustParseAddr("192.0.2.7"), netip.MustParseAddr("10.9.8.7")
+	for _, tt := range []struct {
+		answers []netip.Addr
+		detail  string
+		may     bool
+	}{
+		{[]netip.Addr{yes}, "build.example is 192.0.2.7", true},
+		{[]netip.Addr{no}, "the name build.example is known", false},
+		{[]netip.Addr{no, yes}, "build.example is 192.0.2.7, and addresses that may not be dialled", true},
+	} {
+		server := startNames(t, tt.answers)
+		c := &ssh.Connector{Rules: ssh.Rules{Allow: []netip.Prefix{netip.PrefixFrom(yes, 32)}}, Resolver: server.resolver()}
+		steps := c.Walk(t.Context(), target(t, "build.example:22", "u"))
+		if len(steps) != 2 || steps[0].Detail != tt.detail || (steps[1].Status == sallyport.StepOK) != tt.may || strings.Contains(fmt.Sprint(steps), "10.9") {
+			t.Errorf("%v: %+v", tt.answers, steps)
+		}
 	}
 }
 

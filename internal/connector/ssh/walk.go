@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,19 +27,33 @@ func (c *Connector) Walk(ctx context.Context, target connector.Target) []sallypo
 		name.Hint = "check connector.host, and the names that the server's own resolver knows"
 		return []sallyport.DiagnosisStep{name}
 	}
-	texts := make([]string, len(addrs))
-	for i, a := range addrs {
-		texts[i] = a.String()
-	}
-	if name.Detail = host + " is " + strings.Join(texts, ", "); len(texts) == 1 && texts[0] == host {
-		name.Detail = "it is an address"
-	}
+	allowed := slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return c.Rules.Check(a) != nil })
+	name.Detail = describe(host, addrs, allowed)
 	address := sallyport.DiagnosisStep{Name: sallyport.StepAddress, Status: sallyport.StepOK, Detail: "it may be dialled"}
-	if !c.anyAllowed(addrs) {
+	if len(allowed) == 0 {
 		address.Status, address.Detail = sallyport.StepFail, "none of the addresses may be dialled"
 		address.Hint = "an operator allows networks with connectors.ssh.allow"
 	}
 	return []sallyport.DiagnosisStep{name, address}
+}
+
+// describe says what a name stands for: its addresses, as far as they may be dialled. What
+// the server's own resolver knows of other networks is not for the caller.
+func describe(host string, addrs, allowed []netip.Addr) string {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return "it is an address"
+	}
+	texts := make([]string, len(allowed))
+	for i, a := range allowed {
+		texts[i] = a.String()
+	}
+	switch {
+	case len(allowed) == 0:
+		return "the name " + host + " is known"
+	case len(allowed) < len(addrs):
+		texts = append(texts, "and addresses that may not be dialled")
+	}
+	return host + " is " + strings.Join(texts, ", ")
 }
 
 func (c *Connector) resolve(ctx context.Context, host string) ([]netip.Addr, error) {
@@ -51,13 +66,4 @@ func (c *Connector) resolve(ctx context.Context, host string) ([]netip.Addr, err
 		addrs[i] = addr.Unmap()
 	}
 	return addrs, err
-}
-
-func (c *Connector) anyAllowed(addrs []netip.Addr) bool {
-	for _, addr := range addrs {
-		if c.Rules.Check(addr) == nil {
-			return true
-		}
-	}
-	return false
 }
