@@ -48,7 +48,7 @@ func TestFileEmpty(t *testing.T) {
 func TestFileErrors(t *testing.T) {
 	notYAML := "file x is not valid YAML: "
 	for _, c := range []struct{ name, text, want string }{
-		{"unknown", "listen: 127.0.0.1:1\nlisten_on: x", "unknown key listen_on (file x, line 2)"},
+		{"unknown", "listen: 127.0.0.1:1\nlisten_on: x", "unknown key listen_on: did you mean listen? (file x, line 2)"},
 		{"unknown, nearly known", "datadir: /x", "unknown key datadir: did you mean data_dir? (file x, line 1)"},
 		{"unknown, underscores", "tls_cert_file: /x", "unknown key tls_cert_file: did you mean tls.cert_file? (file x, line 1)"},
 		{"unknown, begun", "tls: {cert: /x}", "unknown key tls.cert: did you mean tls.cert_file? (file x, line 1)"},
