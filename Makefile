@@ -1,12 +1,16 @@
 # What a person does here. `make help` lists the targets from their ## lines.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eic demo-cluster build check test lint fmt bench soak fuzz clean
+.PHONY: help demo demo-eic demo-cluster build man install check test lint fmt bench soak fuzz clean
 
 # Where Go's own archive goes, for machines on which nobody has told PATH.
 export PATH := $(PATH):/usr/local/go/bin
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+
+# Where make install puts things; DESTDIR stands before it all, for packages.
+PREFIX ?= /usr/local
+DESTDIR ?=
 
 # Any of these may be set on the command line: make test PKGS=./internal/frame
 PKGS ?= ./...
@@ -30,6 +34,12 @@ demo-cluster: ## three servers on PostgreSQL and NATS under load, while they are
 
 build: ## build bin/sallyport, one static binary
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
+
+man: ## write the manual pages to bin/man
+	CGO_ENABLED=0 go run ./internal/cli/man bin/man $(VERSION)
+
+install: ## install program, completions and manual pages under PREFIX (/usr/local); what make build man has made, or both anew
+	@MAKE="$(MAKE)" scripts/install "$(DESTDIR)$(PREFIX)"
 
 check: ## the quick subset while you work: format, vet, short tests without the race detector
 	@scripts/fmt --check

@@ -65,6 +65,14 @@ func Run(ctx context.Context, p Program) int {
 	}
 }
 
+// Commands returns the tree of commands, for those who write about it.
+func Commands(version string) *cobra.Command {
+	a := &app{Program: Program{Version: version}, out: &output{w: io.Discard}}
+	root := a.newRoot()
+	addCompletion(root)
+	return root
+}
+
 // app is what the commands share.
 type app struct {
 	Program

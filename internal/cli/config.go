@@ -21,7 +21,7 @@ func (a *app) newConfig() *cobra.Command {
 		Short: "Show the configuration in force, and where each value comes from",
 		Long: `Shows what a server started with the same flags, in the same environment, would
 run by: every key, its value, and where the value comes from. Secrets are hidden.`,
-		Example: `  sallyport config --config /etc/sallyport.yaml
+		Example: `  sallyport config --config /etc/sallyport/server.yaml
   sallyport config --output json`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -31,7 +31,7 @@ Exit codes:
   0  nothing failed; there may be warnings
   1  something failed
   2  doctor was used wrongly`,
-		Example: `  sallyport doctor --config /etc/sallyport.yaml
+		Example: `  sallyport doctor --config /etc/sallyport/server.yaml
   sudo -u sallyport sallyport doctor --deep --output json
   sallyport doctor --dev
   sallyport doctor --url https://sallyport.example

@@ -15,7 +15,7 @@ func (a *app) newMigrate() *cobra.Command {
 		Long: `Brings the store's schema up to what this version needs. A server does so by itself at
 its start, unless store.migrate is false. With SQLite no server may have the store open;
 on PostgreSQL servers of the version before go on serving.`,
-		Example: `  sallyport migrate --config /etc/sallyport.yaml
+		Example: `  sallyport migrate --config /etc/sallyport/server.yaml
   sallyport migrate --data-dir /var/lib/sallyport`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {

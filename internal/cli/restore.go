@@ -17,7 +17,7 @@ the next start brings it up to date.
 
 Everything is as it was when the backup was taken. Rows of what ran then are closed
 as interrupted by the next start, and tokens that were revoked since are valid again.`,
-		Example: `  sallyport restore --config /etc/sallyport.yaml /var/backups/sallyport.db
+		Example: `  sallyport restore --config /etc/sallyport/server.yaml /var/backups/sallyport.db
   age -d sallyport.db.age | sallyport restore --data-dir /var/lib/sallyport -`,
 		Args: takes("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

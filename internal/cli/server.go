@@ -17,9 +17,9 @@ and the flags, each going before the last; sallyport config shows what is in for
 SIGTERM or Ctrl-C drains: new execs are refused, running ones may end until
 --drain-timeout, and the rest are canceled and recorded. A second signal ends the
 draining at once. SIGHUP changes nothing.`,
-		Example: `  sallyport server --config /etc/sallyport.yaml
+		Example: `  sallyport server --config /etc/sallyport/server.yaml
   SALLYPORT_ADMIN_TOKEN_FILE=/run/secrets/admin sallyport server --listen 127.0.0.1:8080
-  sallyport config --config /etc/sallyport.yaml`,
+  sallyport config --config /etc/sallyport/server.yaml`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, server.ModeServer, readyFile, nil) },
 	}

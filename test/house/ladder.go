@@ -76,6 +76,7 @@ var rungs = []rung{
 	{"internal/server", 7, "everything is built and wired here"},
 	{"internal/cli", 8, "the commands; dev and server start a server"},
 	{"cmd/sallyport", 9, "main"},
+	{"internal/cli/man", 9, "the program that writes the manual pages"},
 
 	{"bench", outside, "measures the whole"},
 	{"test/...", outside, "tests of the whole and what they share"},
