@@ -8,20 +8,21 @@ import (
 	"time"
 )
 
-// CAKey is a public key of the server's SSH CA: a machine that trusts it lets the
-// server log in.
+// CAKey is a public key of an organisation's SSH CA: a machine that trusts it lets the
+// server log in for this organisation, and for no other.
 type CAKey struct {
 	ID string `json:"id"`
 	// PublicKey is the key's type and the key, as in an authorized_keys file.
 	PublicKey string `json:"public_key"`
 	// Fingerprint is as ssh-keygen -l shows it, and as sshd logs it.
-	Fingerprint string `json:"fingerprint"`
+	Fingerprint string    `json:"fingerprint"`
+	CreatedAt   time.Time `json:"created_at"`
 	// EndsAt is when the server gives up a key that another has replaced; nil on
 	// the newest.
 	EndsAt *time.Time `json:"ends_at,omitempty"`
 }
 
-// CARotate is the body of POST /ca/rotate.
+// CARotate is the body of POST /orgs/{org}/ca/rotate.
 type CARotate struct {
 	// Now ends the keys before at once, without an overlap: for a key that has got
 	// out. A machine that doesn't know the new one yet is out of reach until then.
@@ -32,14 +33,17 @@ const caComment = "sallyport-ca-"
 
 // NewCAKey returns a key with its fingerprint, from a line of an authorized_keys
 // file. endsAt is zero for a key without an end.
-func NewCAKey(id, publicKey string, endsAt time.Time) (CAKey, error) {
+func NewCAKey(id, publicKey string, createdAt, endsAt time.Time) (CAKey, error) {
 	kind, encoded, _ := strings.Cut(publicKey, " ")
 	blob, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || kind == "" || len(blob) == 0 {
 		return CAKey{}, fmt.Errorf("%.40q is not a public key", publicKey)
 	}
 	sum := sha256.Sum256(blob)
-	k := CAKey{ID: id, PublicKey: publicKey, Fingerprint: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])}
+	k := CAKey{
+		ID: id, PublicKey: publicKey, CreatedAt: createdAt.UTC(),
+		Fingerprint: "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:]),
+	}
 	if !endsAt.IsZero() {
 		endsAt = endsAt.UTC()
 		k.EndsAt = &endsAt
@@ -55,20 +59,4 @@ func (k CAKey) Line() string {
 		line += " until " + k.EndsAt.UTC().Format(time.RFC3339)
 	}
 	return line
-}
-
-// ParseCAKey reads what Line wrote.
-func ParseCAKey(line string) (CAKey, error) {
-	words := strings.Fields(line)
-	if len(words) < 3 || !strings.HasPrefix(words[2], caComment) {
-		return CAKey{}, fmt.Errorf("%.80q is not a key of a Sallyport's CA", line)
-	}
-	var endsAt time.Time
-	if len(words) == 5 && words[3] == "until" {
-		var err error
-		if endsAt, err = time.Parse(time.RFC3339, words[4]); err != nil {
-			return CAKey{}, fmt.Errorf("%.80q is not the end of a key", words[4])
-		}
-	}
-	return NewCAKey(strings.TrimPrefix(words[2], caComment), words[0]+" "+words[1], endsAt)
 }

@@ -3,7 +3,6 @@ package client_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -13,61 +12,55 @@ import (
 	"sallyport/client"
 )
 
-// The CA's keys come as a file, to whoever asks and without a token.
+// The keys come with what TrustedUserCAKeys takes of each.
 func TestCAKeys(t *testing.T) {
-	const text = "ssh-ed25519 AAAAbmV3 sallyport-ca-new\nssh-ed25519 AAAAb2xk sallyport-ca-old until 2026-11-24T08:00:00Z\n"
+	created, ends := time.Date(2026, 11, 17, 8, 0, 0, 0, time.UTC), time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)
+	newest, err := sallyport.NewCAKey("new", "ssh-ed25519 AAAAbmV3", created, time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old, err := sallyport.NewCAKey("old", "ssh-ed25519 AAAAb2xk", created, ends)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := ""
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet || r.URL.String() != "/ca" || r.Header["Authorization"] != nil {
-			t.Errorf("asked %s %s with %q", r.Method, r.URL, r.Header["Authorization"])
+		asked = r.Method + " " + r.URL.String()
+		if r.Header.Get("Accept") != "application/json" || r.Header.Get("Authorization") == "" {
+			t.Errorf("asked with %q", r.Header)
 		}
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		fmt.Fprint(w, text)
+		answerJSON(w, 200, sallyport.List[sallyport.CAKey]{Items: []sallyport.CAKey{newest, old}})
 	})
 	keys, err := c.CAKeys(t.Context())
-	if err != nil || len(keys) != 2 {
-		t.Fatalf("%v, %v", keys, err)
+	if err != nil || len(keys) != 2 || asked != "GET /ca" {
+		t.Fatalf("%v, %v of %s", keys, err, asked)
 	}
-	if keys[0].ID != "new" || keys[0].PublicKey != "ssh-ed25519 AAAAbmV3" || keys[0].EndsAt != nil || !strings.HasPrefix(keys[0].Fingerprint, "SHA256:") {
+	if keys[0].ID != "new" || !keys[0].CreatedAt.Equal(created) || keys[0].EndsAt != nil || !strings.HasPrefix(keys[0].Fingerprint, "SHA256:") {
 		t.Errorf("the newest is %+v", keys[0])
 	}
-	if end := keys[1].EndsAt; keys[1].ID != "old" || end == nil || !end.Equal(time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC)) {
+	if end := keys[1].EndsAt; keys[1].ID != "old" || end == nil || !end.Equal(ends) {
 		t.Errorf("the other is %+v", keys[1])
 	}
-	if got := keys[0].Line() + "\n" + keys[1].Line() + "\n"; got != text {
+	const want = "ssh-ed25519 AAAAbmV3 sallyport-ca-new\nssh-ed25519 AAAAb2xk sallyport-ca-old until 2026-11-24T08:00:00Z\n"
+	if got := keys[0].Line() + "\n" + keys[1].Line() + "\n"; got != want {
 		t.Errorf("as lines %q", got)
 	}
-}
-
-// What is no such file is an error that says what was being done.
-func TestCAKeysErrors(t *testing.T) {
-	answers := map[string]func(http.ResponseWriter){
-		"503": func(w http.ResponseWriter) {
-			answerJSON(w, 503, sallyport.Errorf(sallyport.CodePlatformUnavailable, "not now"))
-		},
-		"a page":        func(w http.ResponseWriter) { w.Header().Set("Content-Type", "text/html") },
-		"another text":  func(w http.ResponseWriter) { textAnswer(w, "hello\n") },
-		"no CA of ours": func(w http.ResponseWriter) { textAnswer(w, "ssh-ed25519 AAAAbmV3 root@machine\n") },
-		"no key":        func(w http.ResponseWriter) { textAnswer(w, "ssh-ed25519 *** sallyport-ca-1\n") },
-		"no end":        func(w http.ResponseWriter) { textAnswer(w, "ssh-ed25519 AAAAbmV3 sallyport-ca-1 until soon\n") },
-	}
-	for what, answer := range answers {
-		c := serve(t, func(w http.ResponseWriter, _ *http.Request) { answer(w) })
-		keys, err := c.CAKeys(t.Context())
-		if err == nil || !strings.HasPrefix(err.Error(), "get the SSH CA's keys: ") {
-			t.Errorf("%s: %v, %v", what, keys, err)
-		}
-		if what == "503" && sallyport.CodeOf(err) != sallyport.CodePlatformUnavailable {
-			t.Errorf("%s: code %s", what, sallyport.CodeOf(err))
-		}
+	c.Org = "acme"
+	if _, err := c.CAKeys(t.Context()); err != nil || asked != "GET /ca?org=acme" {
+		t.Errorf("%v of %s", err, asked)
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := client.New("http://127.0.0.1:1", "").CAKeys(canceled); !errors.Is(err, context.Canceled) {
+	if _, err := client.New("http://127.0.0.1:1", "").CAKeys(canceled); !errors.Is(err, context.Canceled) || !strings.HasPrefix(err.Error(), "get the SSH CA's keys: ") {
 		t.Errorf("canceled: %v", err)
 	}
 }
 
-func textAnswer(w http.ResponseWriter, text string) {
-	w.Header().Set("Content-Type", "text/plain")
-	fmt.Fprint(w, text)
+// What is no public key has no fingerprint.
+func TestNewCAKeyErrors(t *testing.T) {
+	for _, bad := range []string{"", "ssh-ed25519", "ssh-ed25519 ", "ssh-ed25519 ***", " AAAA"} {
+		if key, err := sallyport.NewCAKey("x", bad, time.Time{}, time.Time{}); err == nil {
+			t.Errorf("%q: %+v", bad, key)
+		}
+	}
 }

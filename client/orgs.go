@@ -85,9 +85,7 @@ func (o Owner) find(ctx context.Context, c *Client) (Owner, error) {
 	if o.Org != "" {
 		return o, checkRef("organisation", o.Org)
 	}
-	quiet := *c
-	quiet.OnAnswer = nil
-	s, err := quiet.Session(ctx)
+	s, err := c.quiet().Session(ctx)
 	if err != nil {
 		return o, err
 	}
@@ -98,6 +96,13 @@ func (o Owner) find(ctx context.Context, c *Client) (Owner, error) {
 		return Owner{Workspace: s.WorkspaceID}, nil
 	}
 	return Owner{Org: s.OrgID}, nil
+}
+
+// quiet is c without OnAnswer, for a question that the caller didn't ask.
+func (c *Client) quiet() *Client {
+	quiet := *c
+	quiet.OnAnswer = nil
+	return &quiet
 }
 
 // path returns the path of what the owner has, such as its tokens.

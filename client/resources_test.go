@@ -44,11 +44,13 @@ func TestCalls(t *testing.T) {
 		{`GET /workspaces/w/connection`, func(ctx context.Context, c *client.Client) error { _, err := c.GetConnection(ctx, "w"); return err }},
 		{`DELETE /workspaces/w`, func(ctx context.Context, c *client.Client) error { return c.DeleteWorkspace(ctx, "w") }},
 
-		{`POST /ca/rotate {}`, func(ctx context.Context, c *client.Client) error {
+		{`POST /orgs/acme/ca/rotate {}`, func(ctx context.Context, c *client.Client) error {
+			c.Org = "acme"
 			_, err := c.RotateCA(ctx, sallyport.CARotate{})
 			return err
 		}},
-		{`POST /ca/rotate {"now":true}`, func(ctx context.Context, c *client.Client) error {
+		{`POST /orgs/acme/ca/rotate {"now":true}`, func(ctx context.Context, c *client.Client) error {
+			c.Org = "acme"
 			_, err := c.RotateCA(ctx, sallyport.CARotate{Now: true})
 			return err
 		}},

@@ -31,7 +31,8 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
-	mux.HandleFunc("POST /ca/rotate", fakeRotateCA)
+	mux.HandleFunc("GET /ca", fakeCA)
+	mux.HandleFunc("POST /orgs/{id}/ca/rotate", fakeRotateCA)
 	mux.HandleFunc("GET /orgs", fakeOrgs)
 	mux.HandleFunc("POST /orgs", fakeEcho)
 	mux.HandleFunc("PATCH /orgs/{id}", fakeEcho)
@@ -47,8 +48,6 @@ func newFake() *httptest.Server {
 			return
 		}
 		switch bearer(r) {
-		case "":
-			fakeCA(w, r)
 		case fakeOrgToken, fakeAdminToken:
 			mux.ServeHTTP(w, r)
 		default:
@@ -154,28 +153,39 @@ func fakeEcho(w http.ResponseWriter, r *http.Request) {
 	fakeJSON(w, 201, body)
 }
 
-const fakeCAKeys = "ssh-ed25519 AAAAbmV3 sallyport-ca-new\nssh-ed25519 AAAAb2xk sallyport-ca-old until 2026-11-24T08:00:00Z\n"
+// fakeCAKeys are a new key, and one that ends.
+func fakeCAKeys() []sallyport.CAKey {
+	at := time.Date(2026, 11, 17, 8, 0, 0, 0, time.UTC)
+	newest, err := sallyport.NewCAKey("new", "ssh-ed25519 AAAAbmV3", at, time.Time{})
+	if err != nil {
+		panic(err)
+	}
+	old, err := sallyport.NewCAKey("old", "ssh-ed25519 AAAAb2xk", at, at.Add(7*24*time.Hour))
+	if err != nil {
+		panic(err)
+	}
+	return []sallyport.CAKey{newest, old}
+}
 
-// fakeCA is the one thing that takes no token.
+// fakeCA is of the caller's organisation, and of none where the admin names none.
 func fakeCA(w http.ResponseWriter, r *http.Request) {
-	if r.Method+r.URL.Path != "GET/ca" {
-		fakeJSON(w, 401, sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed"))
+	if bearer(r) == fakeAdminToken && r.URL.Query().Get("org") == "" {
+		fakeJSON(w, 404, sallyport.Errorf(sallyport.CodeNotFound, "no such organisation"))
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, fakeCAKeys)
+	fakeJSON(w, 200, sallyport.List[sallyport.CAKey]{Items: fakeCAKeys()})
 }
 
 // fakeRotateCA answers with both keys, or the new one alone.
 func fakeRotateCA(w http.ResponseWriter, r *http.Request) {
 	var req sallyport.CARotate
 	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || bearer(r) != fakeAdminToken {
-		fakeJSON(w, 403, sallyport.Errorf(sallyport.CodeScopeForbidden, "it takes the admin"))
+		fakeJSON(w, 403, sallyport.Errorf(sallyport.CodeScopeForbidden, "it takes scope workspaces"))
 		return
 	}
 	list := sallyport.List[sallyport.CAKey]{}
-	for line := range strings.Lines(fakeCAKeys) {
-		if key, err := sallyport.ParseCAKey(line); err == nil && (key.EndsAt == nil || !req.Now) {
+	for _, key := range fakeCAKeys() {
+		if key.EndsAt == nil || !req.Now {
 			list.Items = append(list.Items, key)
 		}
 	}

@@ -198,7 +198,7 @@ func (a *adding) explainLogin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprint(a.Stderr, "\nThe machine doesn't trust the server's SSH CA yet. As root on the machine:\n\ncat >/etc/ssh/sallyport_ca.pub <<'END'\n")
+	fmt.Fprint(a.Stderr, "\nThe machine doesn't trust the SSH CA of this organisation yet. As root on the machine:\n\ncat >/etc/ssh/sallyport_ca.pub <<'END'\n")
 	for _, k := range keys {
 		fmt.Fprintln(a.Stderr, visible(k.Line()))
 	}

@@ -16,13 +16,13 @@ import (
 
 // Target names the machine to reach.
 type Target struct {
-	// WorkspaceID names the workspace, for connectors that need to know whose
+	// OrgID and WorkspaceID name the workspace, for connectors that need to know whose
 	// machine it is.
-	WorkspaceID string
+	OrgID, WorkspaceID string
 	// Spec is the workspace's connector as it is stored.
 	Spec sallyport.Connector
-	// ExecID is the exec for which the machine is reached, for the log; empty where it
-	// is for none.
+	// ExecID is the exec for which the machine is reached, for the logs of the server and
+	// of the machine; empty where it is for none.
 	ExecID string
 	// AWS is the organisation's access to AWS, for connectors that need one.
 	AWS sallyport.OrgAWS

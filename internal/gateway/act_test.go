@@ -12,6 +12,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
+	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
@@ -116,6 +117,8 @@ func newSmallWorld(t *testing.T) (*Gateway, sallyport.Workspace) {
 	must(t, db.TakeLease(t.Context(), "test", time.Hour))
 	host, err := local.New(local.Config{Home: t.TempDir(), Shell: "/bin/sh"})
 	must(t, err)
+	seal, err := keys.ReadSeal(keys.NewSeal())
+	must(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	log, pool := audit.New(db, quiet, nil), &sshpool.Pool{}
 	t.Cleanup(func() {
@@ -127,6 +130,7 @@ func newSmallWorld(t *testing.T) (*Gateway, sallyport.Workspace) {
 	g := &Gateway{
 		Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
 		Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host}, Rules: policy.Rules(), Log: quiet,
+		CA:          &keys.CA{Store: db, Seal: seal, Now: time.Now},
 		ConnectTime: limits.ConnectTime, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
 	}
 	admin := Caller{Principal: principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}}

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"time"
 
 	"sallyport"
@@ -10,22 +12,44 @@ import (
 	"sallyport/internal/store"
 )
 
-// CAStore replaces the SSH CA's key.
+// CAStore replaces the key of an organisation's SSH CA.
 type CAStore interface {
-	RotateCA(ctx context.Context, rotate func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error)) error
+	RotateCA(ctx context.Context, orgID string, rotate func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error)) error
 }
 
-// CAKeys shows the public keys of the SSH CA that are in force, newest first, to
-// anyone: it is what machines are to trust.
-func (g *Gateway) CAKeys(ctx context.Context) (sallyport.List[sallyport.CAKey], error) {
+// CAKeys returns the public keys in force of an organisation's SSH CA, newest first:
+// what its machines are to trust. org is an id or a name; empty is the caller's own
+// organisation, or the only one of this server. It returns not_found.
+func (g *Gateway) CAKeys(ctx context.Context, by Caller, org string) (sallyport.List[sallyport.CAKey], error) {
 	none := sallyport.List[sallyport.CAKey]{}
-	inForce, err := g.CA.Keys(ctx)
+	if org == "" {
+		org = cmp.Or(by.OrgID, g.OnlyOrg)
+	}
+	if org == "" {
+		return none, sallyport.Errorf(sallyport.CodeNotFound, "no such organisation: name the one whose CA is meant with ?org=")
+	}
+	found, err := g.org(ctx, by, org)
 	if err != nil {
+		return none, err
+	}
+	if err := g.check(ctx, by, g.Rules.ReadCA, nil, "read the SSH CA"); err != nil {
+		return none, err
+	}
+	return g.caKeys(ctx, found.ID)
+}
+
+func (g *Gateway) caKeys(ctx context.Context, orgID string) (sallyport.List[sallyport.CAKey], error) {
+	none := sallyport.List[sallyport.CAKey]{}
+	inForce, err := g.CA.Keys(ctx, orgID)
+	switch {
+	case errors.Is(err, store.ErrNotFound): // deleted since it was found
+		return none, notFound(noOrg)
+	case err != nil:
 		return none, caUnavailable(err)
 	}
 	list := sallyport.List[sallyport.CAKey]{Items: []sallyport.CAKey{}}
 	for _, k := range inForce {
-		key, err := sallyport.NewCAKey(k.ID, k.PublicKey, k.EndsAt)
+		key, err := sallyport.NewCAKey(k.ID, k.PublicKey, k.CreatedAt, k.EndsAt)
 		if err != nil {
 			return none, err
 		}
@@ -34,17 +58,22 @@ func (g *Gateway) CAKeys(ctx context.Context) (sallyport.List[sallyport.CAKey], 
 	return list, nil
 }
 
-// RotateCA makes a new key of the SSH CA, and returns those in force then, newest
-// first. The keys before it stay in force for CAOverlap, or end at once. It returns
-// scope_forbidden, or too_many_ca_keys.
-//
-// Its row belongs to no organisation, since the CA is the whole server's.
-func (g *Gateway) RotateCA(ctx context.Context, by Caller, req sallyport.CARotate) (sallyport.List[sallyport.CAKey], error) {
+// RotateCA makes a new key of an organisation's SSH CA, and returns the keys in force
+// then, newest first. The keys before stay in force for CAOverlap, or end at once. It
+// returns not_found, scope_forbidden or too_many_ca_keys.
+func (g *Gateway) RotateCA(ctx context.Context, by Caller, org string, req sallyport.CARotate) (sallyport.List[sallyport.CAKey], error) {
 	none := sallyport.List[sallyport.CAKey]{}
-	if err := g.check(ctx, by, g.Rules.CA, nil, "rotate the SSH CA"); err != nil {
+	found, err := g.org(ctx, by, org)
+	if err != nil {
 		return none, err
 	}
-	next, err := g.CA.NewKey()
+	if err := g.check(ctx, by, g.Rules.RotateCA, nil, "rotate the SSH CA"); err != nil {
+		return none, err
+	}
+	if _, err := g.caKeys(ctx, found.ID); err != nil { // makes the first where there is none
+		return none, err
+	}
+	next, err := g.CA.NewKey(found.ID)
 	if err != nil {
 		return none, err
 	}
@@ -52,21 +81,20 @@ func (g *Gateway) RotateCA(ctx context.Context, by Caller, req sallyport.CARotat
 	if req.Now {
 		end = next.CreatedAt
 	}
-	err = g.CARecords.RotateCA(ctx, func(have []keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
+	err = g.CARecords.RotateCA(ctx, found.ID, func(have []keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
 		if !req.Now {
 			if err := checkRoom(have, next.CreatedAt); err != nil {
 				return keys.CARotation{}, store.ActivityChange{}, err
 			}
 		}
-		change := g.event(by, sallyport.ActivityCARotated, "", "", "SSH CA key %s made; those before it end at %s", next.ID, end.Format(time.RFC3339))
+		change := g.event(by, sallyport.ActivityCARotated, found.ID, "", "SSH CA key %s made; those before it end at %s", next.ID, end.Format(time.RFC3339))
 		return keys.CARotation{Next: next, OthersEndAt: end}, change, nil
 	})
 	if err != nil {
-		return none, storeError(err, "CA key")
+		return none, storeError(err, noOrg)
 	}
-	g.CA.Forget()
-	g.Log.Info("the SSH CA has a new key", "id", next.ID, "public_key", next.PublicKey, "others_end_at", end)
-	return g.CAKeys(ctx)
+	g.Log.Info("an organisation's SSH CA has a new key", "org_id", found.ID, "id", next.ID, "public_key", next.PublicKey, "others_end_at", end)
+	return g.caKeys(ctx, found.ID)
 }
 
 // checkRoom keeps a new key from being one more than a machine can be offered.

@@ -47,11 +47,8 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 	key := sallyport.DiagnosisStep{Name: sallyport.StepHostKey, Status: sallyport.StepOK}
 	by := sshpool.Dialer{
 		Dial: func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, "") },
-		CheckHostKey: func(ctx context.Context, seen sshpool.HostKey) error {
-			if err := judgeKey(ws.Connector.HostKey, seen, &key); err != nil {
-				return err
-			}
-			return g.checkOwner(ctx, ws, seen)
+		CheckHostKey: func(_ context.Context, seen sshpool.HostKey) error {
+			return judgeKey(ws.Connector.HostKey, seen, &key)
 		},
 	}
 	var shell, sftp sallyport.DiagnosisStep
@@ -118,7 +115,7 @@ func hintsOf(c *sallyport.Connector) hints {
 	h := hints{
 		dial:   "is the machine up, and does its firewall let the server in?",
 		banner: "something answers on this port, but not as an SSH server; is it sshd, and is it stuck or full (MaxStartups)?",
-		login: "does the machine's sshd_config have TrustedUserCAKeys with the keys of GET /ca, is there a user " + c.User +
+		login: "does the machine's sshd_config have TrustedUserCAKeys with the keys of its organisation (sallyport ca show), is there a user " + c.User +
 			", and are the clocks of the machine and of this server right (a certificate is good for minutes)?",
 	}
 	switch {

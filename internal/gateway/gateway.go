@@ -54,8 +54,8 @@ type Gateway struct {
 	Audit *audit.Log
 	Feed  *feed.Feed
 	Pool  *sshpool.Pool
-	// CA is the server's SSH CA, whose keys stay in force for CAOverlap beside the
-	// one that has replaced them.
+	// CA is the SSH CA of each organisation. A key stays in force for CAOverlap beside the
+	// one that has replaced it.
 	CA        *keys.CA
 	CAOverlap time.Duration
 	// Connectors are the ways to a machine that are enabled, by type.

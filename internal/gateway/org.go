@@ -24,7 +24,7 @@ type OrgStore interface {
 
 const noOrg = "organisation"
 
-// CreateOrg makes an organisation. It returns scope_forbidden, invalid_name, invalid_aws,
+// CreateOrg makes an organisation, and its SSH CA. It returns scope_forbidden, invalid_name, invalid_aws,
 // invalid_limits or name_taken.
 func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCreate) (sallyport.Org, error) {
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "create an organisation"); err != nil {
@@ -47,7 +47,13 @@ func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCre
 		org.Limits = *req.Limits
 	}
 	change := g.event(by, sallyport.ActivityOrgCreated, org.ID, "", "organisation %s created", org.Name)
-	return wireOrg(org), storeError(g.Orgs.CreateOrg(ctx, org, change), noOrg)
+	if err := g.Orgs.CreateOrg(ctx, org, change); err != nil {
+		return sallyport.Org{}, storeError(err, noOrg)
+	}
+	if _, err := g.CA.Keys(ctx, org.ID); err != nil { // the next who asks for the CA makes it
+		g.Log.Warn("a new organisation's SSH CA could not be made yet", "org_id", org.ID, "cause", err)
+	}
+	return wireOrg(org), nil
 }
 
 // ListOrgs lists the organisations, oldest first.

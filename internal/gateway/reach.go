@@ -43,7 +43,7 @@ func (g *Gateway) dial(ctx context.Context, ws store.Workspace, execID string) (
 
 // connectorTarget is all that a connector must know of a workspace.
 func (g *Gateway) connectorTarget(ctx context.Context, ws store.Workspace) (connector.Target, error) {
-	target := connector.Target{WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey}
+	target := connector.Target{OrgID: ws.OrgID, WorkspaceID: ws.ID, Spec: *ws.Connector, SealedKey: ws.SealedKey}
 	if ws.Connector.Type != sallyport.ConnectorEIC {
 		return target, nil
 	}

@@ -20,9 +20,7 @@ type WorkspaceStore interface {
 	Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error)
 	UpdateWorkspace(ctx context.Context, orgID, id string, change func(*store.Workspace) (store.ActivityChange, error)) (store.Workspace, error)
 	DeleteWorkspace(ctx context.Context, orgID, id string, change store.ActivityChange) error
-	// HostKeyTaken tells whether a machine, known by its host key, is another
 	// organisation's.
-	HostKeyTaken(ctx context.Context, orgID, id, hostKey string) (bool, error)
 	// Workspaces lists those of an organisation, or of all with orgID "",
 	// oldest first.
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)

@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/connector/local"
 	"sallyport/internal/gateway"
 	"sallyport/internal/identity"
+	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
@@ -39,6 +40,8 @@ func newWorld(t testing.TB) *world {
 	must(t, db.TakeLease(t.Context(), "test", time.Hour))
 	host, err := local.New(local.Config{Home: t.TempDir(), Shell: "/bin/sh"})
 	must(t, err)
+	seal, err := keys.ReadSeal(keys.NewSeal())
+	must(t, err)
 	quiet := slog.New(slog.DiscardHandler)
 	log, pool := audit.New(db, quiet, nil), &sshpool.Pool{}
 	t.Cleanup(func() {
@@ -53,7 +56,8 @@ func newWorld(t testing.TB) *world {
 		Gateway: &gateway.Gateway{
 			Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
 			Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host},
-			Rules:      policy.Rules(), Log: quiet, Now: now,
+			CA:         &keys.CA{Store: db, Seal: seal, Now: now}, CARecords: db, CAOverlap: time.Hour,
+			Rules: policy.Rules(), Log: quiet, Now: now,
 			ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
 		},
 	}

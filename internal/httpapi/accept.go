@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"iter"
 	"mime"
 	"net/http"
 	"strconv"
@@ -15,23 +16,34 @@ import (
 // isn't.
 func acceptedEncoding(accept []string) frame.Encoding {
 	best, bestQ := frame.NDJSON, 0.0
-	for _, part := range strings.Split(strings.Join(accept, ","), ",") {
-		name, params, err := mime.ParseMediaType(part)
-		if err != nil {
-			continue
-		}
-		as, known := encodingOf(name)
-		q := 1.0
-		if text, ok := params["q"]; ok {
-			if q, err = strconv.ParseFloat(text, 64); err != nil {
-				continue
-			}
-		}
-		if known && q > bestQ {
+	for name, q := range accepted(accept) {
+		if as, known := encodingOf(name); known && q > bestQ {
 			best, bestQ = as, q
 		}
 	}
 	return best
+}
+
+// accepted yields the media types of an Accept header with their weights, and leaves out
+// what it can't read.
+func accepted(accept []string) iter.Seq2[string, float64] {
+	return func(yield func(string, float64) bool) {
+		for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+			name, params, err := mime.ParseMediaType(part)
+			if err != nil {
+				continue
+			}
+			q := 1.0
+			if text, ok := params["q"]; ok {
+				if q, err = strconv.ParseFloat(text, 64); err != nil {
+					continue
+				}
+			}
+			if !yield(name, q) {
+				return
+			}
+		}
+	}
 }
 
 func encodingOf(mediaType string) (as frame.Encoding, known bool) {

@@ -7,11 +7,20 @@ import (
 	"sallyport"
 )
 
-// caKeys is GET /ca: a file for sshd's TrustedUserCAKeys.
+// caKeys is GET /ca and GET /orgs/{org}/ca: a file for sshd's TrustedUserCAKeys, or JSON
+// for a caller that prefers it.
 func (c *call) caKeys() error {
-	keys, err := c.api.Gateway.CAKeys(c.r.Context())
+	org := c.r.PathValue("org")
+	if org == "" {
+		org = c.r.URL.Query().Get("org")
+	}
+	keys, err := c.api.Gateway.CAKeys(c.r.Context(), c.by, org)
 	if err != nil {
 		return err
+	}
+	if prefersJSON(c.r.Header["Accept"]) {
+		c.answer(http.StatusOK, keys)
+		return nil
 	}
 	var text strings.Builder
 	for _, k := range keys.Items {
@@ -21,6 +30,22 @@ func (c *call) caKeys() error {
 	return nil
 }
 
+// prefersJSON reports whether a caller likes JSON better than plain text (RFC 9110,
+// section 12.5.1). Plain text answers one that likes both the same.
+func prefersJSON(accept []string) bool {
+	json, text := 0.0, 0.0
+	for name, q := range accepted(accept) {
+		switch name {
+		case sallyport.MediaJSON:
+			json = max(json, q)
+		case "text/plain", "text/*", "*/*":
+			text = max(text, q)
+		}
+	}
+	return json > text
+}
+
+// rotateCA is POST /orgs/{org}/ca/rotate.
 func (c *call) rotateCA() error {
 	body, err := c.body()
 	if err != nil {
@@ -39,7 +64,7 @@ func (c *call) rotateCA() error {
 			return err
 		}
 	}
-	keys, err := c.api.Gateway.RotateCA(c.r.Context(), c.by, req)
+	keys, err := c.api.Gateway.RotateCA(c.r.Context(), c.by, c.r.PathValue("org"), req)
 	if err != nil {
 		return err
 	}

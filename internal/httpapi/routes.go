@@ -26,8 +26,7 @@ func routes() []route {
 		{method: http.MethodPost, pattern: "/session", handle: (*call).openSession},
 		{method: http.MethodDelete, pattern: "/session", handle: (*call).closeSession},
 
-		{method: http.MethodGet, pattern: "/ca", public: true, handle: (*call).caKeys},
-		{method: http.MethodPost, pattern: "/ca/rotate", handle: (*call).rotateCA},
+		{method: http.MethodGet, pattern: "/ca", handle: (*call).caKeys},
 
 		{method: http.MethodPost, pattern: "/orgs", handle: (*call).createOrg},
 		{method: http.MethodGet, pattern: "/orgs", handle: (*call).listOrgs},
@@ -37,6 +36,8 @@ func routes() []route {
 		{method: http.MethodPost, pattern: "/orgs/{org}/tokens", handle: (*call).createToken},
 		{method: http.MethodGet, pattern: "/orgs/{org}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/orgs/{org}/tokens/{token}", handle: (*call).revokeToken},
+		{method: http.MethodGet, pattern: "/orgs/{org}/ca", handle: (*call).caKeys},
+		{method: http.MethodPost, pattern: "/orgs/{org}/ca/rotate", handle: (*call).rotateCA},
 		{method: http.MethodGet, pattern: "/orgs/{org}/instances", handle: (*call).orgInstances},
 		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
 		{method: http.MethodGet, pattern: "/orgs/{org}/events", handle: (*call).orgEvents},

@@ -16,6 +16,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
+	"sallyport/internal/keys"
 	"sallyport/internal/policy"
 	"sallyport/internal/store"
 	"sallyport/internal/store/sqlite"
@@ -112,8 +113,11 @@ func newLedgerAPI(t *testing.T) (*api, *ledger) {
 		log.Close()
 		db.Close()
 	})
+	seal, err := keys.ReadSeal(keys.NewSeal())
+	must(t, err)
 	a := serve(&gateway.Gateway{
 		Orgs: l, Workspaces: l, Tokens: l, Activities: l, Audit: log, Rules: policy.Rules(), Log: quiet, Now: time.Now,
+		CA: &keys.CA{Store: l, Seal: seal, Now: time.Now},
 	}, l)
 	for _, org := range []string{"mine", "theirs"} {
 		a.create(t, "/orgs", `{"name":"`+org+`"}`)

@@ -19,6 +19,7 @@ import (
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/identity"
+	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
@@ -60,9 +61,12 @@ func newAPI(t testing.TB) *api {
 		log.Close()
 		db.Close()
 	})
+	seal, err := keys.ReadSeal(keys.NewSeal())
+	must(t, err)
 	a := serve(&gateway.Gateway{
 		Orgs: db, Workspaces: db, Tokens: db, Activities: db, Audit: log, Pool: pool,
 		Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host},
+		CA:         &keys.CA{Store: db, Seal: seal, Now: time.Now},
 		Rules:      policy.Rules(), Log: quiet, Now: time.Now,
 		ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
 	}, db)

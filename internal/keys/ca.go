@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
@@ -16,23 +15,25 @@ import (
 	"sallyport/internal/limits"
 )
 
-// CAKey is a key of the CA, as it is stored.
+// CAKey is a key of an organisation's CA, as it is stored.
 type CAKey struct {
 	ID string
+	// OrgID is the organisation whose machines trust the key.
+	OrgID string
 	// PublicKey is a line of an authorized_keys file without its comment.
 	PublicKey string
-	// Sealed is the private key's seed, sealed for this ID and PublicKey.
+	// Sealed is the seed of the private key, sealed for this OrgID, ID and PublicKey.
 	Sealed    []byte
 	CreatedAt time.Time
-	// EndsAt is zero on the newest key, which is in force until it is replaced.
+	// EndsAt is zero on the newest key, which is in force until another replaces it.
 	EndsAt time.Time
 }
 
-// InForce tells whether the key signs, and machines are to trust it.
+// InForce reports whether the key signs at a time, and machines are to trust it then.
 func (k CAKey) InForce(at time.Time) bool { return k.EndsAt.IsZero() || at.Before(k.EndsAt) }
 
-// Check tells why the seal doesn't open the key, if it doesn't: the error wraps one
-// of Sealer.Open's.
+// Check returns why the seal can't open the key, or nil. The error wraps one of
+// Sealer.Open's.
 func (k CAKey) Check(seal *Sealer) error {
 	private, err := k.private(seal)
 	clear(private)
@@ -52,111 +53,82 @@ func (k CAKey) private(seal *Sealer) (ed25519.PrivateKey, error) {
 	return ed25519.NewKeyFromSeed(seed), nil
 }
 
-func (k CAKey) purpose() string { return "ca/" + k.ID + "/" + k.PublicKey }
+// purpose binds the sealed key to its organisation: in the row of another one it
+// opens nothing.
+func (k CAKey) purpose() string { return "ca/" + k.OrgID + "/" + k.ID + "/" + k.PublicKey }
 
-// CARotation replaces the newest key.
+// CARotation replaces the newest key of one organisation.
 type CARotation struct {
 	Next CAKey
-	// OthersEndAt is when the keys that there are end, unless they end sooner.
+	// OthersEndAt is when the other keys of the organisation end, unless they end sooner.
 	OthersEndAt time.Time
 }
 
-// CAStore keeps the CA's keys. Exactly one of them has no end.
+// CAStore keeps the keys of the CAs. Exactly one key of an organisation has no end.
 type CAStore interface {
-	// CAKeys returns every key, newest first.
-	CAKeys(ctx context.Context) ([]CAKey, error)
-	// AddFirstCAKey adds a key if there is none yet, whoever else tries, and
-	// else does nothing.
+	// CAKeys returns every key of the organisation, newest first.
+	CAKeys(ctx context.Context, orgID string) ([]CAKey, error)
+	// AddFirstCAKey adds a key to its organisation if that has none. If two callers add
+	// one at the same time, the store keeps the first and ignores the other.
 	AddFirstCAKey(ctx context.Context, key CAKey) error
-	// ResealCAKey replaces what is sealed of a key. A key that has gone meanwhile
-	// is no error.
+	// ResealCAKey replaces the sealed private key. If the key doesn't exist any more,
+	// ResealCAKey does nothing.
 	ResealCAKey(ctx context.Context, keyID string, sealed []byte) error
 }
 
-// CA is the server's SSH certificate authority. Its fields are set before the
-// first use. It is safe for concurrent use.
+// CA is the SSH certificate authority of each organisation. Its fields are set before
+// the first use. It is safe for concurrent use.
 //
-// A private key of its own is in memory in the clear only while it signs.
+// CA caches nothing: a key that another server has rotated is in use here from the next
+// login on. A private key is in memory in the clear only while it signs.
 type CA struct {
 	Store CAStore
 	Seal  *Sealer
 	Now   func() time.Time
-
-	mu     sync.Mutex // guards what follows
-	cached []CAKey
-	readAt time.Time
-	// forgotten counts the calls of Forget, so that what was read before one is
-	// not kept after it.
-	forgotten int
 }
 
-// Open makes the first key if there is none, sees to it that every key can be
-// opened, and seals those anew that an older key of the seal file has sealed. Its
-// error wraps ErrSealKey where the seal file is another one, and is the store's
-// where that can't answer.
-func (ca *CA) Open(ctx context.Context) error {
-	keys, err := ca.read(ctx)
+// Keys returns the organisation's keys in force, newest first, and makes the first key
+// if the organisation has none. Its error is the store's, or says that a key can't be
+// opened: a public key that somebody put into the database is shown to no machine.
+func (ca *CA) Keys(ctx context.Context, orgID string) ([]CAKey, error) {
+	keys, err := ca.Store.CAKeys(ctx, orgID)
+	if err == nil && len(keys) == 0 {
+		keys, err = ca.addFirst(ctx, orgID)
+	}
 	if err != nil {
-		return err
-	}
-	for _, key := range keys {
-		if ca.Seal.IsCurrent(key.Sealed) {
-			continue
-		}
-		seed, err := ca.Seal.Open(key.purpose(), key.Sealed)
-		if err != nil {
-			return fmt.Errorf("CA key %s: %w", key.ID, err)
-		}
-		sealed := ca.Seal.Seal(key.purpose(), seed)
-		clear(seed)
-		if err := ca.Store.ResealCAKey(ctx, key.ID, sealed); err != nil {
-			return err
-		}
-	}
-	ca.Forget()
-	return nil
-}
-
-// Keys returns the keys in force, newest first. What another replica has changed
-// shows after limits.CAKeysReadEvery at the latest. The caller changes nothing of
-// them. Its error is the store's, or says of a key that it can't be opened.
-func (ca *CA) Keys(ctx context.Context) ([]CAKey, error) {
-	ca.mu.Lock()
-	keys, forgotten := ca.cached, ca.forgotten
-	fresh := keys != nil && time.Since(ca.readAt) < limits.CAKeysReadEvery
-	ca.mu.Unlock()
-	if !fresh {
-		began := time.Now()
-		var err error
-		if keys, err = ca.read(ctx); err != nil {
-			return nil, err
-		}
-		ca.mu.Lock()
-		if ca.forgotten == forgotten {
-			ca.cached, ca.readAt = keys, began
-		}
-		ca.mu.Unlock()
+		return nil, err
 	}
 	at := ca.Now()
 	var inForce []CAKey
 	for _, key := range keys {
-		if key.InForce(at) && len(inForce) < limits.CAKeysMax {
-			inForce = append(inForce, key)
+		if !key.InForce(at) || len(inForce) == limits.CAKeysMax {
+			continue
 		}
+		if err := key.Check(ca.Seal); err != nil {
+			return nil, err
+		}
+		inForce = append(inForce, key)
 	}
 	return inForce, nil
 }
 
-// Forget drops what is cached: the keys have changed.
-func (ca *CA) Forget() {
-	ca.mu.Lock()
-	defer ca.mu.Unlock()
-	ca.cached = nil
-	ca.forgotten++
+// Reseal checks that the seal opens a key, and seals the key anew if an older key of
+// the seal file sealed it. The error wraps ErrSealKey where the seal file is another
+// one, and is the store's where the store can't answer.
+func (ca *CA) Reseal(ctx context.Context, key CAKey) error {
+	if ca.Seal.IsCurrent(key.Sealed) {
+		return key.Check(ca.Seal)
+	}
+	seed, err := ca.Seal.Open(key.purpose(), key.Sealed)
+	if err != nil {
+		return fmt.Errorf("CA key %s: %w", key.ID, err)
+	}
+	defer clear(seed)
+	return ca.Store.ResealCAKey(ctx, key.ID, ca.Seal.Seal(key.purpose(), seed))
 }
 
-// NewKey makes a key, which is the CA's once the store has it.
-func (ca *CA) NewKey() (CAKey, error) {
+// NewKey makes a key for an organisation. The key signs once it is in the store.
+func (ca *CA) NewKey(orgID string) (CAKey, error) {
 	public, private, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		return CAKey{}, fmt.Errorf("make a CA key: %w", err)
@@ -166,46 +138,26 @@ func (ca *CA) NewKey() (CAKey, error) {
 	if err != nil {
 		return CAKey{}, err
 	}
-	key := CAKey{ID: id.New(), PublicKey: line, CreatedAt: ca.Now()}
+	key := CAKey{ID: id.New(), OrgID: orgID, PublicKey: line, CreatedAt: ca.Now()}
 	seed := private.Seed()
 	defer clear(seed)
 	key.Sealed = ca.Seal.Seal(key.purpose(), seed)
 	return key, nil
 }
 
-// read asks the store, makes the first key where there is none, and opens each: a
-// public key that somebody has put into the database is told to no machine.
-func (ca *CA) read(ctx context.Context) ([]CAKey, error) {
-	keys, err := ca.Store.CAKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if len(keys) == 0 {
-		if keys, err = ca.addFirst(ctx); err != nil {
-			return nil, err
-		}
-	}
-	for _, key := range keys {
-		if err := key.Check(ca.Seal); err != nil {
-			return nil, err
-		}
-	}
-	return keys, nil
-}
-
-// addFirst makes the first key. Where several servers start together, one of them
-// makes it for all.
-func (ca *CA) addFirst(ctx context.Context) ([]CAKey, error) {
-	first, err := ca.NewKey()
+// addFirst makes the first key of an organisation. If several servers make one at the
+// same time, all of them return the one that the store kept.
+func (ca *CA) addFirst(ctx context.Context, orgID string) ([]CAKey, error) {
+	first, err := ca.NewKey(orgID)
 	if err != nil {
 		return nil, err
 	}
 	if err := ca.Store.AddFirstCAKey(ctx, first); err != nil {
 		return nil, err
 	}
-	keys, err := ca.Store.CAKeys(ctx)
+	keys, err := ca.Store.CAKeys(ctx, orgID)
 	if err == nil && len(keys) == 0 {
-		err = errors.New("the CA has no key, and none can be added")
+		err = errors.New("the organisation has no CA key, and none can be added")
 	}
 	return keys, err
 }

@@ -25,11 +25,12 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// authority is a CA on a real store.
+// authority is the CA of an organisation on a real store.
 type authority struct {
 	*keys.CA
 	db  *sqlite.DB
 	dir string
+	org string
 	now time.Time
 }
 
@@ -42,10 +43,17 @@ func newAuthority(t *testing.T, now time.Time) *authority {
 	db, err := sqlite.Open(t.Context(), filepath.Join(dir, "test.db"), sqlite.Options{Migrate: true})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
-	a := &authority{db: db, dir: dir, now: now}
+	a := &authority{db: db, dir: dir, now: now, org: addOrg(t, db, "acme")}
 	a.CA = &keys.CA{Store: db, Seal: newSealer(t, keys.NewSeal()), Now: func() time.Time { return a.now }}
-	must(t, a.Open(t.Context()))
 	return a
+}
+
+func addOrg(t *testing.T, db *sqlite.DB, name string) string {
+	t.Helper()
+	org := store.Org{ID: id.New(), Name: name, CreatedAt: noon()}
+	row := &store.Activity{Activity: sallyport.Activity{ID: id.New(), OrgID: org.ID, Type: sallyport.ActivityOrgCreated, CreatedAt: noon()}}
+	must(t, db.CreateOrg(t.Context(), org, store.ActivityChange{Row: row}))
+	return org.ID
 }
 
 func must(t testing.TB, err error) {
@@ -58,19 +66,18 @@ func must(t testing.TB, err error) {
 // rotate makes a new key; the others end after overlap.
 func (a *authority) rotate(t *testing.T, overlap time.Duration) {
 	t.Helper()
-	next, err := a.NewKey()
+	next, err := a.NewKey(a.org)
 	must(t, err)
-	must(t, a.db.RotateCA(t.Context(), func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
-		row := &store.Activity{Activity: sallyport.Activity{ID: id.New(), Type: sallyport.ActivityCARotated, CreatedAt: a.now}}
+	must(t, a.db.RotateCA(t.Context(), a.org, func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
+		row := &store.Activity{Activity: sallyport.Activity{ID: id.New(), OrgID: a.org, Type: sallyport.ActivityCARotated, CreatedAt: a.now}}
 		return keys.CARotation{Next: next, OthersEndAt: a.now.Add(overlap)}, store.ActivityChange{Row: row}, nil
 	}))
-	a.Forget()
 }
 
 // public returns the public keys in force, newest first.
 func (a *authority) public(t *testing.T) []ssh.PublicKey {
 	t.Helper()
-	found, err := a.Keys(t.Context())
+	found, err := a.Keys(t.Context(), a.org)
 	must(t, err)
 	var all []ssh.PublicKey
 	for _, key := range found {
@@ -88,7 +95,12 @@ func (a *authority) certify(t *testing.T, g keys.Grant) []ssh.Signer {
 	return signers
 }
 
-func grant(user string) keys.Grant { return keys.Grant{Principal: user, For: "workspace/0198"} }
+// grant is for a workspace and an exec of the organisation.
+func (a *authority) grant(user string) keys.Grant {
+	return keys.Grant{
+		OrgID: a.org, WorkspaceID: "01980000-0000-7000-8000-000000000001", ExecID: "01980000-0000-7000-8000-000000000002", Principal: user,
+	}
+}
 
 // checker is a server that trusts one key, at a time of its own.
 func checker(trusted ssh.PublicKey, at time.Time) *ssh.CertChecker {
@@ -110,20 +122,20 @@ func (l login) User() string { return l.user }
 // five minutes.
 func TestCertificate(t *testing.T) {
 	a := newAuthority(t, noon())
-	signers := a.certify(t, grant("deploy"))
+	signers := a.certify(t, a.grant("deploy"))
 	if len(signers) != 1 {
 		t.Fatalf("%d certificates of one key", len(signers))
 	}
 	cert := signers[0].PublicKey().(*ssh.Certificate)
 	if cert.CertType != ssh.UserCert || len(cert.ValidPrincipals) != 1 || cert.ValidPrincipals[0] != "deploy" ||
-		cert.KeyId != "sallyport workspace/0198" || cert.Key.Type() != ssh.KeyAlgoED25519 || cert.SignatureKey.Type() != ssh.KeyAlgoED25519 ||
+		cert.KeyId != "sallyport org/"+a.org+" workspace/01980000-0000-7000-8000-000000000001 exec/01980000-0000-7000-8000-000000000002" || cert.Key.Type() != ssh.KeyAlgoED25519 || cert.SignatureKey.Type() != ssh.KeyAlgoED25519 ||
 		len(cert.CriticalOptions) != 0 || len(cert.Extensions) != 0 {
 		t.Errorf("certificate %+v", cert)
 	}
 	if from, to := time.Unix(int64(cert.ValidAfter), 0), time.Unix(int64(cert.ValidBefore), 0); !from.Equal(noon().Add(-time.Minute)) || !to.Equal(noon().Add(5*time.Minute)) {
 		t.Errorf("valid from %s to %s", from, to)
 	}
-	again := a.certify(t, grant("deploy"))[0].PublicKey().(*ssh.Certificate)
+	again := a.certify(t, a.grant("deploy"))[0].PublicKey().(*ssh.Certificate)
 	if again.Serial == cert.Serial || bytes.Equal(again.Key.Marshal(), cert.Key.Marshal()) {
 		t.Error("the second certificate is the first")
 	}
@@ -155,20 +167,29 @@ func TestCertificate(t *testing.T) {
 
 func TestCertifyRefuses(t *testing.T) {
 	a := newAuthority(t, noon())
-	for _, g := range []keys.Grant{
-		{}, {Principal: "", For: "x"}, {Principal: "root", For: ""}, {Principal: "a b", For: "x"}, {Principal: "a\n", For: "x"},
-		{Principal: "a\x00", For: "x"}, {Principal: "\xff", For: "x"}, {Principal: strings.Repeat("a", 256), For: "x"},
-		{Principal: "a", For: "x\n"}, {Principal: "a", For: "x y"}, {Principal: "a", For: "é"}, {Principal: "a", For: strings.Repeat("a", 201)},
+	for _, change := range []func(*keys.Grant){
+		func(g *keys.Grant) { *g = keys.Grant{} },
+		func(g *keys.Grant) { g.OrgID = "" }, func(g *keys.Grant) { g.OrgID = "acme" }, func(g *keys.Grant) { g.OrgID = id.New() },
+		func(g *keys.Grant) { g.WorkspaceID = "" }, func(g *keys.Grant) { g.WorkspaceID += " " }, func(g *keys.Grant) { g.ExecID = "x\n" },
+		func(g *keys.Grant) { g.Principal = "" }, func(g *keys.Grant) { g.Principal = "a b" }, func(g *keys.Grant) { g.Principal = "a\n" },
+		func(g *keys.Grant) { g.Principal = "a\x00" }, func(g *keys.Grant) { g.Principal = "\xff" },
+		func(g *keys.Grant) { g.Principal = strings.Repeat("a", 256) },
 	} {
+		g := a.grant("root")
+		change(&g)
 		if signers, err := a.Certify(t.Context(), g); err == nil {
 			t.Errorf("%+v: %v", g, signers)
 		}
 	}
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	a.Forget()
-	if _, err := a.Certify(canceled, grant("root")); !errors.Is(err, context.Canceled) {
+	if _, err := a.Certify(canceled, a.grant("root")); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
+	}
+	g := a.grant("root")
+	g.ExecID = ""
+	if cert := a.certify(t, g)[0].PublicKey().(*ssh.Certificate); cert.KeyId != "sallyport org/"+a.org+" workspace/"+g.WorkspaceID {
+		t.Errorf("for no exec the key id is %q", cert.KeyId)
 	}
 }
 
@@ -181,7 +202,7 @@ func TestRotation(t *testing.T) {
 	next := a.public(t)[0]
 	authorities := func() []ssh.PublicKey {
 		var all []ssh.PublicKey
-		for _, s := range a.certify(t, grant("deploy")) {
+		for _, s := range a.certify(t, a.grant("deploy")) {
 			all = append(all, s.PublicKey().(*ssh.Certificate).SignatureKey)
 		}
 		return all
@@ -217,54 +238,60 @@ func wantKeys(t *testing.T, what string, got []ssh.PublicKey, want ...ssh.Public
 	}
 }
 
-// Servers that start together on one store have one key. A key that another makes
-// is known once what was cached is forgotten.
+// Servers that make an organisation's key together have one key. A key that another has
+// rotated is in use at once.
 func TestOneKeyForAll(t *testing.T) {
-	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Migrate: true})
-	must(t, err)
-	t.Cleanup(func() { must(t, db.Close()) })
-	seal := newSealer(t, keys.NewSeal())
+	first := newAuthority(t, noon())
 	all := make([]*authority, 6)
 	var group sync.WaitGroup
 	for i := range all {
-		all[i] = &authority{CA: &keys.CA{Store: db, Seal: seal, Now: noon}, db: db, now: noon()}
+		all[i] = &authority{CA: &keys.CA{Store: first.db, Seal: first.Seal, Now: noon}, db: first.db, now: noon(), org: first.org}
 		group.Go(func() {
-			if err := all[i].Open(context.WithoutCancel(t.Context())); err != nil {
+			if _, err := all[i].Keys(context.WithoutCancel(t.Context()), first.org); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	group.Wait()
-	first := all[0].public(t)
+	made := first.public(t)
 	for _, a := range all {
-		wantKeys(t, "another server", a.public(t), first...)
+		wantKeys(t, "another server", a.public(t), made...)
 	}
-	all[1].rotate(t, time.Hour)
-	all[0].Forget()
-	wantKeys(t, "forgotten", all[0].public(t), all[1].public(t)...)
+	all[1].rotate(t, 0)
+	rotated := all[1].public(t)
+	wantKeys(t, "rotated by another", first.public(t), rotated...)
+	signed := first.certify(t, first.grant("root"))
+	if len(signed) != 1 || !bytes.Equal(signed[0].PublicKey().(*ssh.Certificate).SignatureKey.Marshal(), rotated[0].Marshal()) {
+		t.Errorf("%d certificates, or one of the key that was given up", len(signed))
+	}
 }
 
-// counted is a store that knows how often it was asked for the keys.
-type counted struct {
-	*sqlite.DB
-	reads int
-}
-
-func (c *counted) CAKeys(ctx context.Context) ([]keys.CAKey, error) {
-	c.reads++
-	return c.DB.CAKeys(ctx)
-}
-
-// Whoever asks for the public keys, and needs no token for it, is no load on the store.
-func TestKeysAreCached(t *testing.T) {
+// Each organisation has a CA of its own: a certificate that is made for one is none of
+// another's, and a rotation of one leaves the other as it was.
+func TestOrgsHaveTheirOwn(t *testing.T) {
 	a := newAuthority(t, noon())
-	store := &counted{DB: a.db}
-	a.Store = store
-	for range 1000 {
-		a.public(t)
+	b := &authority{CA: a.CA, db: a.db, now: a.now, org: addOrg(t, a.db, "other")}
+	ofA, ofB := a.public(t), b.public(t)
+	if bytes.Equal(ofA[0].Marshal(), ofB[0].Marshal()) {
+		t.Fatal("both have the same key")
 	}
-	if store.reads == 0 || store.reads > 100 {
-		t.Errorf("1000 questions, and the store was asked %d times", store.reads)
+	cert := b.certify(t, b.grant("root"))[0].PublicKey().(*ssh.Certificate)
+	if _, err := checker(ofA[0], noon()).Authenticate(login{user: "root"}, cert); err == nil {
+		t.Error("a machine of the first lets the second in")
+	}
+	if _, err := checker(ofB[0], noon()).Authenticate(login{user: "root"}, cert); err != nil {
+		t.Error(err)
+	}
+	b.rotate(t, 0)
+	wantKeys(t, "the one that wasn't rotated", a.public(t), ofA...)
+
+	// The row of one, put into the other's place, opens nothing.
+	stored, err := a.db.CAKeys(t.Context(), a.org)
+	must(t, err)
+	moved := stored[0]
+	moved.OrgID = b.org
+	if err := moved.Check(a.Seal); !errors.Is(err, keys.ErrSealBroken) {
+		t.Errorf("moved to another organisation it opens: %v", err)
 	}
 }
 
@@ -272,14 +299,14 @@ func TestKeysAreCached(t *testing.T) {
 // when it opens, so that the older one can be given up.
 func TestOpenWithAnotherSeal(t *testing.T) {
 	a := newAuthority(t, noon())
+	a.public(t)
 	before, after := keys.NewSeal(), keys.NewSeal()
 	a.Seal = newSealer(t, before)
-	a.Forget()
-	if err := a.Open(t.Context()); !errors.Is(err, keys.ErrSealKey) {
+	if err := a.reseal(t); !errors.Is(err, keys.ErrSealKey) {
 		t.Errorf("opened with another seal: %v", err)
 	}
-	if _, err := a.Keys(t.Context()); !errors.Is(err, keys.ErrSealKey) {
-		t.Errorf("told a key that can't be opened: %v", err)
+	if _, err := a.Keys(t.Context(), a.org); !errors.Is(err, keys.ErrSealKey) {
+		t.Errorf("showed a key that can't be opened: %v", err)
 	}
 
 	b := newAuthority(t, noon())
@@ -288,25 +315,37 @@ func TestOpenWithAnotherSeal(t *testing.T) {
 	public := b.public(t)
 	for _, text := range [][]byte{bytes.Join([][]byte{after, before}, nil), after} {
 		b.Seal = newSealer(t, text)
-		b.Forget()
-		must(t, b.Open(t.Context()))
+		must(t, b.reseal(t))
 		wantKeys(t, "opened anew", b.public(t), public...)
 	}
+}
+
+// reseal seals all keys anew, as a start does.
+func (a *authority) reseal(t *testing.T) error {
+	t.Helper()
+	stored, err := a.db.AllCAKeys(t.Context(), store.Page{Limit: 500})
+	must(t, err)
+	for _, key := range stored {
+		if err := a.Reseal(t.Context(), key.Record); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // A public key that somebody puts into the database, or another key's private half,
 // is told to no machine and signs nothing.
 func TestKeysAreBoundTogether(t *testing.T) {
 	a := newAuthority(t, noon())
+	a.public(t)
 	a.rotate(t, time.Hour)
-	found, err := a.db.CAKeys(t.Context())
+	found, err := a.db.CAKeys(t.Context(), a.org)
 	must(t, err)
 	must(t, a.db.ResealCAKey(t.Context(), found[0].ID, found[1].Sealed))
-	a.Forget()
-	if told, err := a.Keys(t.Context()); !errors.Is(err, keys.ErrSealBroken) {
+	if told, err := a.Keys(t.Context(), a.org); !errors.Is(err, keys.ErrSealBroken) {
 		t.Errorf("told %v, %v", told, err)
 	}
-	if signers, err := a.Certify(t.Context(), grant("root")); !errors.Is(err, keys.ErrSealBroken) {
+	if signers, err := a.Certify(t.Context(), a.grant("root")); !errors.Is(err, keys.ErrSealBroken) {
 		t.Errorf("signed %v, %v", signers, err)
 	}
 }
@@ -314,12 +353,13 @@ func TestKeysAreBoundTogether(t *testing.T) {
 // No private key stands in a file of the store, in any form.
 func TestPrivateKeysStayOutOfFiles(t *testing.T) {
 	a := newAuthority(t, noon())
+	a.public(t)
 	a.rotate(t, time.Hour)
-	stored, err := a.db.CAKeys(t.Context())
+	stored, err := a.db.CAKeys(t.Context(), a.org)
 	must(t, err)
 	var secrets []string
 	for _, key := range stored {
-		seed, err := a.Seal.Open("ca/"+key.ID+"/"+key.PublicKey, key.Sealed)
+		seed, err := a.Seal.Open("ca/"+key.OrgID+"/"+key.ID+"/"+key.PublicKey, key.Sealed)
 		must(t, err)
 		secrets = append(secrets, string(seed), base64.StdEncoding.EncodeToString(seed)[:40])
 		if !strings.Contains(readAll(t, a.dir), string(key.Sealed)) {

@@ -13,33 +13,37 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"sallyport/internal/id"
 	"sallyport/internal/limits"
 )
 
 // Grant is what a certificate is for.
 type Grant struct {
+	// OrgID is the organisation whose CA signs: the machine must trust that one.
+	OrgID string
+	// WorkspaceID is the workspace whose machine the certificate opens, and ExecID the
+	// exec for which the connection is made; ExecID is empty if it is made for none. The
+	// machine's sshd writes the ids into its log: they are no secret.
+	WorkspaceID, ExecID string
 	// Principal is the one user to log in as: not empty, and at most
 	// limits.PrincipalBytesMax bytes without blanks and control characters.
 	Principal string
-	// For names what the connection is for, such as "workspace/ID". The machine's
-	// sshd writes it into its log, so it is no secret: visible ASCII, and at most
-	// limits.CertificateForBytesMax bytes of it.
-	For string
 }
 
-// Certify makes a key that is kept nowhere and, for each CA key in force, newest
-// first, a certificate for it: to be offered in that order, so that a machine that
-// knows any of these keys lets in. They are valid for limits.CertificateLife, and
-// from limits.CertificateSkew ago, for the one principal, and allow to run
-// commands and subsystems: no terminal and no forwarding.
+// Certify makes a key that is kept nowhere, and a certificate for it from each CA key of
+// the organisation that is in force, newest first. Offered in that order, they open a
+// machine that trusts any of these keys, and no machine of another organisation. A
+// certificate is valid from limits.CertificateSkew ago until limits.CertificateLife from
+// now, for the one principal, and allows commands and subsystems: no terminal and no
+// forwarding.
 //
-// Certificates are proven when a connection is made and don't end it later. The
-// error is the store's, or says what can't be granted or opened.
+// A machine checks a certificate at the login alone: its end doesn't end the connection.
+// The error is the store's, or says what can't be granted or opened.
 func (ca *CA) Certify(ctx context.Context, g Grant) ([]ssh.Signer, error) {
 	if err := g.check(); err != nil {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
-	keys, err := ca.Keys(ctx)
+	keys, err := ca.Keys(ctx, g.OrgID)
 	if err != nil {
 		return nil, fmt.Errorf("certify: %w", err)
 	}
@@ -77,7 +81,7 @@ func (ca *CA) certify(key CAKey, subject ssh.Signer, g Grant) (ssh.Signer, error
 	now := ca.Now()
 	cert := &ssh.Certificate{
 		Key: subject.PublicKey(), Serial: binary.BigEndian.Uint64(serial[:]), CertType: ssh.UserCert,
-		KeyId: "sallyport " + g.For, ValidPrincipals: []string{g.Principal},
+		KeyId: g.keyID(), ValidPrincipals: []string{g.Principal},
 		ValidAfter:  uint64(now.Add(-limits.CertificateSkew).Unix()),
 		ValidBefore: uint64(now.Add(limits.CertificateLife).Unix()),
 	}
@@ -87,21 +91,28 @@ func (ca *CA) certify(key CAKey, subject ssh.Signer, g Grant) (ssh.Signer, error
 	return ssh.NewCertSigner(cert, subject)
 }
 
-// check keeps out what a server could read as something else. A certificate
-// without a principal is anybody's to some.
+// keyID names the certificate in the machine's log.
+func (g Grant) keyID() string {
+	name := "sallyport org/" + g.OrgID + " workspace/" + g.WorkspaceID
+	if g.ExecID != "" {
+		name += " exec/" + g.ExecID
+	}
+	return name
+}
+
+// check refuses a grant that an SSH server could read as something else. To some
+// servers a certificate without a principal is anybody's.
 func (g Grant) check() error {
-	odd := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
+	isOdd := func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }
 	switch {
+	case !id.Is(g.OrgID), !id.Is(g.WorkspaceID), g.ExecID != "" && !id.Is(g.ExecID):
+		return errors.New("a certificate is for an organisation, a workspace and an exec, each named by its id")
 	case g.Principal == "":
 		return errors.New("there is no user to log in as")
 	case len(g.Principal) > limits.PrincipalBytesMax:
 		return fmt.Errorf("the user's name is longer than %d bytes", limits.PrincipalBytesMax)
-	case !utf8.ValidString(g.Principal) || strings.ContainsFunc(g.Principal, odd):
+	case !utf8.ValidString(g.Principal) || strings.ContainsFunc(g.Principal, isOdd):
 		return errors.New("the user's name has blanks or control characters")
-	case g.For == "" || len(g.For) > limits.CertificateForBytesMax:
-		return fmt.Errorf("what the certificate is for takes 1 to %d bytes", limits.CertificateForBytesMax)
-	case strings.ContainsFunc(g.For, func(r rune) bool { return r <= ' ' || r > '~' }):
-		return errors.New("what the certificate is for is visible ASCII")
 	}
 	return nil
 }

@@ -1,5 +1,5 @@
-// Package keys holds the server's own SSH certificate authority, and the seal
-// under which private keys are kept in the store.
+// Package keys holds the SSH certificate authority of each organisation, and the seal
+// under which the store keeps private keys.
 package keys
 
 import (

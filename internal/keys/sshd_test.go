@@ -17,8 +17,6 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
-
-	"sallyport/internal/keys"
 )
 
 // sshd is OpenSSH's server behind a port of the loopback, one process for each
@@ -147,7 +145,7 @@ func TestOpenSSHTakesCertificates(t *testing.T) {
 	a := newAuthority(t, time.Now())
 	old := a.public(t)
 	s.trust(t, old...)
-	own := grant(s.user)
+	own := a.grant(s.user)
 	want := func(what string, ok bool, signers []ssh.Signer) {
 		t.Helper()
 		if got := s.login(t, s.user, signers); got != ok {
@@ -155,11 +153,12 @@ func TestOpenSSHTakesCertificates(t *testing.T) {
 		}
 	}
 	want("its own user", true, a.certify(t, own))
-	if log := s.logged(t); !strings.Contains(log, `sallyport workspace/0198`) {
+	if log := s.logged(t); !strings.Contains(log, "sallyport org/"+a.org+" workspace/"+own.WorkspaceID+" exec/"+own.ExecID) {
 		t.Errorf("the log doesn't say what for:\n%s", log)
 	}
-	want("another user", false, a.certify(t, grant("somebody")))
-	want("another CA", false, newAuthority(t, time.Now()).certify(t, own))
+	want("another user", false, a.certify(t, a.grant("somebody")))
+	neighbour := &authority{CA: a.CA, db: a.db, org: addOrg(t, a.db, "neighbour")}
+	want("another organisation's CA", false, neighbour.certify(t, neighbour.grant(s.user)))
 	for _, c := range []struct {
 		what string
 		off  time.Duration // how far our clock is off the machine's
@@ -199,9 +198,9 @@ func TestOpenSSHTakesCertificates(t *testing.T) {
 	b.rotate(t, time.Hour)
 	b.now = time.Now()
 	s.trust(t, old...)
-	want("knows the old key, after the overlap", false, b.certify(t, own))
+	want("knows the old key, after the overlap", false, b.certify(t, b.grant(s.user)))
 	s.trust(t, b.public(t)...)
-	want("knows the new key, after the overlap", true, b.certify(t, own))
+	want("knows the new key, after the overlap", true, b.certify(t, b.grant(s.user)))
 }
 
 // No terminal and no forwarding come with a certificate.
@@ -210,7 +209,7 @@ func TestOpenSSHGrantsNoMore(t *testing.T) {
 	a := newAuthority(t, time.Now())
 	s.trust(t, a.public(t)...)
 	client, err := ssh.Dial("tcp", s.address, &ssh.ClientConfig{
-		User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(a.certify(t, keys.Grant{Principal: s.user, For: "test"})...)},
+		User: s.user, Auth: []ssh.AuthMethod{ssh.PublicKeys(a.certify(t, a.grant(s.user))...)},
 		HostKeyCallback: ssh.FixedHostKey(s.hostKey),
 	})
 	must(t, err)

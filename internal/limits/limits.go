@@ -185,7 +185,7 @@ const (
 	OrgLimitsRemembered = 16 << 10
 )
 
-// The SSH CA, and the seal of stored keys.
+// The SSH CAs, and the seal of stored keys.
 const (
 	// CertificateLife is how long a certificate is valid: long enough for a slow
 	// dial, and it is made anew for each.
@@ -199,13 +199,11 @@ const (
 	// CAOverlap is how long a CA key stays in force beside the one that has
 	// replaced it: the time to tell every machine.
 	CAOverlap = 7 * 24 * time.Hour
-	// CAKeysReadEvery is how long the CA's keys are kept in memory before they are
-	// read again: GET /ca asks for no token, and must not be a way to the store.
-	CAKeysReadEvery = 5 * time.Second
+	// StaleMachinesTold bounds the machines that the log and doctor name which must learn
+	// their organisation's CA: more would bury the rest.
+	StaleMachinesTold = 100
 	// PrincipalBytesMax is more than the name of any system's user has.
 	PrincipalBytesMax = 255
-	// CertificateForBytesMax bounds what goes into the log of a machine's sshd.
-	CertificateForBytesMax = 200
 	// SealKeysMax bounds the keys of a seal file: the one in use, and those that
 	// are being given up.
 	SealKeysMax = 8

@@ -31,7 +31,8 @@ func Rules() RuleSet {
 	return RuleSet{
 		Orgs:            Rule{Name: "the admin"},
 		AllActivity:     Rule{Name: "the admin"},
-		CA:              Rule{Name: "the admin"},
+		ReadCA:          Rule{Name: "any token of the organisation", Kinds: anyToken},
+		RotateCA:        Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
 		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
 		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
 		ReadConnection:  Rule{Name: "a token with scope workspaces", Kinds: anyToken, Scope: sallyport.ScopeWorkspaces},
@@ -44,7 +45,7 @@ func Rules() RuleSet {
 
 // RuleSet is every rule there is.
 type RuleSet struct {
-	Orgs, AllActivity, CA                   Rule
+	Orgs, AllActivity, ReadCA, RotateCA     Rule
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
 	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule

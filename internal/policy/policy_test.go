@@ -22,7 +22,8 @@ const whatever = sallyport.Scope("any scopes or none")
 var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"Orgs":            {},
 	"AllActivity":     {},
-	"CA":              {},
+	"ReadCA":          {principal.Org: whatever, principal.Workspace: whatever},
+	"RotateCA":        {principal.Org: sallyport.ScopeWorkspaces},
 	"ReadWorkspaces":  {principal.Org: whatever, principal.Workspace: whatever},
 	"WriteWorkspaces": {principal.Org: sallyport.ScopeWorkspaces},
 	"ReadConnection":  {principal.Org: sallyport.ScopeWorkspaces, principal.Workspace: sallyport.ScopeWorkspaces},

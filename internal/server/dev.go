@@ -49,7 +49,11 @@ func (s *server) devOrg(ctx context.Context) (store.Org, error) {
 		return org, err
 	}
 	org = store.Org{ID: id.New(), Name: devName, CreatedAt: now()}
-	return org, s.store.CreateOrg(ctx, org, s.devEvent(sallyport.ActivityOrgCreated, org.ID, "", "organisation dev created"))
+	err = s.store.CreateOrg(ctx, org, s.devEvent(sallyport.ActivityOrgCreated, org.ID, "", "organisation dev created"))
+	if err == nil {
+		_, err = s.ca.Keys(ctx, org.ID) // makes its CA
+	}
+	return org, err
 }
 
 func (s *server) devWorkspace(ctx context.Context, org store.Org) (store.Workspace, error) {

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"time"
 
+	"sallyport/internal/store"
 	"sallyport/internal/store/sqlite"
 )
 
@@ -44,7 +45,7 @@ type DoctorOptions struct {
 func Examine(ctx context.Context, loaded *Loaded, o DoctorOptions) []Finding {
 	d := &doctor{cfg: loaded.Config, settings: loaded.Settings(), options: o, began: time.Now()}
 	for _, look := range []func(context.Context){
-		d.versions, d.configuration, d.tlsFiles, d.dataDir, d.disk, d.syncTime, d.database, d.seal, d.address, d.servedCertificate, d.openFiles, d.tools, d.clock,
+		d.versions, d.configuration, d.tlsFiles, d.dataDir, d.disk, d.syncTime, d.database, d.seal, d.staleMachines, d.address, d.servedCertificate, d.openFiles, d.tools, d.clock,
 	} {
 		if ctx.Err() != nil {
 			break
@@ -72,6 +73,8 @@ type doctor struct {
 
 	// What database finds: nil when there is none to read.
 	store *sqlite.Inspection
+	// What sharedDatabase finds: the machines that trust the CA of before.
+	stale []store.StaleMachine
 }
 
 func (d *doctor) add(status Status, check, hint, format string, args ...any) {

@@ -211,6 +211,21 @@ func (d *doctor) sharedDatabase(ctx context.Context) {
 		d.fail(check, "sallyport migrate", "its schema has version %d, and this program wants %d: store.migrate is false, so no start brings it there", current, wanted)
 	default:
 		d.ok(check, "it can be reached; its schema has version %d, and this program wants %d", current, wanted)
+		if current >= wanted {
+			d.sharedMachines(ctx)
+		}
+	}
+}
+
+// sharedMachines asks PostgreSQL for the machines that trust the CA of before.
+func (d *doctor) sharedMachines(ctx context.Context) {
+	db, err := postgres.Open(ctx, d.cfg.Store.URL, postgres.Options{})
+	if err == nil {
+		d.stale, err = db.StaleMachines(ctx, limits.StaleMachinesTold+1)
+		err = errors.Join(err, db.Close())
+	}
+	if err != nil {
+		d.fail("database", "look at store.url, and whether PostgreSQL runs", "%s", err)
 	}
 }
 

@@ -38,3 +38,17 @@ func (d *doctor) seal(context.Context) {
 	}
 	d.ok(check, "%s opens the private keys in the database; keep a copy of it elsewhere", path)
 }
+
+// staleMachines looks for machines that trust the SSH CA that all organisations shared.
+func (d *doctor) staleMachines(ctx context.Context) {
+	stale := d.stale
+	if d.store != nil {
+		stale = d.store.StaleMachines
+	}
+	if len(stale) == 0 {
+		return
+	}
+	count, names := staleText(stale)
+	d.warn("ssh ca", "give each the keys that sallyport ca show --org ORG prints: docs/keys.md",
+		"%s machines have let no server in since each organisation has an SSH CA of its own, and may trust the one before alone: %s", count, names)
+}

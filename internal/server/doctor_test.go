@@ -5,6 +5,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/x509"
+	"database/sql"
 	"encoding/pem"
 	"math/big"
 	"net"
@@ -71,6 +72,7 @@ func TestDoctor(t *testing.T) {
 		{"token file open to all", func(t *testing.T, s *sick) {
 			s.given.env["SALLYPORT_ADMIN_TOKEN_FILE"] = writeFile(t, "token", canary, 0o644)
 		}, StatusWarn, "configuration", "can be read by everyone"},
+		{"machines of the shared CA", func(t *testing.T, s *sick) { shareCA(t, s.dir) }, StatusWarn, "ssh ca", "alone: acme/far"},
 		{"seal not there yet", func(t *testing.T, s *sick) {}, StatusOK, "seal", "the next start makes it"},
 		{"seal good", func(t *testing.T, s *sick) { s.seal(t) }, StatusOK, "seal", "opens the private keys"},
 		{"seal lost", func(t *testing.T, s *sick) { s.seal(t); removeFile(t, sealFile(s.dir)) },
@@ -108,9 +110,10 @@ func TestDoctor(t *testing.T) {
 	}
 }
 
-// seal makes the SSH CA and its seal, as a start does.
+// seal makes an organisation, its SSH CA and the seal, as a start does.
 func (s *sick) seal(t *testing.T) {
 	t.Helper()
+	addRow(t, s.dir, time.Now())
 	db, err := sqlite.Open(t.Context(), databaseFile(s.dir), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -119,6 +122,25 @@ func (s *sick) seal(t *testing.T) {
 	made := &server{store: db}
 	if _, err := made.openCA(t.Context(), &dataDir{path: s.dir}); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// shareCA makes a store of which the shared CA was given up just now, with a machine.
+func shareCA(t *testing.T, dir string) {
+	t.Helper()
+	addRow(t, dir, time.Now())
+	db, err := sql.Open("sqlite", databaseFile(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range []string{
+		`INSERT INTO retired_ca_keys VALUES ('ssh-ed25519 AAAA', 2)`,
+		`INSERT INTO workspaces (id, org_id, name, tier, labels, connector, created_at, updated_at) SELECT 'w', id, 'far', 3, '{}', '{"type":"ssh"}', 1, 1 FROM orgs`,
+	} {
+		if _, err := db.ExecContext(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

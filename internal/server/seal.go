@@ -7,25 +7,26 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
-// openCA opens the SSH CA with the seal that opens the database's private keys.
-// The very first start makes both.
+// openCA opens the organisations' SSH CAs with the seal that opens the database's private
+// keys. The very first start makes the seal, and each start makes a CA for the
+// organisations that have none.
 func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
-	stored, err := s.store.CAKeys(ctx)
-	if err != nil {
-		return nil, err
-	}
 	path := s.cfg.Keys.SealFile
 	if path == "" {
 		path = sealFile(dir.path)
-		// The CA's newest key is never deleted: where there is none, nothing was
-		// ever sealed.
-		if err := makeSeal(path, len(stored) > 0); err != nil {
+		isNeeded, err := s.store.HasSealed(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := makeSeal(path, isNeeded); err != nil {
 			return nil, fmt.Errorf("seal %s: %w", path, err)
 		}
 	}
@@ -34,13 +35,84 @@ func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
 		return nil, fmt.Errorf("seal %s: %w", path, err)
 	}
 	ca := &keys.CA{Store: s.store, Seal: seal, Now: now}
-	switch err := ca.Open(ctx); {
+	switch err := s.resealCAs(ctx, ca); {
 	case errors.Is(err, keys.ErrSealKey):
 		return nil, fmt.Errorf("seal %s is not the one that has sealed the private keys in the database: restore that one, or add its key below the first (%w)", path, err)
 	case err != nil:
-		return nil, fmt.Errorf("open the SSH CA with the seal %s: %w", path, err)
+		return nil, fmt.Errorf("open the SSH CAs with the seal %s: %w", path, err)
 	}
-	return ca, nil
+	if err := s.makeCAs(ctx, ca); err != nil {
+		return nil, fmt.Errorf("make the SSH CA of each organisation: %w", err)
+	}
+	return ca, s.retireSharedCA(ctx)
+}
+
+// resealCAs checks that the seal opens every key of the CAs, and seals those anew that an
+// older key of the seal file sealed, so that the operator can give that up.
+func (s *server) resealCAs(ctx context.Context, ca *keys.CA) error {
+	page := store.Page{Limit: limits.PageMax}
+	for {
+		found, err := s.store.AllCAKeys(ctx, page)
+		if err != nil {
+			return err
+		}
+		for _, key := range found {
+			if err := ca.Reseal(ctx, key.Record); err != nil {
+				return err
+			}
+			page.After = key.Position
+		}
+		if len(found) < page.Limit {
+			return nil
+		}
+	}
+}
+
+// makeCAs makes the CA of each organisation that has none.
+func (s *server) makeCAs(ctx context.Context, ca *keys.CA) error {
+	for {
+		orgs, err := s.store.OrgsWithoutCA(ctx, limits.PageMax)
+		if err != nil || len(orgs) == 0 {
+			return err
+		}
+		for _, org := range orgs {
+			if _, err := ca.Keys(ctx, org); err != nil && !errors.Is(err, store.ErrNotFound) { // deleted meanwhile
+				return err
+			}
+		}
+	}
+}
+
+// retireSharedCA warns of the machines that trust the SSH CA that all organisations
+// shared, and may not know the CA of their own. Once each of them has let a server in,
+// the server forgets the shared one.
+func (s *server) retireSharedCA(ctx context.Context) error {
+	stale, err := s.store.StaleMachines(ctx, limits.StaleMachinesTold+1)
+	switch {
+	case err != nil:
+		return err
+	case len(stale) == 0:
+		return s.store.ForgetSharedCA(ctx)
+	}
+	count, names := staleText(stale)
+	s.log.Warn("each organisation has an SSH CA of its own now, and the one before, which all shared, signs no more: "+
+		"these machines refuse the server until they trust the CA of their organisation (sallyport ca show --org ORG; docs/keys.md)",
+		"machines", count, "workspaces", names)
+	return nil
+}
+
+// staleText counts and names machines: ORG/WORKSPACE of each.
+func staleText(stale []store.StaleMachine) (count, names string) {
+	count = strconv.Itoa(len(stale))
+	if len(stale) > limits.StaleMachinesTold {
+		stale = stale[:limits.StaleMachinesTold]
+		count = "more than " + strconv.Itoa(len(stale))
+	}
+	var words []string
+	for _, m := range stale {
+		words = append(words, m.Org+"/"+m.Workspace)
+	}
+	return count, strings.Join(words, ", ")
 }
 
 // resealKeys seals those private keys of workspaces anew that an older key of the seal

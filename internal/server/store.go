@@ -31,6 +31,11 @@ type engine interface {
 	keys.CAStore
 	replica.Store
 
+	AllCAKeys(ctx context.Context, page store.Page) ([]store.Positioned[keys.CAKey], error)
+	OrgsWithoutCA(ctx context.Context, most int) ([]string, error)
+	StaleMachines(ctx context.Context, most int) ([]store.StaleMachine, error)
+	ForgetSharedCA(ctx context.Context) error
+	HasSealed(ctx context.Context) (bool, error)
 	SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error)
 	ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error
 	RevokeTokensNamed(ctx context.Context, orgID, name string, at time.Time) error
@@ -70,7 +75,17 @@ func (s *server) openShared(ctx context.Context) error {
 		return err
 	}
 	s.onClose(func() error { return s.replica.Leave(context.WithoutCancel(ctx)) })
-	return nil
+	return s.deleteSharedCA(ctx, db)
+}
+
+// deleteSharedCA deletes the private keys of the SSH CA that all organisations shared,
+// unless another server is alive: one of the version before logs in with them.
+func (s *server) deleteSharedCA(ctx context.Context, db *postgres.DB) error {
+	alive, err := db.Replicas(ctx)
+	if err != nil || len(alive) > 1 {
+		return err
+	}
+	return db.DeleteSharedCAKeys(ctx)
 }
 
 // takeLease makes this server the one replica of its store: no other has the data

@@ -39,13 +39,6 @@ func hostKeyError() *sallyport.Error {
 const refusedLogin = "the machine refused the login: it doesn't trust the server's key or CA, or not for this user; " +
 	"where the server logs in with a certificate, the machine's clock and the server's may differ"
 
-// RefusedLogin is the error of a machine that refuses the login: connect_failed with
-// the reason auth_failed. A Target's CheckHostKey returns it for a machine that is not
-// to be logged in to, where nobody may tell that from a refusal.
-func RefusedLogin() *sallyport.Error {
-	return failure(sallyport.ReasonAuthFailed, refusedLogin, nil)
-}
-
 // failure is a connect_failed with its reason.
 func failure(reason, message string, cause error) *sallyport.Error {
 	e := sallyport.Errorf(sallyport.CodeConnectFailed, "%s", message).Because(cause)

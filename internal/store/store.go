@@ -58,6 +58,14 @@ type SealedKey struct {
 	Sealed      []byte
 }
 
+// StaleMachine is a workspace whose machine may trust the SSH CA that all organisations
+// shared once, and not the CA of its own organisation: it has let no server in since.
+type StaleMachine struct {
+	// Org and Workspace are names.
+	Org, Workspace string
+	WorkspaceID    string
+}
+
 // Token is a token without its secret, which is stored nowhere.
 type Token struct {
 	ID    string

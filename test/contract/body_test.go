@@ -110,7 +110,7 @@ func TestUncleanBodies(t *testing.T) {
 		}
 		check := func(bodies map[string]string, code string) {
 			for name, body := range bodies {
-				if body == "" && r.path == "/ca/rotate" {
+				if body == "" && strings.HasSuffix(r.path, "/ca/rotate") {
 					continue // takes none, too
 				}
 				what := fmt.Sprintf("%s %s with %s", r.method, r.path, name)

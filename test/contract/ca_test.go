@@ -2,6 +2,7 @@ package contract
 
 import (
 	"bytes"
+	"database/sql"
 	"fmt"
 	"io/fs"
 	"os"
@@ -18,10 +19,10 @@ import (
 	"sallyport/test/stack"
 )
 
-// caLines are the lines of GET /ca, each of which sshd could read.
+// caLines are the lines of GET /ca of the organisation dev, each of which sshd could read.
 func caLines(t *testing.T, s *stack.Stack) []string {
 	t.Helper()
-	a := s.Do(t, "GET", "/ca", "", "")
+	a := s.Do(t, "GET", "/ca", s.Token, "")
 	wantMarks(t, "GET /ca", a)
 	if a.Status != 200 || !strings.HasPrefix(a.Header.Get("Content-Type"), "text/plain") || !strings.HasSuffix(a.Body, "\n") {
 		t.Fatalf("GET /ca: %d %v %q", a.Status, a.Header, a.Body)
@@ -38,7 +39,7 @@ func caLines(t *testing.T, s *stack.Stack) []string {
 
 func rotateCA(t *testing.T, s *stack.Stack, body string) []sallyport.CAKey {
 	t.Helper()
-	a := s.Do(t, "POST", "/ca/rotate", s.AdminToken, body)
+	a := s.Do(t, "POST", "/orgs/dev/ca/rotate", s.AdminToken, body)
 	wantAnswer(t, "rotate with "+body, a, 201, "")
 	var list sallyport.List[sallyport.CAKey]
 	a.Decode(t, &list)
@@ -71,21 +72,21 @@ func TestCA(t *testing.T) {
 	}
 	rotateCA(t, s, "{}")
 	rotateCA(t, s, ` {"now":false} `)
-	wantAnswer(t, "a fifth key", s.Do(t, "POST", "/ca/rotate", s.AdminToken, ""), 409, "too_many_ca_keys")
+	wantAnswer(t, "a fifth key", s.Do(t, "POST", "/orgs/dev/ca/rotate", s.AdminToken, ""), 409, "too_many_ca_keys")
 	if after := rotateCA(t, s, `{"now":true}`); len(after) != 1 || len(caLines(t, s)) != 1 {
 		t.Errorf("after now there are %s", quote(after))
 	}
-	rows := rowsAt(t, s, s.AdminToken, "/activity?type=ca_rotated")
+	rows := rowsAt(t, s, s.AdminToken, "/orgs/dev/activity?type=ca_rotated")
 	if len(rows) != 4 {
 		t.Fatalf("rows %s", quote(rows))
 	}
-	if r := rows[3]; r.Status != "ok" || r.Actor != "admin-token" || r.OrgID != "" || r.WorkspaceID != "" || !strings.Contains(r.Summary, rotated[0].ID) {
+	if r := rows[3]; r.Status != "ok" || r.Actor != "admin-token" || r.OrgID != s.Ready.OrgID || r.WorkspaceID != "" || !strings.Contains(r.Summary, rotated[0].ID) {
 		t.Errorf("row %s", quote(r))
 	}
 	for _, bad := range []struct{ body, code string }{
 		{`{"now":"yes"}`, "invalid_now"}, {`{"now":1}`, "invalid_now"}, {`{"Now":true}`, "unknown_field"}, {`[]`, "invalid_json"}, {`{`, "invalid_json"}, {"x", "invalid_json"},
 	} {
-		wantAnswer(t, bad.body, s.Do(t, "POST", "/ca/rotate", s.AdminToken, bad.body), 400, bad.code)
+		wantAnswer(t, bad.body, s.Do(t, "POST", "/orgs/dev/ca/rotate", s.AdminToken, bad.body), 400, bad.code)
 	}
 	if len(caLines(t, s)) != 1 {
 		t.Error("a request that was refused has rotated")
@@ -131,7 +132,7 @@ func TestCASecrets(t *testing.T) {
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir, Env: map[string]string{"SALLYPORT_LOG_LEVEL": "debug"}})
 	rotateCA(t, s, "")
-	answers := s.Do(t, "GET", "/ca", "", "").Body + s.Do(t, "GET", "/activity", s.AdminToken, "").Body
+	answers := s.Do(t, "GET", "/ca", s.Token, "").Body + s.Do(t, "GET", "/activity", s.AdminToken, "").Body
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +165,11 @@ func privateSeeds(t *testing.T, dir string, seal []byte, secrets *[][]byte) []by
 		t.Fatal(err)
 	}
 	defer db.Close()
-	stored, err := db.CAKeys(t.Context())
+	org, err := db.Org(t.Context(), "dev")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stored, err := db.CAKeys(t.Context(), org.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +178,7 @@ func privateSeeds(t *testing.T, dir string, seal []byte, secrets *[][]byte) []by
 		t.Fatal(err)
 	}
 	for _, k := range stored {
-		seed, err := sealer.Open("ca/"+k.ID+"/"+k.PublicKey, k.Sealed)
+		seed, err := sealer.Open("ca/"+k.OrgID+"/"+k.ID+"/"+k.PublicKey, k.Sealed)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,5 +212,132 @@ func wantNone(t *testing.T, name string, content []byte, secrets [][]byte, isSea
 				t.Errorf("%s: secret %d is in it: %v", name, i, has)
 			}
 		}
+	}
+}
+
+// Each organisation has its own CA, made with it: nobody sees another's, and a rotation
+// of one changes no other.
+func TestCAOfEachOrganisation(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	a, b := newHome(t, s, "a"), newHome(t, s, "b")
+	get := func(path, token string) string {
+		t.Helper()
+		got := s.Do(t, "GET", path, token, "")
+		wantAnswer(t, path, got, 200, "")
+		return got.Body
+	}
+	ofA, ofB := get("/ca", a.token), get("/ca", b.token)
+	if ofA == ofB || ofA == get("/ca", s.Token) {
+		t.Fatal("two organisations have the same CA")
+	}
+	inWorkspace := newToken(t, s, "/workspaces/"+a.ws.ID, "exec").Secret
+	for _, c := range []struct{ path, token, want string }{
+		{"/ca", inWorkspace, ofA}, {"/ca?org=a", inWorkspace, ofA}, {"/orgs/a/ca", inWorkspace, ofA}, {"/orgs/" + a.ID + "/ca", a.token, ofA},
+		{"/ca?org=a", s.AdminToken, ofA}, {"/ca?org=" + b.ID, s.AdminToken, ofB}, {"/orgs/b/ca", s.AdminToken, ofB},
+	} {
+		if got := get(c.path, c.token); got != c.want {
+			t.Errorf("%s: %q, want %q", c.path, got, c.want)
+		}
+	}
+	for _, c := range []struct {
+		path, token string
+		status      int
+		code        string
+	}{
+		{"/ca", "", 401, "unauthenticated"}, {"/orgs/a/ca", "", 401, "unauthenticated"}, {"/ca", s.AdminToken, 404, "not_found"},
+		{"/ca?org=a", b.token, 404, "not_found"}, {"/ca?org=nobody", b.token, 404, "not_found"}, {"/orgs/a/ca", b.token, 404, "not_found"},
+	} {
+		wantAnswer(t, c.path, s.Do(t, "GET", c.path, c.token, ""), c.status, c.code)
+	}
+	if foreign, absent := s.Do(t, "GET", "/ca?org=a", b.token, "").Body, s.Do(t, "GET", "/ca?org=nobody", b.token, "").Body; foreign != absent {
+		t.Errorf("another's is told apart: %q, %q", foreign, absent)
+	}
+
+	rotated := s.Do(t, "POST", "/orgs/a/ca/rotate", a.token, `{"now":true}`)
+	wantAnswer(t, "a rotates its own", rotated, 201, "")
+	wantAnswer(t, "b rotates a's", s.Do(t, "POST", "/orgs/a/ca/rotate", b.token, ""), 404, "not_found")
+	if get("/ca", a.token) == ofA || get("/ca", b.token) != ofB {
+		t.Error("the rotation of one is none, or is another's")
+	}
+	for org, want := range map[string]int{"a": 1, "b": 0} {
+		if rows := rowsAt(t, s, s.AdminToken, "/orgs/"+org+"/activity?type=ca_rotated"); len(rows) != want {
+			t.Errorf("%s has %d rows", org, len(rows))
+		}
+	}
+}
+
+// Who prefers JSON gets it.
+func TestCAAccept(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	for accept, isJSON := range map[string]bool{
+		"application/json": true, "text/html, application/json;q=0.9": true, "application/json, text/plain;q=0.5": true,
+		"": false, "*/*": false, "text/plain": false, "application/json, */*": false, "application/json;q=0.1, text/plain": false, "application/json;q=x": false,
+	} {
+		req := s.Request(t, "GET", "/ca", s.Token, "")
+		req.Header.Set("Accept", accept)
+		a := s.Send(t, req)
+		if got := a.Header.Get("Content-Type") == "application/json"; a.Status != 200 || got != isJSON {
+			t.Errorf("%q: %d %s", accept, a.Status, a.Header.Get("Content-Type"))
+		}
+		if !isJSON {
+			continue
+		}
+		var list sallyport.List[sallyport.CAKey]
+		a.Decode(t, &list)
+		if len(list.Items) != 1 || list.Items[0].CreatedAt.IsZero() || list.Items[0].EndsAt != nil || list.Items[0].Line() != caLines(t, s)[0] {
+			t.Errorf("%q: %s", accept, a.Body)
+		}
+	}
+}
+
+// A store of a version in which all organisations shared one CA: the log names the
+// machines that must learn their organisation's, and doctor does until each has.
+func TestSharedCAOfBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := stack.Start(t, stack.Options{DataDir: dir})
+	h := newHome(t, s, "acme")
+	for name, connector := range map[string]string{
+		"far":  `{"type":"ssh","host":"192.0.2.5","user":"u","trust_on_first_use":true}`,
+		"here": `{"type":"local"}`,
+	} {
+		wantAnswer(t, name, s.Do(t, "POST", "/workspaces", s.AdminToken, `{"org_id":"`+h.ID+`","name":"`+name+`","tier":3,"connector":`+connector+`}`), 201, "")
+	}
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	retire(t, filepath.Join(dir, "sallyport.db"))
+
+	s = stack.Start(t, stack.Options{DataDir: dir})
+	if log := s.Log.String(); !strings.Contains(log, "workspaces=acme/far") || !strings.Contains(log, "machines=1") {
+		t.Errorf("the log doesn't name the machine:\n%s", log)
+	}
+	if log := s.Log.String(); strings.Contains(log, "acme/here") {
+		t.Errorf("the log names another:\n%s", log)
+	}
+	wantAnswer(t, "delete", s.Do(t, "DELETE", "/workspaces/far?org=acme", s.AdminToken, ""), 204, "")
+	if err := s.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the first forgets, the second has nothing to say
+		s = stack.Start(t, stack.Options{DataDir: dir})
+		if log := s.Log.String(); strings.Contains(log, "SSH CA of its own") {
+			t.Errorf("it still warns:\n%s", log)
+		}
+		if err := s.Stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// retire makes a store look as one in which the shared CA was given up just now.
+func retire(t *testing.T, path string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO retired_ca_keys VALUES ('ssh-ed25519 AAAA', ?)`, time.Now().UnixMicro()); err != nil {
+		t.Fatal(err)
 	}
 }

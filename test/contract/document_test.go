@@ -67,7 +67,7 @@ func TestRequestFields(t *testing.T) {
 	}
 	s.Do(t, "GET", "/openapi.json", "", "").Decode(t, &doc)
 	for _, tt := range []struct{ method, path, schema string }{
-		{"POST", "/ca/rotate", "CARotate"},
+		{"POST", "/orgs/" + h.ID + "/ca/rotate", "CARotate"},
 		{"POST", "/orgs", "OrgCreate"},
 		{"PATCH", "/orgs/" + h.ID, "OrgPatch"},
 		{"POST", "/orgs/" + h.ID + "/tokens", "TokenCreate"},

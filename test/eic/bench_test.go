@@ -28,7 +28,7 @@ var benchRuns = flag.Int("bench-runs", 3, "execs of each kind to time")
 func TestBench(t *testing.T) {
 	w := newWorld(t, eicsim.Options{TunnelsMax: 10000}, nil)
 	ca := filepath.Join(t.TempDir(), "ca.pub")
-	if err := os.WriteFile(ca, []byte(w.Do(t, http.MethodGet, "/ca", "", "").Body), 0o644); err != nil {
+	if err := os.WriteFile(ca, []byte(w.Do(t, http.MethodGet, "/ca", w.Token, "").Body), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	tunnel := w.newMachine(t, sshd.Options{Config: []string{"TrustedUserCAKeys " + ca}})

@@ -33,21 +33,29 @@ type machine struct {
 	sshd   *sshd.Server
 	name   string // the workspace's
 	client *client.Client
+	ca     string // the file of the CA that it trusts
 }
 
-// newMachine starts an sshd that trusts the server's CA, and makes a workspace of it.
+// newMachine starts an sshd that trusts the CA of the organisation dev, and makes a
+// workspace of it.
 func newMachine(t testing.TB, s *stack.Stack, o sshd.Options) *machine {
 	t.Helper()
-	file := filepath.Join(t.TempDir(), "ca.pub")
-	if err := os.WriteFile(file, []byte(s.Do(t, http.MethodGet, "/ca", "", "").Body), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	o.Config = append(o.Config, "TrustedUserCAKeys "+file)
-	m := &machine{Stack: s, sshd: sshd.Start(t, o), client: client.New(s.URL, s.Token)}
+	m := &machine{Stack: s, ca: filepath.Join(t.TempDir(), "ca.pub"), client: client.New(s.URL, s.Token)}
 	t.Cleanup(m.client.Close)
+	m.trust(t)
+	o.Config = append(o.Config, "TrustedUserCAKeys "+m.ca)
+	m.sshd = sshd.Start(t, o)
 	m.name = fmt.Sprintf("m%d", m.port(t))
 	m.create(t, m.connector(t, m.sshd.Addr))
 	return m
+}
+
+// trust gives the machine the keys of the CA that are in force.
+func (m *machine) trust(t testing.TB) {
+	t.Helper()
+	if err := os.WriteFile(m.ca, []byte(m.Do(t, http.MethodGet, "/ca", m.Token, "").Body), 0o644); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (m *machine) port(t testing.TB) int {

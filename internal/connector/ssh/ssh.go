@@ -23,8 +23,8 @@ import (
 type Connector struct {
 	// Rules say which addresses may be dialled.
 	Rules Rules
-	// Certify makes keys with short-lived certificates for one login name, to be
-	// offered in order; see keys.CA.
+	// Certify makes a key with a short-lived certificate from each CA key of the
+	// workspace's organisation, to be offered in order; see keys.CA.
 	Certify func(ctx context.Context, g keys.Grant) ([]ssh.Signer, error)
 	// OpenKey opens a workspace's sealed private key.
 	OpenKey func(workspaceID string, sealed []byte) ([]byte, error)
@@ -91,10 +91,12 @@ func (c *Connector) signers(ctx context.Context, target connector.Target) ([]ssh
 func (c *Connector) proofs(ctx context.Context, target connector.Target) ([]ssh.Signer, error) {
 	auth := target.Spec.Auth
 	if auth == nil || auth.Type == sallyport.AuthCA {
-		signers, err := c.Certify(ctx, keys.Grant{Principal: target.Spec.User, For: "workspace/" + target.WorkspaceID})
+		signers, err := c.Certify(ctx, keys.Grant{
+			OrgID: target.OrgID, WorkspaceID: target.WorkspaceID, ExecID: target.ExecID, Principal: target.Spec.User,
+		})
 		if err != nil && !errors.Is(err, keys.ErrSealKey) {
 			// The store, which has the CA's keys: the machine has nothing to do with it.
-			err = sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server can't read the keys of its CA now; try again in a moment").Because(err)
+			err = sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server can't read the keys of the organisation's CA now; try again in a moment").Because(err)
 		}
 		return signers, err
 	}

@@ -58,11 +58,3 @@ func Workspace(ws store.Workspace) (labels, connector string, err error) {
 	}
 	return labels, connector, nil
 }
-
-// HostKey is the host key of a workspace's connector; NULL is none.
-func HostKey(ws store.Workspace) sql.NullString {
-	if ws.Connector == nil {
-		return sql.NullString{}
-	}
-	return Text(ws.Connector.HostKey)
-}

@@ -58,7 +58,6 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		},
 		"SealedKeys":         func(c ctx, db *DB) error { return only(db.SealedKeys(c, page)) },
 		"ResealWorkspaceKey": func(c ctx, db *DB) error { return db.ResealWorkspaceKey(c, ws.ID, []byte("k"), []byte("k")) },
-		"HostKeyTaken":       func(c ctx, db *DB) error { return only(db.HostKeyTaken(c, org.ID, ws.ID, "k")) },
 		"DeleteWorkspace": func(c ctx, db *DB) error {
 			return either(db.DeleteWorkspace(c, org.ID, id.New(), note(org.ID)), store.ErrNotFound)
 		},
@@ -82,16 +81,22 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"SessionByHash": func(c ctx, db *DB) error {
 			return either(only(db.SessionByHash(c, tok.Hash)), store.ErrNotFound)
 		},
-		"DeleteSession": func(c ctx, db *DB) error { return db.DeleteSession(c, tok.Hash) },
-		"CAKeys":        func(c ctx, db *DB) error { return only(db.CAKeys(c)) },
+		"DeleteSession":      func(c ctx, db *DB) error { return db.DeleteSession(c, tok.Hash) },
+		"CAKeys":             func(c ctx, db *DB) error { return only(db.CAKeys(c, org.ID)) },
+		"AllCAKeys":          func(c ctx, db *DB) error { return only(db.AllCAKeys(c, page)) },
+		"OrgsWithoutCA":      func(c ctx, db *DB) error { return only(db.OrgsWithoutCA(c, 9)) },
+		"StaleMachines":      func(c ctx, db *DB) error { return only(db.StaleMachines(c, 9)) },
+		"ForgetSharedCA":     func(c ctx, db *DB) error { return db.ForgetSharedCA(c) },
+		"DeleteSharedCAKeys": func(c ctx, db *DB) error { return db.DeleteSharedCAKeys(c) },
+		"HasSealed":          func(c ctx, db *DB) error { return only(db.HasSealed(c)) },
 		"AddFirstCAKey": func(c ctx, db *DB) error {
-			return db.AddFirstCAKey(c, keys.CAKey{ID: id.New(), PublicKey: id.New(), Sealed: []byte("x"), CreatedAt: time.Now()})
+			return db.AddFirstCAKey(c, keys.CAKey{ID: id.New(), OrgID: org.ID, PublicKey: id.New(), Sealed: []byte("x"), CreatedAt: time.Now()})
 		},
 		"ResealCAKey": func(c ctx, db *DB) error { return db.ResealCAKey(c, id.New(), []byte("x")) },
 		"RotateCA": func(c ctx, db *DB) error {
-			return db.RotateCA(c, func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
-				next := keys.CAKey{ID: id.New(), PublicKey: id.New(), Sealed: []byte("x"), CreatedAt: time.Now()}
-				return keys.CARotation{Next: next, OthersEndAt: time.Now().Add(time.Hour)}, note(""), nil
+			return db.RotateCA(c, org.ID, func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
+				next := keys.CAKey{ID: id.New(), OrgID: org.ID, PublicKey: id.New(), Sealed: []byte("x"), CreatedAt: time.Now()}
+				return keys.CARotation{Next: next, OthersEndAt: time.Now().Add(time.Hour)}, note(org.ID), nil
 			})
 		},
 		"CommitActivity": func(c ctx, db *DB) error { return db.CommitActivity(c, []store.ActivityChange{note(org.ID)}, true) },

@@ -30,7 +30,7 @@ func TestPlans(t *testing.T) {
 		{mine, selectWorkspaces + `WHERE id = 'o7' AND org_id = 'o7'`, "using workspaces_of_org on workspaces"},
 		{mine, selectWorkspaces + `WHERE name = 'o7' AND org_id = 'o7'`, "using workspaces_name on workspaces"},
 		{mine, selectWorkspacesOfOrg, "using workspaces_listed on workspaces"},
-		{all, selectHostKeyTaken, "workspaces_host_key"},
+		{all, selectCAKeys, "org_ca_keys_listed"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id ` + page, "Backward using activity_of_org on activity"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id = 'o7' AND workspace_id ` + page, "Backward using activity_of_workspace on activity"},
 		{all, `SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`, "Backward using activity_pkey on activity"},
@@ -53,10 +53,11 @@ func fillTables(t *testing.T, s *pg.Server, url string) {
 	t.Helper()
 	s.Admin(t, url,
 		`INSERT INTO orgs (id, name, created_at) SELECT 'o' || i, i, 1 FROM generate_series(0, 99) AS i`,
-		`INSERT INTO workspaces (id, org_id, name, tier, labels, connector_version, host_key, created_at, updated_at)
-			SELECT 'w' || i, 'o' || i % 100, i, 1, '{}', 1, 'k' || i, 1, 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO workspaces (id, org_id, name, tier, labels, connector_version, created_at, updated_at)
+			SELECT 'w' || i, 'o' || i % 100, i, 1, '{}', 1, 1, 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at)
 			SELECT 't' || i, 'o' || i % 100, 'w' || i, i, '', int4send(i), '[]', 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO org_ca_keys (id, org_id, public_key, sealed, created_at, ends_at) SELECT 'k' || i, 'o' || i % 100, i, '', 1, 2 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO sessions (hash, token_hash, expires_at) SELECT int4send(i), '', 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, written_seq, seq, detail)
 			SELECT 'a' || i, 'o' || i % 100, 'w' || i % 5000, 'workspace_exec', CASE i % 1000 WHEN 0 THEN 'running' ELSE 'ok' END, '', '', 1, 2*i, 2*i + i % 2, '{}'

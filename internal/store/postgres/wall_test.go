@@ -43,6 +43,7 @@ func newTenant(t testing.TB, db *DB) (store.Org, store.Workspace, store.Token) {
 	must(t, db.CreateOrg(t.Context(), org, note(org.ID)))
 	must(t, db.CreateWorkspace(t.Context(), ws, note(org.ID)))
 	must(t, db.CreateToken(t.Context(), tok, note(org.ID)))
+	must(t, db.AddFirstCAKey(t.Context(), keys.CAKey{ID: id.New(), OrgID: org.ID, PublicKey: "ssh-ed25519 " + org.ID, Sealed: []byte("x"), CreatedAt: time.Now()}))
 	claim := &store.Claim{Bodies: [][]byte{{1}}, At: time.Now(), Life: time.Hour}
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{{Row: newExec(org.ID), Claim: claim}}, true))
 	return org, ws, tok
@@ -51,7 +52,10 @@ func newTenant(t testing.TB, db *DB) (store.Org, store.Workspace, store.Token) {
 // fillCommon fills the tables that are no organisation's.
 func fillCommon(t testing.TB, db *DB) {
 	t.Helper()
-	must(t, db.AddFirstCAKey(t.Context(), keys.CAKey{ID: id.New(), PublicKey: "ssh-ed25519 x", Sealed: []byte("x"), CreatedAt: time.Now()}))
+	must(t, db.run(t.Context(), system, func(s *statements) {
+		s.add(`INSERT INTO ca_keys (id, public_key, sealed, created_at) VALUES ('k', 'k', '', 1)`)
+		s.add(`INSERT INTO retired_ca_keys (public_key, retired_at) VALUES ('k', 1)`)
+	}))
 	must(t, db.TakeLease(t.Context(), "a", time.Hour))
 	must(t, db.CreateSession(t.Context(), store.Session{ExpiresAt: time.Now().Add(time.Hour)}, time.Now(), 1))
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{note("")}, true))
@@ -149,7 +153,7 @@ func TestTenantSeesItsOwn(t *testing.T) {
 	mine, _, _ := newTenant(t, db)
 	newTenant(t, db)
 	fillCommon(t, db)
-	hidden := []string{"ca_keys", "leases", "sessions", "idempotency_keys", "goose_db_version", "schema_floor"}
+	hidden := []string{"org_ca_keys", "ca_keys", "retired_ca_keys", "leases", "sessions", "idempotency_keys", "goose_db_version", "schema_floor"}
 	become := `SET LOCAL ROLE sallyport_tenant; SET LOCAL sallyport.org_id = '` + mine.ID + `'`
 	for table, column := range tables(t, conn) {
 		if slices.Contains(hidden, table) {

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 
 	"sallyport/internal/id"
 	"sallyport/internal/store"
@@ -25,10 +24,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 	err = db.change(ctx, ws.OrgID, tenant(ws.OrgID), change, func(s *statements) {
 		s.add(`
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				created_at, updated_at, host_key, host_key_since)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+				created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt), column.HostKey(ws), since(ws))
+			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 	})
 	return wrap(err, "create workspace %s", ws.Name)
 }
@@ -107,33 +106,12 @@ func updateWorkspace(s *statements, ws store.Workspace) error {
 	}
 	s.add(`
 		UPDATE workspaces SET name = $1, tier = $2, labels = $3, connector = $4, sealed_key = $5, connector_version = $6,
-			updated_at = $7, host_key = $8, host_key_since = CASE WHEN host_key = $8 THEN host_key_since ELSE $9 END
-		WHERE org_id = $10 AND id = $11`,
+			updated_at = $7
+		WHERE org_id = $8 AND id = $9`,
 		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-		column.Time(ws.UpdatedAt), column.HostKey(ws), since(ws), ws.OrgID, ws.ID)
+		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nil
 }
-
-// since is from when a workspace has its host key if it names it now; NULL if it has
-// none.
-func since(ws store.Workspace) sql.NullInt64 {
-	if !column.HostKey(ws).Valid {
-		return sql.NullInt64{}
-	}
-	return column.Time(ws.UpdatedAt)
-}
-
-// HostKeyTaken tells whether a machine, known by its host key, is another
-// organisation's: one that has had the key in a workspace for as long as this workspace,
-// or longer. A workspace that hasn't the key comes behind all that have.
-func (db *DB) HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error) {
-	taken, err := askOne(ctx, db.readers, system, scanBool, selectHostKeyTaken, orgID, workspaceID, hostKey)
-	return taken, wrap(err, "look for the host key")
-}
-
-const selectHostKeyTaken = `SELECT EXISTS (
-	SELECT 1 FROM workspaces AS others WHERE others.host_key = $3 AND others.org_id <> $1 AND others.host_key_since <= coalesce(
-		(SELECT host_key_since FROM workspaces WHERE org_id = $1 AND id = $2 AND host_key = $3), others.host_key_since))`
 
 // SealedKeys returns a page of the private keys of all workspaces that have one.
 func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {
@@ -151,11 +129,6 @@ func (db *DB) ResealWorkspaceKey(ctx context.Context, workspaceID string, was, s
 		s.add(`UPDATE workspaces SET sealed_key = $1 WHERE id = $2 AND sealed_key = $3`, sealed, workspaceID, was)
 	})
 	return wrap(err, "seal a workspace's key anew")
-}
-
-func scanBool(row column.Scanner) (yes bool, err error) {
-	err = row.Scan(&yes)
-	return yes, err
 }
 
 func scanSealedKey(row column.Scanner) (found store.Positioned[store.SealedKey], err error) {

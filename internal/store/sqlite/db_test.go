@@ -242,10 +242,10 @@ func TestPlans(t *testing.T) {
 		`SELECT written_seq` + activityColumns + `WHERE org_id = 'x' AND workspace_id ` + page:    `activity_of_workspace (org_id=? AND workspace_id=? AND written_seq<?)`,
 		`SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`: `INTEGER PRIMARY KEY (rowid<?)`,
 		`SELECT position` + activityColumns + `WHERE id = 'x' AND org_id = 'x'`:                   `(id=?)`,
-		selectAbandoned:    `USING INDEX activity_running_acts`,
-		selectEvents:       `activity_of_org (org_id=? AND written_seq>?)`,
-		selectLastSeq:      `(org_id=?)`,
-		selectHostKeyTaken: `workspaces_host_key (host_key=?)`,
+		selectAbandoned: `USING INDEX activity_running_acts`,
+		selectEvents:    `activity_of_org (org_id=? AND written_seq>?)`,
+		selectLastSeq:   `(org_id=?)`,
+		selectCAKeys:    `org_ca_keys_listed (org_id=?)`,
 		`UPDATE activity SET status = 'ok' WHERE id = 'x' AND org_id = 'x' AND status = 'running'`: `(id=?)`,
 	} {
 		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+arguments.Replace(query))

@@ -10,7 +10,8 @@ import (
 	"time"
 
 	"sallyport/internal/keys"
-
+	"sallyport/internal/limits"
+	"sallyport/internal/store"
 	"sallyport/internal/store/column"
 )
 
@@ -38,12 +39,22 @@ type Inspection struct {
 	// was not, being large, Contents has its version, its size and the newest time
 	// alone.
 	Checked bool
-	// CAKeys are the keys of the SSH CA, newest first, sealed as they are.
+	// CAKeys are the newest keys of the organisations' CAs, sealed as they are.
 	CAKeys []keys.CAKey
+	// StaleMachines are the first of those that trust the SSH CA that all organisations
+	// shared, and may not know their own organisation's.
+	StaleMachines []store.StaleMachine
 }
 
-// caKeysVersion is the first schema that has the keys of the SSH CA.
-const caKeysVersion = 3
+const (
+	// sharedCAVersion is the first schema with an SSH CA, which all organisations shared,
+	// and orgCAVersion the first in which each organisation has its own.
+	sharedCAVersion = 3
+	orgCAVersion    = 10
+	// caKeysInspected bounds the keys that are tried: what sealed a thousand has sealed
+	// all of them.
+	caKeysInspected = 1000
+)
 
 // Inspect looks at the database in the file path, while others may use it, and
 // changes none of it. Its error says what is wrong with the database, in a
@@ -107,10 +118,29 @@ func (found *Inspection) look(ctx context.Context, pool *sql.DB, deep bool) erro
 	} else {
 		found.NewestAt, err = newestAt(ctx, pool)
 	}
-	if err != nil || found.SchemaVersion < caKeysVersion {
+	if err != nil {
 		return err
 	}
-	found.CAKeys, err = list(ctx, pool, column.ScanCAKey, selectCAKeys)
+	return found.lookAtCA(ctx, pool)
+}
+
+// lookAtCA reads the keys of the CAs, and the machines that trust the shared one.
+func (found *Inspection) lookAtCA(ctx context.Context, pool *sql.DB) (err error) {
+	retired := sql.NullInt64{}
+	switch {
+	case found.SchemaVersion < sharedCAVersion:
+		return nil
+	case found.SchemaVersion < orgCAVersion: // the next start retires the shared CA
+		retired = sql.NullInt64{Int64: never, Valid: true}
+	default:
+		found.CAKeys, err = list(ctx, pool, column.ScanCAKey, `SELECT `+caKeyColumns+` FROM org_ca_keys ORDER BY position DESC LIMIT ?`, caKeysInspected)
+		if err == nil {
+			err = pool.QueryRowContext(ctx, selectRetiredAt).Scan(&retired)
+		}
+	}
+	if err == nil && retired.Valid {
+		found.StaleMachines, err = list(ctx, pool, column.ScanStaleMachine, selectStaleMachines, retired.Int64, limits.StaleMachinesTold+1)
+	}
 	return err
 }
 

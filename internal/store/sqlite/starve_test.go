@@ -44,7 +44,7 @@ func TestFloodOfListings(t *testing.T) {
 		"a workspace":           func() error { _, err := db.Workspace(ctx, org.ID, "w"); return err },
 		"an organisation":       func() error { _, err := db.Org(ctx, org.ID); return err },
 		"the last seq":          func() error { _, err := db.LastSeq(ctx, org.ID); return err },
-		"the CA's keys":         func() error { _, err := db.CAKeys(ctx); return err },
+		"the CA's keys":         func() error { _, err := db.CAKeys(ctx, "org"); return err },
 		"the leases":            func() error { _, err := db.Replicas(ctx); return err },
 		"readiness":             func() error { return db.Ping(ctx) },
 		"a row": func() error {

@@ -23,10 +23,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
 		result, err := w.ExecContext(ctx, `
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				created_at, updated_at, host_key, host_key_since)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, iif(?11 IS NULL, NULL, ?10)) ON CONFLICT (org_id, name) DO NOTHING`,
+				created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
 			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt), column.HostKey(ws))
+			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create workspace %s", ws.Name)
@@ -105,26 +105,12 @@ func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error
 	}
 	_, err = w.ExecContext(ctx, `
 		UPDATE workspaces SET name = ?1, tier = ?2, labels = ?3, connector = ?4, sealed_key = ?5, connector_version = ?6,
-			updated_at = ?7, host_key = ?10,
-			host_key_since = CASE WHEN ?10 IS NULL THEN NULL WHEN host_key = ?10 THEN host_key_since ELSE ?7 END
+			updated_at = ?7
 		WHERE org_id = ?8 AND id = ?9`,
 		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID, column.HostKey(ws))
+		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nameInUse(err)
 }
-
-// HostKeyTaken tells whether a machine, known by its host key, is another
-// organisation's: one that has had the key in a workspace for as long as this workspace,
-// or longer. A workspace that hasn't the key comes behind all that have.
-func (db *DB) HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error) {
-	var taken bool
-	err := db.readers.QueryRowContext(ctx, selectHostKeyTaken, orgID, workspaceID, hostKey).Scan(&taken)
-	return taken, wrap(err, "look for the host key")
-}
-
-const selectHostKeyTaken = `SELECT EXISTS (
-	SELECT 1 FROM workspaces AS others WHERE others.host_key = ?3 AND others.org_id <> ?1 AND others.host_key_since <= coalesce(
-		(SELECT host_key_since FROM workspaces WHERE org_id = ?1 AND id = ?2 AND host_key = ?3), others.host_key_since))`
 
 // SealedKeys returns a page of the private keys of all workspaces that have one.
 func (db *DB) SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error) {

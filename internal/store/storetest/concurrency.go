@@ -113,7 +113,6 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"ResealWorkspaceKey": func(c ctx, e Engine) error {
 			return e.ResealWorkspaceKey(c, ws.ID, []byte("x"), []byte("y"))
 		},
-		"HostKeyTaken":    func(c ctx, e Engine) error { return only(e.HostKeyTaken(c, org.ID, ws.ID, "k")) },
 		"DeleteWorkspace": func(c ctx, e Engine) error { return e.DeleteWorkspace(c, org.ID, ws.ID, noted(org.ID)) },
 		"CreateToken": func(c ctx, e Engine) error {
 			return e.CreateToken(c, newToken(org.ID, "", "new"), noted(org.ID))
@@ -128,10 +127,15 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"CreateSession":     func(c ctx, e Engine) error { return e.CreateSession(c, newSession(1, 1), start(), 1) },
 		"SessionByHash":     func(c ctx, e Engine) error { return only(e.SessionByHash(c, [32]byte{1})) },
 		"DeleteSession":     func(c ctx, e Engine) error { return e.DeleteSession(c, [32]byte{1}) },
-		"CAKeys":            func(c ctx, e Engine) error { return only(e.CAKeys(c)) },
-		"AddFirstCAKey":     func(c ctx, e Engine) error { return e.AddFirstCAKey(c, newCAKey()) },
+		"CAKeys":            func(c ctx, e Engine) error { return only(e.CAKeys(c, org.ID)) },
+		"AllCAKeys":         func(c ctx, e Engine) error { return only(e.AllCAKeys(c, all)) },
+		"OrgsWithoutCA":     func(c ctx, e Engine) error { return only(e.OrgsWithoutCA(c, 9)) },
+		"StaleMachines":     func(c ctx, e Engine) error { return only(e.StaleMachines(c, 9)) },
+		"ForgetSharedCA":    func(c ctx, e Engine) error { return e.ForgetSharedCA(c) },
+		"HasSealed":         func(c ctx, e Engine) error { return only(e.HasSealed(c)) },
+		"AddFirstCAKey":     func(c ctx, e Engine) error { return e.AddFirstCAKey(c, newCAKey(org.ID)) },
 		"ResealCAKey":       func(c ctx, e Engine) error { return e.ResealCAKey(c, id.New(), []byte("x")) },
-		"RotateCA":          func(c ctx, e Engine) error { return rotate(c, e, newCAKey(), start()) },
+		"RotateCA":          func(c ctx, e Engine) error { return rotate(c, e, newCAKey(org.ID), start()) },
 		"CommitActivity": func(c ctx, e Engine) error {
 			return e.CommitActivity(c, write(newExec(org.ID, ws.ID)), true)
 		},

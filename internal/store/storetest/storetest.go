@@ -42,7 +42,6 @@ type Engine interface {
 		change func(*store.Workspace) (store.ActivityChange, error)) (store.Workspace, error)
 	SealedKeys(ctx context.Context, page store.Page) ([]store.Positioned[store.SealedKey], error)
 	ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error
-	HostKeyTaken(ctx context.Context, orgID, workspaceID, hostKey string) (bool, error)
 	DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error
 
 	CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error
@@ -56,10 +55,15 @@ type Engine interface {
 	SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error)
 	DeleteSession(ctx context.Context, hash [32]byte) error
 
-	CAKeys(ctx context.Context) ([]keys.CAKey, error)
+	CAKeys(ctx context.Context, orgID string) ([]keys.CAKey, error)
+	AllCAKeys(ctx context.Context, page store.Page) ([]store.Positioned[keys.CAKey], error)
+	OrgsWithoutCA(ctx context.Context, most int) ([]string, error)
 	AddFirstCAKey(ctx context.Context, key keys.CAKey) error
 	ResealCAKey(ctx context.Context, keyID string, sealed []byte) error
-	RotateCA(ctx context.Context,
+	StaleMachines(ctx context.Context, most int) ([]store.StaleMachine, error)
+	ForgetSharedCA(ctx context.Context) error
+	HasSealed(ctx context.Context) (bool, error)
+	RotateCA(ctx context.Context, orgID string,
 		rotate func([]keys.CAKey) (keys.CARotation, store.ActivityChange, error)) error
 
 	CommitActivity(ctx context.Context, changes []store.ActivityChange, durable bool) error
@@ -96,7 +100,6 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"UpdateWorkspace", testUpdateWorkspace},
 		{"UpdateWorkspaceAborted", testUpdateWorkspaceAborted},
 		{"UpdateWorkspaceConcurrently", testUpdateWorkspaceConcurrently},
-		{"HostKeyTaken", testHostKeyTaken},
 		{"SealedKeys", testSealedKeys},
 		{"DeleteWorkspace", testDeleteWorkspace},
 		{"Tokens", testTokens},
@@ -110,6 +113,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"RotateCA", testRotateCA},
 		{"RotateCAAborted", testRotateCAAborted},
 		{"RotateCAConcurrently", testRotateCAConcurrently},
+		{"CAOfTwoOrgs", testCAOfTwoOrgs},
 		{"ActivityKeepsEveryField", testActivityKeepsEveryField},
 		{"ActivityCompletion", testActivityCompletion},
 		{"ActivityCompletionOfNothing", testActivityCompletionOfNothing},
