@@ -11,6 +11,8 @@ VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 # Where make install puts things; DESTDIR stands before it all, for packages.
 PREFIX ?= /usr/local
 DESTDIR ?=
+# Where make build puts things.
+BIN ?= bin
 
 # Any of these may be set on the command line: make test PKGS=./internal/frame
 PKGS ?= ./...
@@ -32,14 +34,14 @@ demo-cluster: ## three servers on PostgreSQL and NATS under load, while they are
 	@scripts/setup
 	@scripts/demo-cluster
 
-build: ## build bin/sallyport, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/sallyport ./cmd/sallyport
+build: ## build bin/sallyport, one static binary; looks first for what that takes
+	@scripts/build $(BIN)/sallyport $(VERSION)
 
 man: ## write the manual pages to bin/man
-	CGO_ENABLED=0 go run ./internal/cli/man bin/man $(VERSION)
+	CGO_ENABLED=0 go run ./internal/cli/man $(BIN)/man $(VERSION)
 
 install: ## install program, completions and manual pages under PREFIX (/usr/local); what make build man has made, or both anew
-	@MAKE="$(MAKE)" scripts/install "$(DESTDIR)$(PREFIX)"
+	@MAKE="$(MAKE)" scripts/install "$(DESTDIR)$(PREFIX)" "$(BIN)"
 
 check: ## the quick subset while you work: format, vet, short tests without the race detector
 	@scripts/fmt --check
@@ -74,5 +76,5 @@ fuzz: ## run each fuzz target for FUZZTIME (1m), one after another
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz
 
 clean: ## remove what was built and measured
-	rm -rf bin coverage
+	rm -rf $(BIN) coverage
 	find . -name node_modules -prune -o -type f \( -name '*.test' -o -name '*.prof' -o -name 'coverage.*' \) -exec rm -f {} +

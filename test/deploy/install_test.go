@@ -19,7 +19,7 @@ func TestInstall(t *testing.T) {
 		t.Skip("make is not installed")
 	}
 	to := t.TempDir()
-	out, err := exec.Command("make", "-C", "../..", "--no-print-directory", "install", "DESTDIR="+to, "PREFIX=/opt/sallyport", "VERSION=v9.8.7-test").CombinedOutput()
+	out, err := exec.Command("make", "-C", "../..", "--no-print-directory", "install", "DESTDIR="+to, "PREFIX=/opt/sallyport", "VERSION=v9.8.7-test", "BIN="+t.TempDir()).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v:\n%s", err, out)
 	}
