@@ -132,8 +132,13 @@ func greets(t *testing.T, greeting string) (addr string) {
 
 // greetsBefore says something before it passes on what the server at addr says.
 func greetsBefore(t *testing.T, greeting, addr string) string {
+	return passesOn(t, greeting, func() string { return addr })
+}
+
+// passesOn says something, and passes on what the server says that is at addr just then.
+func passesOn(t *testing.T, greeting string, addr func() string) string {
 	return serves(t, func(conn net.Conn) {
-		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", addr)
+		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", addr())
 		if err != nil {
 			return
 		}
@@ -153,6 +158,7 @@ func serves(t *testing.T, serve func(net.Conn)) (addr string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, end := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() {
 		for {
@@ -162,12 +168,14 @@ func serves(t *testing.T, serve func(net.Conn)) (addr string) {
 			}
 			all.Go(func() {
 				defer conn.Close()
+				defer context.AfterFunc(ctx, func() { conn.Close() })()
 				serve(conn)
 			})
 		}
 	})
 	t.Cleanup(func() {
 		listener.Close()
+		end()
 		all.Wait()
 	})
 	return listener.Addr().String()
