@@ -143,21 +143,12 @@ func (c *call) run(handle func() error) {
 
 func (c *call) serve() error {
 	route, ok := c.methods[getFor(c.r.Method)]
-	if !route.everywhere {
-		if err := c.api.Gateway.ServesOrg(c.r.Context(), c.r.Header[sallyport.HeaderOrg]); err != nil {
-			return err
-		}
+	home := c.wantsHomePage()
+	if err := c.admit(route, ok && route.public || home); err != nil {
+		return err
 	}
-	if c.wantsHomePage() {
+	if home {
 		return c.redirectToDocs()
-	}
-	if !ok || !route.public || c.api.LoopbackOnly && !isLoopbackHost(c.r.Host) {
-		switch err := c.prove(); {
-		case err != nil && ok && route.public:
-			return misdirected()
-		case err != nil:
-			return err
-		}
 	}
 	if ok && route.public && !route.everywhere {
 		if err := c.enter("strangers", c.api.OpenRequests/limits.StrangersShare); err != nil {
@@ -176,6 +167,34 @@ func (c *call) serve() error {
 	}
 	c.w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return sallyport.Errorf(sallyport.CodeMethodNotAllowed, "this path doesn't take %.20q", c.r.Method)
+}
+
+// admit authenticates the caller where the route asks for a token, and then checks that
+// the server is for the organisation of the caller, and for those that the request names.
+// A caller without a token is answered the same, whatever the request names.
+func (c *call) admit(route route, isPublic bool) error {
+	isRebound := c.api.LoopbackOnly && !isLoopbackHost(c.r.Host)
+	named := c.r.Header[sallyport.HeaderOrg]
+	switch {
+	case isPublic && isRebound:
+		if c.prove() != nil {
+			return misdirected()
+		}
+	case isPublic && (route.everywhere || c.api.Gateway.OnlyOrg == ""):
+		return nil
+	case isPublic && strings.Join(named, "") == "":
+		// A token that is no good opens nothing here, and closes nothing.
+		if c.identify() != nil {
+			c.by = gateway.Caller{}
+			return nil
+		}
+		return c.api.Gateway.Serves(c.by.Principal)
+	default:
+		if err := c.prove(); err != nil {
+			return err
+		}
+	}
+	return c.api.Gateway.ServesOrg(c.r.Context(), named)
 }
 
 // prove finds out who asks: by the token, or where there is none by the cookie.

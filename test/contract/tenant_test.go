@@ -10,7 +10,8 @@ import (
 )
 
 // A server for one organisation answers the tokens of others, and requests that name
-// others, as if it had no routes but health and metrics.
+// others, as if it had no routes but health and metrics; and whoever has no token the
+// same, whichever organisation is named.
 func TestOneOrganisation(t *testing.T) {
 	dir := t.TempDir()
 	all := stack.Start(t, stack.Options{DataDir: dir})
@@ -41,19 +42,26 @@ func TestOneOrganisation(t *testing.T) {
 		wantAnswer(t, what+" of another", ask(r.method, path, b.token), 404, "not_found")
 		wantAnswer(t, what+" that names another", ask(r.method, path, a.token, b.ID), 404, "not_found")
 		wantAnswer(t, what+" by nobody", ask(r.method, path, ""), 401, "unauthenticated")
-		wantAnswer(t, what+" by nobody, for another", ask(r.method, path, "", "b"), 404, "not_found")
+		for _, named := range []string{"a", "b", "nowhere", a.ID, b.ID} {
+			wantAnswer(t, what+" by nobody, for "+named, ask(r.method, path, "", named), 401, "unauthenticated")
+		}
 	}
 	for _, route := range public {
 		method, path, _ := strings.Cut(route, " ")
-		status := http.StatusNotFound
-		if path == "/healthz" || path == "/readyz" || path == "/metrics" {
-			status = http.StatusOK
-		}
-		if got := ask(method, path, "", b.ID).Status; got != status {
-			t.Errorf("%s for another: %d, want %d", route, got, status)
-		}
-		if got := ask(method, path, b.token).Status; got != http.StatusOK {
-			t.Errorf("%s of another: %d", route, got)
+		everywhere := path == "/healthz" || path == "/readyz" || path == "/metrics"
+		for _, c := range []struct {
+			token, named string
+			want         int
+		}{
+			{"", "", 200}, {"", a.ID, 401}, {"", "a", 401}, {"", b.ID, 401}, {"", "nowhere", 401}, {"garbage", "a", 401}, {"garbage", "", 200},
+			{a.token, "", 200}, {a.token, "a", 200}, {a.token, "b", 404}, {b.token, "", 404}, {b.token, "a", 404}, {s.AdminToken, "b", 404},
+		} {
+			if everywhere {
+				c.want = http.StatusOK
+			}
+			if got := ask(method, path, c.token, c.named).Status; got != c.want {
+				t.Errorf("%s with %.6q for %q: %d, want %d", route, c.token, c.named, got, c.want)
+			}
 		}
 	}
 	wantAnswer(t, "a cookie of another", whoami(t, s, other), 404, "not_found")
