@@ -18,6 +18,6 @@ func main() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	os.Exit(cli.Run(context.Background(), cli.Program{
 		Version: version, Args: os.Args[1:], Env: os.LookupEnv, Signals: signals,
-		Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Stdin: os.Stdin, Stdout: unlessClosed(os.Stdout), Stderr: unlessClosed(os.Stderr),
 	}))
 }
