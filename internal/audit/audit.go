@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport"
@@ -32,20 +33,39 @@ type Log struct {
 	log   *slog.Logger
 	now   func() time.Time
 
-	mu     sync.Mutex // guards what follows
-	queue  []*write
-	kept   int // how many completions the last commit failed on
-	closed bool
+	// committed is when the store last took a commit, on the process's own clock.
+	committed atomic.Pointer[time.Time]
 
-	wake chan struct{} // holds one: there is something in the queue
-	done chan struct{} // closed when the writer has ended
+	mu    sync.Mutex // guards what follows
+	queue []*write
+	// kept are the changes that a commit failed on, and that must not be lost: they come
+	// before any new row. The writer alone changes it.
+	kept     []*write
+	setAside uint64 // how many changes were
+	closed   bool
+
+	denials denials
+
+	wake    chan struct{} // holds one: there is something in the queue
+	closing chan struct{} // closed by Close
+	done    chan struct{} // closed when the writer has ended
+
+	failures failures // the writer's own
 }
 
 // write is one change on its way to the store. answer is buffered.
 type write struct {
 	change  store.ActivityChange
 	durable bool
-	answer  chan error
+	// keep is set for what is tried again when a commit fails: completions, and rows that
+	// nobody waits for.
+	keep bool
+	// began is when it came, and failed whether a commit has failed on it.
+	began  time.Time
+	failed atomic.Bool
+	// bare is set for a completion that holds no more than what completes a row.
+	bare   bool
+	answer chan error
 }
 
 // New starts a log on st. now is the clock; nil is time.Now. Close it.
@@ -53,18 +73,26 @@ func New(st Store, log *slog.Logger, now func() time.Time) *Log {
 	if now == nil {
 		now = time.Now
 	}
-	l := &Log{store: st, log: log, now: now, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	l := &Log{
+		store: st, log: log, now: now,
+		wake: make(chan struct{}, 1), closing: make(chan struct{}), done: make(chan struct{}),
+	}
+	l.committed.Store(new(time.Time))
 	go l.write()
 	return l
 }
 
-// Close writes what is queued, and waits for it. Rows that still can't be
-// completed are completed by the next start. It may be called twice.
+// Close writes what is queued, and the count of refusals that share a row, and waits for
+// it. Rows that still can't be completed are completed by the next start. It may be
+// called twice.
 func (l *Log) Close() error {
+	l.tellDenials(true)
 	l.mu.Lock()
-	l.closed = true
+	if !l.closed {
+		l.closed = true
+		close(l.closing)
+	}
 	l.mu.Unlock()
-	l.nudge()
 	<-l.done
 	return nil
 }
@@ -107,25 +135,17 @@ func (e *TooManyError) Error() string { return "too many execs run" }
 // let it run, and a *KeyTakenError when another exec has the idempotency key. It returns the
 // cause of ctx when that ends first, and Finish must be called.
 func (p *Pending) Durable(ctx context.Context) error {
-	limit := time.NewTimer(limits.BeginTimeMax)
-	defer limit.Stop()
-	var err error
-	select {
-	case err = <-p.w.answer:
-		switch {
-		case err == nil && p.quota != nil && p.quota.Over != store.QuotaKept:
-			return &TooManyError{p.quota.Over}
-		case err == nil && p.claim != nil && p.claim.Taken != nil:
-			return &KeyTakenError{*p.claim.Taken}
-		case err == nil:
-			return nil
-		}
-	case <-limit.C:
-		err = errTooLong
-	case <-ctx.Done():
+	err := p.log.await(ctx.Done(), p.w, limits.BeginTimeMax)
+	switch {
+	case err == nil && p.quota != nil && p.quota.Over != store.QuotaKept:
+		return &TooManyError{p.quota.Over}
+	case err == nil && p.claim != nil && p.claim.Taken != nil:
+		return &KeyTakenError{*p.claim.Taken}
+	case err == nil:
+		return nil
+	case errors.Is(err, errGone):
 		return context.Cause(ctx)
-	}
-	if !errors.Is(err, errNotTaken) {
+	case !errors.Is(err, errNotTaken):
 		p.giveUp()
 	}
 	return unavailable("the activity log can't take the row, so nothing was run; try again in a moment", err)
@@ -135,42 +155,68 @@ func (p *Pending) Durable(ctx context.Context) error {
 func (p *Pending) giveUp() {
 	row := p.row
 	row.Argv, row.EnvNames = nil, nil // what stands in the row already isn't kept while the store is away
-	row.Status, row.Code, row.CompletedAt = sallyport.StatusError, sallyport.CodePlatformUnavailable, p.log.time()
+	row.Status, row.Code, row.CompletedAt = sallyport.StatusError, sallyport.CodePlatformUnavailable, p.log.endOf(row)
 	p.log.enqueue(store.ActivityChange{Complete: true, Row: &row, FreeKey: p.claim != nil}, false)
 }
 
-// Finish completes the row with how the act ended. It returns once the row is
-// complete, or with platform_unavailable after limits.FinishTimeMax; the
-// completion is kept then, and tried again before any new row is taken.
+// Finish completes the row with how the act ended. It returns once the row is complete,
+// or with platform_unavailable where the store takes no commit for limits.FinishTimeMax;
+// the completion is kept then, and tried again before any new row is taken. It returns
+// interrupted where the row is not this server's any more: another has told its end.
 func (p *Pending) Finish(end End) error {
 	row := p.row
 	end.apply(&row.Activity)
-	row.CompletedAt = p.log.time()
-	return p.log.complete(row, end.NothingRan && p.claim != nil)
+	row.CompletedAt = p.log.endOf(row)
+	completed, err := p.log.complete(row, end.NothingRan && p.claim != nil)
+	if err == nil && !completed && p.wasWritten() {
+		return sallyport.Errorf(sallyport.CodeInterrupted,
+			"the server was cut off from its store for so long that another has closed the row; what ran was ended").WithStarted(true)
+	}
+	return err
 }
 
-func (l *Log) complete(row store.Activity, freeKey bool) error {
+// wasWritten tells, behind a completion of the row, whether there has been one.
+func (p *Pending) wasWritten() bool { return p.w.change.Row.Seq != 0 }
+
+// complete completes a row, and tells whether it was there to be completed.
+func (l *Log) complete(row store.Activity, freeKey bool) (completed bool, err error) {
 	w := l.enqueue(store.ActivityChange{Complete: true, Row: &row, FreeKey: freeKey}, false)
-	limit := time.NewTimer(limits.FinishTimeMax)
+	if err := l.await(nil, w, limits.FinishTimeMax); err != nil {
+		return false, notCompleted(err)
+	}
+	return w.change.Row.Seq != 0, nil
+}
+
+// await waits for the answer to a write, for as long as the queue moves: until gone is
+// closed, or the store has taken no commit for the time most since the write came.
+// Others' commits don't count once one has failed on the write itself.
+func (l *Log) await(gone <-chan struct{}, w *write, most time.Duration) error {
+	limit := time.NewTimer(most)
 	defer limit.Stop()
-	select {
-	case err := <-w.answer:
-		if err == nil {
-			return nil
+	for {
+		select {
+		case err := <-w.answer:
+			return err
+		case <-gone:
+			return errGone
+		case <-limit.C:
 		}
-		return notCompleted(err)
-	case <-limit.C:
-		return notCompleted(errTooLong)
+		moved := *l.committed.Load()
+		if left := most - time.Since(moved); left > 0 && moved.After(w.began) && !w.failed.Load() {
+			limit.Reset(left)
+			continue
+		}
+		select {
+		case err := <-w.answer: // together with the time
+			return err
+		default:
+			return errTooLong
+		}
 	}
 }
 
 func notCompleted(cause error) error {
 	return unavailable("the command has ended, but the activity log can't take its end now; it will be completed later", cause).WithStarted(true)
-}
-
-// Deny records the refusal of an authenticated caller, durably.
-func (l *Log) Deny(ctx context.Context, d Denial) error {
-	return l.record(ctx, l.denialRow(d), "the refusal can't be recorded now")
 }
 
 // Record writes the row of what has happened by itself, durably. It returns
@@ -182,27 +228,22 @@ func (l *Log) Record(ctx context.Context, e Event) error {
 // record writes a row that is complete.
 func (l *Log) record(ctx context.Context, row store.Activity, failure string) error {
 	w := l.enqueue(store.ActivityChange{Row: &row}, true)
-	limit := time.NewTimer(limits.BeginTimeMax)
-	defer limit.Stop()
-	var err error
-	select {
-	case err = <-w.answer:
-	case <-limit.C:
-		err = errTooLong
-	case <-ctx.Done():
+	switch err := l.await(ctx.Done(), w, limits.BeginTimeMax); {
+	case err == nil:
+		return nil
+	case errors.Is(err, errGone):
 		return context.Cause(ctx)
-	}
-	if err != nil {
+	default:
 		return unavailable(failure, err)
 	}
-	return nil
 }
 
 // Interrupt completes a row that a crash left running.
 func (l *Log) Interrupt(row store.Activity, end End) error {
 	end.apply(&row.Activity)
-	row.CompletedAt = l.time()
-	return l.complete(row, false)
+	row.CompletedAt = l.endOf(row)
+	_, err := l.complete(row, false)
+	return err
 }
 
 // Event makes the row of an act on Sallyport's own records, to be committed with
@@ -212,141 +253,24 @@ func (l *Log) Event(e Event) store.ActivityChange {
 	return store.ActivityChange{Row: &row}
 }
 
-func (l *Log) time() *time.Time {
-	t := l.now().UTC()
-	return &t
+// endOf is when a row is completed: now, but never before it was written, whatever the
+// clock was set to.
+func (l *Log) endOf(row store.Activity) *time.Time {
+	at := l.now().UTC()
+	if at.Before(row.CreatedAt) {
+		at = row.CreatedAt
+	}
+	return &at
 }
 
 var (
-	errTooLong = errors.New("the commit takes too long")
+	errTooLong = errors.New("the store takes no commit")
+	errGone    = errors.New("nobody waits any more")
 	// errNotTaken is of a row that never was on its way.
 	errNotTaken  = errors.New("not taken")
 	errClosed    = fmt.Errorf("%w: the log is closed", errNotTaken)
 	errQueueFull = fmt.Errorf("%w: too many rows wait for the store", errNotTaken)
 )
-
-// enqueue hands a change to the writer. Completions are never refused: there are
-// no more of them than rows that were begun.
-func (l *Log) enqueue(change store.ActivityChange, durable bool) *write {
-	w := &write{change: change, durable: durable, answer: make(chan error, 1)}
-	l.mu.Lock()
-	switch {
-	case l.closed && !change.Complete:
-		w.answer <- errClosed
-	case len(l.queue) >= limits.BatchQueueMax && !change.Complete:
-		w.answer <- errQueueFull
-	default:
-		l.queue = append(l.queue, w)
-	}
-	l.mu.Unlock()
-	l.nudge()
-	return w
-}
-
-func (l *Log) nudge() {
-	select {
-	case l.wake <- struct{}{}:
-	default:
-	}
-}
-
-// write is the one writer: it takes what is queued and commits it, in order.
-func (l *Log) write() {
-	defer close(l.done)
-	retry := time.NewTimer(0)
-	if !retry.Stop() {
-		<-retry.C
-	}
-	for {
-		select {
-		case <-l.wake:
-		case <-retry.C:
-		}
-		for {
-			batch, closed := l.take()
-			if len(batch) == 0 {
-				if closed {
-					return
-				}
-				break
-			}
-			if kept := l.commit(batch); kept > 0 {
-				if closed {
-					l.log.Error("rows left running for the next start to complete", "rows", kept)
-					l.refuseQueued()
-					return
-				}
-				// Callers bring the next try; without any the timer does.
-				retry.Reset(time.Second)
-				break
-			}
-		}
-	}
-}
-
-// refuseQueued answers those for whom nobody will work any more.
-func (l *Log) refuseQueued() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, w := range l.queue {
-		w.answer <- errClosed
-	}
-	l.queue = nil
-}
-
-// take takes the next batch off the queue.
-func (l *Log) take() (batch []*write, closed bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	n := min(len(l.queue), limits.BatchRowsMax)
-	batch = append(batch, l.queue[:n]...)
-	l.queue = append(l.queue[:0], l.queue[n:]...)
-	return batch, l.closed
-}
-
-// commit commits one batch and tells who waits. When it fails new rows are
-// refused, and completions go back to the head of the queue, so that they come
-// before any new row. It tells how many it kept.
-func (l *Log) commit(batch []*write) (kept int) {
-	changes := make([]store.ActivityChange, len(batch))
-	durable := false
-	for i, w := range batch {
-		changes[i] = w.change
-		durable = durable || w.durable
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limits.CommitTimeMax)
-	defer cancel()
-	err := l.store.CommitActivity(ctx, changes, durable)
-	if err == nil {
-		l.keep(nil)
-		for _, w := range batch {
-			w.answer <- nil
-		}
-		return 0
-	}
-	l.log.Error("commit of activity rows", "rows", len(batch), "error", err)
-	var again []*write
-	for _, w := range batch {
-		if w.change.Complete {
-			again = append(again, w)
-			continue
-		}
-		w.answer <- fmt.Errorf("commit activity: %w", err)
-	}
-	l.keep(again)
-	return len(again)
-}
-
-// keep puts completions back to the head of the queue, where the next commit finds
-// all of them.
-func (l *Log) keep(again []*write) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.kept = len(again)
-	if len(again) > 0 {
-		l.queue = append(again, l.queue...)
-	}
-}
 
 func unavailable(message string, cause error) *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodePlatformUnavailable, "%s", message).Because(cause)

@@ -2,12 +2,14 @@ package audit_test
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"log/slog"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -31,6 +33,8 @@ type disk struct {
 	gate    chan struct{}
 	sick    error
 	once    bool // sick for one commit
+	delay   time.Duration
+	ill     string // the row of which no change is committed
 	commits []commit
 }
 
@@ -64,8 +68,9 @@ func openDisk(t testing.TB, path string) *disk {
 // leaves it to the database.
 func (d *disk) CommitActivity(ctx context.Context, changes []store.ActivityChange, durable bool) error {
 	d.mu.Lock()
-	gate := d.gate
+	gate, delay := d.gate, d.delay
 	d.mu.Unlock()
+	<-time.After(delay)
 	if gate != nil {
 		select {
 		case <-gate:
@@ -74,6 +79,9 @@ func (d *disk) CommitActivity(ctx context.Context, changes []store.ActivityChang
 	}
 	d.mu.Lock()
 	err := d.sick
+	if err == nil && slices.ContainsFunc(changes, func(c store.ActivityChange) bool { return c.Row.ID == d.ill }) {
+		err = errSick
+	}
 	if d.once {
 		d.sick, d.once = nil, false
 	}
@@ -111,6 +119,37 @@ func (d *disk) fail(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.sick = err
+}
+
+// slow makes each commit take so long.
+func (d *disk) slow(delay time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.delay = delay
+}
+
+// failRow makes commits with a change of the row fail.
+func (d *disk) failRow(id string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ill = id
+}
+
+// refuse makes the database itself refuse rows: those for which condition, in SQL, holds
+// of the new row.
+func (d *disk) refuse(t testing.TB, condition string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", d.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, on := range []string{"INSERT", "UPDATE"} {
+		_, err := db.ExecContext(t.Context(), `CREATE TRIGGER refuse_`+on+` BEFORE `+on+` ON activity WHEN `+condition+` BEGIN SELECT raise(ABORT, 'refused'); END`)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // failOnce makes the next commit fail.

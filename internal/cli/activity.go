@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -112,6 +113,15 @@ func readTime(flag, text string, now time.Time) (time.Time, error) {
 	return now.Add(-ago), nil
 }
 
+// summaryText is a row's summary, and how often what it tells of happened, where the row
+// stands for more than once.
+func summaryText(r sallyport.Activity) string {
+	if r.Count == 0 || r.Until == nil {
+		return r.Summary
+	}
+	return fmt.Sprintf("%s (%d times until %s)", r.Summary, r.Count, when(*r.Until))
+}
+
 // activityColumns have one for the organisation where there may be several.
 func activityColumns(names *names, withOrg bool) []column[sallyport.Activity] {
 	type row = sallyport.Activity
@@ -122,7 +132,7 @@ func activityColumns(names *names, withOrg bool) []column[sallyport.Activity] {
 		{stateHeader, func(r row) string { return r.Status }},
 		{"EXIT", func(r row) string { return exitText(r) }},
 		{"ACTOR", func(r row) string { return r.Actor }},
-		{"SUMMARY", func(r row) string { return r.Summary }},
+		{"SUMMARY", summaryText},
 	}
 	if withOrg {
 		columns = slices.Insert(columns, 1, column[row]{"ORG", func(r row) string { return names.org(r.OrgID) }})

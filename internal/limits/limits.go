@@ -287,10 +287,24 @@ const (
 const (
 	// SummaryCharsMax is the length of a row's summary, in characters.
 	SummaryCharsMax = 200
-	// BeginTimeMax is how long an exec waits for its row before it is refused.
+	// BeginTimeMax is how long an act waits for its row while the store takes no commit,
+	// before it is refused.
 	BeginTimeMax = 2 * time.Second
-	// FinishTimeMax is how long an exec's end waits for the row's completion.
+	// FinishTimeMax is how long an act's end waits for the row's completion while the
+	// store takes no commit.
 	FinishTimeMax = 5 * time.Second
+	// CommitRetryEvery is how often a store that fails is tried again, and
+	// FailureTellEvery how often the server's log says that it still fails.
+	CommitRetryEvery = 250 * time.Millisecond
+	FailureTellEvery = time.Minute
+	// DenialRowsMax is how many refusals of one actor, verb and code have a row each in
+	// DenialTime; the others share one, which is written within DenialTellEvery after it.
+	DenialRowsMax   = 10
+	DenialTime      = time.Minute
+	DenialTellEvery = time.Second
+	// DenialsCountedMax bounds the actors, verbs and codes that are counted in a minute,
+	// of half a KiB each.
+	DenialsCountedMax = 64 << 10
 	// CommitTimeMax ends a commit that a sick disk or database holds up.
 	CommitTimeMax = 10 * time.Second
 	// IdempotencyKeyLife is how long a key keeps its exec from running again, and

@@ -77,7 +77,9 @@ var (
 	auditQueue = series{name: "sallyport_audit_queue_rows", kind: gauge,
 		help: "Rows, and completions of rows, that wait for a commit."}
 	auditKept = series{name: "sallyport_audit_kept_rows", kind: gauge,
-		help: "Completions of rows that the last commit failed on and that are tried again."}
+		help: "Completions of rows on which a commit has failed, and which are tried again."}
+	auditSetAside = series{name: "sallyport_audit_rows_set_aside_total", kind: counter,
+		help: "Rows, and ends of rows, that the store refuses for what is in them. The log says which."}
 
 	storeUp = series{name: "sallyport_store_up", kind: gauge,
 		help: "Whether the store answered and could write when this was asked (1), or not (0)."}
@@ -117,7 +119,7 @@ func all() []series {
 		execDurations, execRefusals, execsRunning, execReach, execStart, execOutput,
 		sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, dialDurations, dialFailures,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
-		commitDurations, commitRows, commitFailures, auditQueue, auditKept,
+		commitDurations, commitRows, commitFailures, auditQueue, auditKept, auditSetAside,
 		storeUp, storePing, storeSize,
 		busConnected, busSent, busReceived,
 		feedOrganisations, feedReaders, feedDelivered, feedSlow,

@@ -35,7 +35,7 @@ type asked struct {
 func newAsked(from Sources) *asked {
 	a := &asked{from: from, descs: map[string]*prometheus.Desc{}}
 	for _, s := range []series{
-		execsRunning, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept,
+		execsRunning, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept, auditSetAside,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
 		storeUp, storePing, storeSize, busConnected, busSent, busReceived,
 		feedOrganisations, feedReaders, feedDelivered, feedSlow, draining, logLost,
@@ -72,6 +72,7 @@ func (a *asked) Collect(to chan<- prometheus.Metric) {
 	tell(sshWaiters, float64(g.Pool.Waiters))
 	tell(auditQueue, float64(g.Audit.Queued))
 	tell(auditKept, float64(g.Audit.Kept))
+	tell(auditSetAside, float64(g.Audit.SetAside))
 	tell(feedOrganisations, float64(g.Feed.Organisations))
 	tell(feedReaders, float64(g.Feed.Readers))
 	tell(feedDelivered, float64(g.Feed.Delivered))

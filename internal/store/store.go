@@ -20,6 +20,9 @@ var (
 	ErrConflict = errors.New("name in use")
 	// ErrNotEmpty: the organisation still has workspaces.
 	ErrNotEmpty = errors.New("not empty")
+	// ErrUnwritable: the store is well, but refuses a change for what is in it, whenever it
+	// is tried. Nothing was changed.
+	ErrUnwritable = errors.New("the store refuses what is in it")
 	// ErrLeaseLost: the replica has no lease any more. What it ran is others' to complete.
 	ErrLeaseLost = errors.New("lease lost")
 )

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -54,6 +55,19 @@ func known(err error) error {
 		return store.ErrNotFound
 	case ok && e.Code == codeUnique && names[e.ConstraintName]:
 		return store.ErrConflict
+	}
+	return err
+}
+
+// unwritable marks an error of a commit that is due to what is in its rows: data that
+// can't be kept (22), constraints (23), limits of a row or an index (54), what a trigger
+// says (P0). The database has answered, so nothing was changed.
+func unwritable(err error) error {
+	switch code := codeOf(err); {
+	case len(code) < 2:
+		return err
+	case slices.Contains([]string{"22", "23", "54", "P0"}, code[:2]):
+		return fmt.Errorf("%w: %w", store.ErrUnwritable, err)
 	}
 	return err
 }

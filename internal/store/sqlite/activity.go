@@ -37,7 +37,7 @@ func (db *DB) CommitActivity(ctx context.Context, changes []store.ActivityChange
 		return b.apply(ctx, &db.writer.activity)
 	})
 	if err != nil {
-		return wrap(err, "commit activity")
+		return wrap(unwritable(err), "commit activity")
 	}
 	b.number()
 	db.changed(b)
@@ -143,13 +143,13 @@ func newBatch(changes []store.ActivityChange) (*batch, error) {
 		var err error
 		c := &b.columns[i]
 		if c.outcome, err = column.Outcome(change.Row); err != nil {
-			return nil, fmt.Errorf("encode outcome: %w", err)
+			return nil, fmt.Errorf("%w: encode outcome: %w", store.ErrUnwritable, err)
 		}
 		if change.Complete {
 			continue
 		}
 		if c.detail, err = column.Detail(change.Row); err != nil {
-			return nil, fmt.Errorf("encode detail: %w", err)
+			return nil, fmt.Errorf("%w: encode detail: %w", store.ErrUnwritable, err)
 		}
 	}
 	return b, nil

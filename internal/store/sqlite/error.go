@@ -50,6 +50,15 @@ func wrap(err error, format string, args ...any) error {
 	return fmt.Errorf("%s: %w", fmt.Sprintf(format, args...), known(err))
 }
 
+// unwritable marks an error of a commit that is due to what is in its rows.
+func unwritable(err error) error {
+	switch primary(codeOf(err)) {
+	case codes.SQLITE_CONSTRAINT, codes.SQLITE_TOOBIG, codes.SQLITE_MISMATCH, codes.SQLITE_RANGE:
+		return fmt.Errorf("%w: %w", store.ErrUnwritable, err)
+	}
+	return err
+}
+
 // nameInUse turns a breach of uniqueness into ErrConflict. It is for statements
 // that set a name and nothing else that must be unique.
 func nameInUse(err error) error {
