@@ -1,6 +1,10 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+
+	"sallyport/internal/redact/known"
+)
 
 // A label is a name that stands before a = or a colon.
 type label struct {
@@ -61,14 +65,18 @@ func (s *scanner) assignment(i int) int {
 		end--
 	}
 	l := s.labelBefore(end)
-	form := formAssigned
+	form := known.Assigned
 	if l.spaced || l.quoted {
-		form = formSpaced
+		form = known.Spaced
 	}
-	kind := kindOf(trimDefine(l.name), form)
+	kind := known.KindOf(trimDefine(l.name), form)
 	opener := s.opener(l)
-	if kind == ordinary || kind == signatureName && opener != '?' && opener != '&' {
+	if kind == known.Ordinary || kind == known.Signature && opener != '?' && opener != '&' {
 		return i + 1
+	}
+	if s.mode >= modeCode {
+		from := runEnd(s.text, i+1, func(c byte) bool { return c == '=' || c == '>' || c == '~' })
+		return max(from, s.bounded(l, kind, i, from))
 	}
 	return s.mask(kind, s.assignedValue(l, i+1), i+1)
 }
@@ -97,11 +105,11 @@ func (s *scanner) assignedValue(l label, from int) span {
 }
 
 // mask masks value when it is a secret of that kind, and returns where to go on.
-func (s *scanner) mask(kind nameKind, value span, otherwise int) int {
-	if kind == headerName {
+func (s *scanner) mask(kind known.Kind, value span, otherwise int) int {
+	if kind == known.Header {
 		value.from = s.skipScheme(value)
 	}
-	if !kind.holds(s.text[value.from:value.to]) {
+	if !kind.Holds(s.text[value.from:value.to]) {
 		return otherwise
 	}
 	return s.add(value.from, value.to)
@@ -133,17 +141,19 @@ func (s *scanner) isWhole(l label) bool {
 // colon is at i.
 func (s *scanner) header(i int) int {
 	l := s.labelBefore(i)
-	kind := kindOf(l.name, formHeader)
+	kind := known.KindOf(l.name, known.Labelled)
 	from := s.skipBlanks(i + 1)
 	afterPath := s.opener(l) == '/' && from > i+1
-	if kind == ordinary || kind == signatureName || from == len(s.text) || !s.mayOpen(l) && !afterPath {
+	if kind == known.Ordinary || kind == known.Signature || from == len(s.text) || !s.mayOpen(l) && !afterPath {
 		return i + 1
 	}
-	if l.quoted {
+	switch isAlone := from > i+1 || l.quoted || s.isHeaderAlone(l, kind, from); {
+	case !isAlone:
+		return i + 1
+	case s.mode >= modeCode:
+		return max(i+1, s.bounded(l, kind, i, from))
+	case l.quoted:
 		return s.mask(kind, s.jsonAt(from), i+1)
-	}
-	if from == i+1 && !s.isHeaderAlone(l, kind, from) {
-		return i + 1
 	}
 	return s.mask(kind, s.lineValue(l, kind, from), i+1)
 }
@@ -157,11 +167,11 @@ func (s *scanner) mayOpen(l label) bool {
 
 // isHeaderAlone tells whether name:value, without a blank, is a header's: most
 // are not (image:tag, host:port, user:group).
-func (s *scanner) isHeaderAlone(l label, kind nameKind, from int) bool {
+func (s *scanner) isHeaderAlone(l label, kind known.Kind, from int) bool {
 	switch c := s.text[from]; {
 	case c == ':' || c == '=' || c == '/':
 		return false
-	case isQuote(c) || kind == headerName || kind == cookieName:
+	case isQuote(c) || kind == known.Header || kind == known.Cookie:
 		return true
 	}
 	if strings.Contains(l.name, "-") {
@@ -181,13 +191,13 @@ func isPassword(name string) bool {
 
 // lineValue returns the value of a header: to the end of its line, or of the
 // quotes around it, or one word when the header begins in the middle of a text.
-func (s *scanner) lineValue(l label, kind nameKind, from int) span {
+func (s *scanner) lineValue(l label, kind known.Kind, from int) span {
 	opener := s.opener(l)
 	if isQuote(opener) {
 		return span{from, s.closing(from, opener, s.slashesBefore(l.start-1))}
 	}
 	_, _, ok := s.quotedAt(from)
-	isLine := kind == headerName || kind == cookieName
+	isLine := kind == known.Header || kind == known.Cookie
 	switch {
 	case s.isWhole(l), isLine && !ok && s.isSpread(from):
 		return s.unquoted(span{from, s.lineEnd(from)})
@@ -238,12 +248,8 @@ func (s *scanner) beginsLine(i int) bool {
 func (s *scanner) skipScheme(value span) int {
 	const schemeBytesMax = 24
 	scheme, _, ok := strings.Cut(s.text[value.from:min(value.to, value.from+schemeBytesMax)], " ")
-	if !ok || !schemes[strings.ToLower(scheme)] {
+	if !ok || !known.IsScheme(strings.ToLower(scheme)) {
 		return value.from
 	}
 	return min(s.skipBlanks(value.from+len(scheme)), value.to)
 }
-
-// schemes are the words that may stand before credentials.
-var schemes = setOf("bearer", "basic", "digest", "token", "negotiate", "ntlm", "apikey", "hawk", "oauth",
-	"bot", "key", "aws4-hmac-sha256", "mutual", "scram-sha-256", "privatetoken", "genie", "genie-key")

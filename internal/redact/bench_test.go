@@ -19,6 +19,9 @@ var hostile = []string{
 	"<", "> ", "'a b' ", `"a b" `, "exec ", "-- mysql ", "a-", "ab_", "Authorization: ", "cookie: a=b\n", "A", "aA", "é",
 	"%3D", `\n`, "]", "['token']=", "?token=a&", ",password=", ";pwd=", "$token=", "password=\"", "token=\\", "tokens=1",
 	"\xff", "\u202e", "token='a'b", "it's ", "'\"'\"", "\\'", "echo a|chpasswd\n", "<<<", "2>",
+	"<<EOF\n", "<<E\nE\n", "<(", "((", "$((", "case a in ", "$(case a in b)", "`\\`", "x$'a\\'", "\"$(", "${a:-", "a$(b)", "\"a\"", "f\"{", "\"${",
+	"token=\"${a\" ", "token: \"", "-p ", "-u a -p ", "config set ", "printf %s a|chpasswd\n", "a:1:b:c:d\n", "BEGIN PRIVATE", "----END",
+	"-----BEGIN PRIVATE KEY-----\nMIIE\n", "set password = '", "send \"", "python3 -c 'token=\"a b\"' ", "echo 'a b'|sh\n",
 }
 
 // hostileArgvs are as large as an argv may be.
@@ -27,6 +30,7 @@ func hostileArgvs(part string) map[string][]string {
 	return map[string][]string{
 		"one element":   {"x", strings.Repeat(part, n)},
 		"a script":      {"bash", "-c", strings.Repeat(part, n)},
+		"code":          {"python3", "-c", strings.Repeat(part, n)},
 		"many elements": strings.Split(strings.Repeat(part+"\x00", min(n, limits.ArgvElementsMax)), "\x00"),
 	}
 }

@@ -1,8 +1,9 @@
 package redact
 
 import (
-	"slices"
 	"strings"
+
+	"sallyport/internal/redact/known"
 )
 
 // wrappersMax bounds commands that run commands that run commands.
@@ -12,24 +13,49 @@ const wrappersMax = 8
 type command struct {
 	words []string
 	hits  []hit
-	// whole commands are no part of a script, which is read as a text too.
-	whole bool
-	// scripts are the words that a shell will read.
-	scripts map[int]bool
+	// depth is how many scripts are around it.
+	depth int
+	// roles are those of the words; nil where all are data.
+	roles []role
 }
 
-// find finds what flags and programs tell of the command's words.
-func (c *command) find() {
+func (c *command) role(i int) role {
+	if c.roles == nil {
+		return roleData
+	}
+	return c.roles[i]
+}
+
+// setRole notes how the word i is read.
+func (c *command) setRole(i int, r role) {
+	if i >= len(c.words) {
+		return
+	}
+	if c.roles == nil {
+		c.roles = make([]role, len(c.words))
+	}
+	c.roles[i] = r
+}
+
+// findNames finds what names tell of the words after them.
+func (c *command) findNames() {
 	for i, w := range c.words {
 		if len(w) > 2 && w[0] == '-' {
 			c.flag(i)
 		}
-		if c.whole && len(w) > 2 && w[len(w)-1] == ':' {
+		if len(w) > 2 && w[len(w)-1] == ':' {
 			c.header(i)
 		}
+		if c.depth > 0 && i > 0 && i+1 < len(c.words) && isAssigning(w) {
+			c.spaced(i)
+		}
 	}
+}
+
+// findPrograms finds what programs tell of their arguments.
+func (c *command) findPrograms() {
 	for i, depth := 0, 0; i < len(c.words) && depth < wrappersMax; {
-		if isAssignment(c.words[i]) || keywords[c.words[i]] {
+		if isAssignment(c.words[i]) || known.IsKeyword(c.words[i]) {
 			i++
 			continue
 		}
@@ -52,7 +78,8 @@ func (c *command) flag(i int) {
 		return
 	}
 	value := c.words[i+1]
-	if kind := kindOf(name, formFlag); kind != ordinary && !isFlag(value) && kind.holdsAfterFlag(value) && !isReference(value) {
+	kind := known.KindOf(name, known.Flagged)
+	if kind != known.Ordinary && !isFlag(value) && kind.HoldsAfterFlag(value) && !isReference(value) {
 		c.mask(i+1, 0)
 	}
 }
@@ -60,18 +87,36 @@ func (c *command) flag(i int) {
 // header masks the words after a header that was split at its blanks:
 // Authorization: Bearer X.
 func (c *command) header(i int) {
-	kind := kindOf(strings.TrimSuffix(c.words[i], ":"), formHeader)
-	if kind == headerName && i+2 < len(c.words) && schemes[strings.ToLower(c.words[i+1])] {
+	kind := known.KindOf(strings.TrimSuffix(c.words[i], ":"), known.Labelled)
+	if kind == known.Header && i+2 < len(c.words) && known.IsScheme(strings.ToLower(c.words[i+1])) {
 		i++
 	}
-	if i+1 < len(c.words) && kind.holds(c.words[i+1]) && kind != signatureName {
+	if i+1 < len(c.words) && kind.Holds(c.words[i+1]) && kind != known.Signature {
 		c.mask(i+1, 0)
 	}
 }
 
+// spaced masks the word after the = at i: [ "$TOKEN" = x ].
+func (c *command) spaced(i int) {
+	name := strings.TrimSuffix(strings.TrimPrefix(strings.TrimPrefix(c.words[i-1], "$"), "{"), "}")
+	kind := known.KindOf(name, known.Spaced)
+	if kind != known.Signature && kind.Holds(c.words[i+1]) {
+		c.mask(i+1, 0)
+	}
+}
+
+// isAssigning reports whether a word stands between a name and its value.
+func isAssigning(word string) bool {
+	switch word {
+	case "=", "==", "!=", ":=", "=~", "+=", "?=", "=>":
+		return true
+	}
+	return false
+}
+
 // isFlagName tells whether name, without its dashes, is a long flag's.
 func isFlagName(name string) bool {
-	if len(name) < 2 || len(name) > nameBytesMax || !isLetter(name[0]) && name[0] != '_' {
+	if len(name) < 2 || len(name) > known.NameBytesMax || !isLetter(name[0]) && name[0] != '_' {
 		return false
 	}
 	return runEnd(name, 0, isTokenChar) == len(name)
@@ -120,60 +165,67 @@ func isAssignment(word string) bool {
 		runEnd(name, 0, func(c byte) bool { return is(c, classAlnum) || c == '_' }) == len(name)
 }
 
-// keywords of a shell may stand before a program.
-var keywords = setOf("if", "then", "else", "elif", "while", "until", "do", "!", "{", "}", "export",
-	"local", "declare", "readonly", "typeset", "set")
-
 // programName returns what a program is known by, however it is reached.
 func programName(word string) string {
 	if i := strings.LastIndexAny(word, `/\`); i >= 0 {
 		word = word[i+1:]
 	}
-	if len(word) > nameBytesMax {
+	if len(word) > known.NameBytesMax {
 		return ""
 	}
 	return strings.TrimSuffix(strings.ToLower(word), ".exe")
 }
 
+// lookup returns what is known of the program that a word names.
+func lookup(word string) *known.Program { return known.Lookup(programName(word)) }
+
 // program looks at the program at i and returns where the program stands that
 // it runs, or the end of the words.
 func (c *command) program(i int) int {
-	name := programName(c.words[i])
-	args := i + 1
-	if p, ok := programs[name]; ok {
-		p.find(c, args)
+	name, args := programName(c.words[i]), i+1
+	p := known.Lookup(name)
+	if p == nil {
+		c.login(nil, args)
+		return c.nextKnown(args, false)
 	}
-	if find, ok := specials[name]; ok {
-		find(c, args)
+	if p.Usage != nil {
+		for k := range p.Usage.Rules {
+			c.rule(p.Usage, &p.Usage.Rules[k], args)
+		}
 	}
-	if shells[name] {
-		c.shell(args)
+	if name == "curl" || name == "wget" {
+		c.curl(args)
+	}
+	if p.IsShell {
+		c.shell(p.IsOddShell, args)
 		return len(c.words)
 	}
-	if scriptRunners[name] {
-		c.blankScripts(args)
+	if p.IsInterpreter {
+		c.code(args, p.CodeFlags)
 	}
-	if values, ok := wrappers[name]; ok {
-		if next := c.afterOptions(args, values); next < len(c.words) && isKnown(c.words[next]) {
-			return next
+	if p.IsScriptRunner {
+		for k := args; k < len(c.words); k++ {
+			c.setRole(k, roleShell)
 		}
-		return c.nextKnown(args, true)
 	}
-	return c.nextKnown(args, looseWrappers[name])
+	if p.IsWrapper {
+		return c.wrapped(args, p.Values)
+	}
+	if !p.IsLooseWrapper {
+		c.login(p.Usage, args)
+	}
+	return c.nextKnown(args, p.IsLooseWrapper)
 }
 
-// isKnown tells whether there is something to know of the program in word, or
-// an assignment for one.
-func isKnown(word string) bool {
-	name := programName(word)
-	if _, ok := programs[name]; ok {
-		return true
+// wrapped returns where the program stands that a wrapper, whose arguments begin at
+// i, runs.
+func (c *command) wrapped(i int, values string) int {
+	next := c.afterOptions(i, values)
+	if next < len(c.words) && (lookup(c.words[next]).Runs() || isAssignment(c.words[next])) {
+		return next
 	}
-	if _, ok := specials[name]; ok {
-		return true
-	}
-	_, ok := wrappers[name]
-	return ok || shells[name] || looseWrappers[name] || isAssignment(word)
+	c.login(nil, next+1)
+	return c.nextKnown(i, true)
 }
 
 // afterOptions returns the position after a wrapper's own options; values are
@@ -210,90 +262,77 @@ func (c *command) nextKnown(i int, anywhere bool) int {
 			anywhere = true
 		}
 		takesWord := strings.HasPrefix(before, "-") && !strings.Contains(before, "=")
-		if begins || anywhere && !takesWord {
-			if isKnown(c.words[i]) && !isAssignment(c.words[i]) {
-				return i
-			}
+		if (begins || anywhere && !takesWord) && lookup(c.words[i]).Runs() {
+			return i
 		}
 	}
 	return i
 }
 
-// shell notes which of a shell's arguments is the script of its -c.
-func (c *command) shell(i int) {
+// shell notes which of a shell's arguments is the script of its -c. Those after it
+// may be scripts too, if that one runs them.
+func (c *command) shell(isOdd bool, i int) {
 	script := false
 	for ; i < len(c.words); i++ {
 		w := c.words[i]
-		if len(w) < 2 || w[0] != '-' && w[0] != '+' {
+		if len(w) < 2 || w[0] != '-' && w[0] != '+' || hasBlank(w) {
 			break
 		}
-		if w[1] != '-' && strings.Contains(w, "c") {
+		if w[1] != '-' && strings.Contains(w, "c") || w == "--command" {
 			script = true
 		}
 		if w[1] != '-' && strings.HasSuffix(w, "o") {
 			i++
 		}
 	}
-	if script && i < len(c.words) {
-		c.script(i)
+	if !script || i >= len(c.words) {
+		return
+	}
+	r := roleShell
+	if isOdd {
+		r = roleOdd
+	}
+	c.setRole(i, r)
+	if runsArguments(c.words[i]) {
+		for i++; i < len(c.words); i++ {
+			c.setRole(i, r)
+		}
 	}
 }
 
-// script notes that a shell will read the word i.
-func (c *command) script(i int) {
-	if c.scripts == nil {
-		c.scripts = make(map[int]bool)
-	}
-	c.scripts[i] = true
+// runsArguments reports whether a script may run its arguments as scripts.
+func runsArguments(script string) bool {
+	return strings.Contains(script, "eval") || strings.Contains(script, "-c") ||
+		strings.HasPrefix(strings.TrimLeft(script, "\" \t"), "$")
 }
 
-// blankScripts notes all arguments with blanks as scripts.
-func (c *command) blankScripts(i int) {
+// code notes which of an interpreter's arguments is code: those after flags with
+// one of the letters, or all that have blanks.
+func (c *command) code(i int, letters string) {
 	for ; i < len(c.words); i++ {
-		if hasBlank(c.words[i]) {
-			c.script(i)
+		w := c.words[i]
+		switch {
+		case letters == "":
+			if hasBlank(w) {
+				c.setRole(i, roleCode)
+			}
+		case len(w) < 2 || w[0] != '-':
+		case isCodeFlag(w, letters):
+			c.setRole(i+1, roleCode)
+			i++
+		case strings.IndexByte(letters, w[1]) >= 0, strings.HasPrefix(w, "--e"), strings.HasPrefix(w, "--c"):
+			c.setRole(i, roleCode)
 		}
 	}
 }
 
-// pipedHits finds the secret that is printed into a program that reads one:
-// echo X | sudo -S, echo user:X | chpasswd.
-func pipedHits(from, into []string) []hit {
-	if len(from) == 0 || !printers[programName(from[0])] || !readsSecret(into) {
-		return nil
-	}
-	c := command{words: from}
-	if slices.Contains(into, "chpasswd") {
-		chpasswdSecrets(&c, 1)
-		return c.hits
-	}
-	for i, w := range from[1:] {
-		if !isFlag(w) && !strings.HasPrefix(w, "%") {
-			c.mask(i+1, 0)
-		}
-	}
-	return c.hits
-}
-
-// readsSecret tells whether a command reads a secret from its standard input.
-func readsSecret(words []string) bool {
-	if len(words) == 0 {
-		return false
-	}
-	c := command{words: words}
-	i := 0
-	if values, ok := wrappers[programName(words[0])]; ok {
-		i = c.afterOptions(1, values)
-	}
-	for _, option := range words[:i] {
-		if option == "--stdin" || isCluster(option) && strings.Contains(option, "S") {
-			return true
-		}
-	}
-	if i < len(words) && secretReaders[programName(words[i])] {
+// isCodeFlag reports whether the word after a flag is code.
+func isCodeFlag(flag, letters string) bool {
+	switch name := strings.ToLower(strings.TrimLeft(flag, "-")); name {
+	case "eval", "command", "execute", "exec", "expression", "print", "query", "run":
 		return true
+	default:
+		const clusterMax = 6
+		return flag[1] != '-' && len(flag) <= clusterMax && strings.IndexByte(letters, flag[len(flag)-1]) >= 0
 	}
-	return slices.ContainsFunc(words, func(w string) bool {
-		return w == "--password-stdin" || w == "--with-token" || w == "--passphrase-fd"
-	})
 }

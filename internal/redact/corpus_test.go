@@ -64,8 +64,16 @@ func parseHit(marked []string) (argv, secrets, want []string) {
 	return argv, secrets, want
 }
 
-func TestSecretsAreMasked(t *testing.T) {
-	for _, marked := range readCorpus(t, "hits.txt") {
+func TestSecretsAreMasked(t *testing.T) { checkCorpus(t, "hits.txt") }
+
+// TestActsStay: however it is written, what runs is in the row.
+func TestActsStay(t *testing.T) { checkCorpus(t, "acts.txt") }
+
+func TestProgramsAreKnown(t *testing.T) { checkCorpus(t, "programs.txt") }
+
+func checkCorpus(t *testing.T, name string) {
+	t.Parallel()
+	for _, marked := range readCorpus(t, name) {
 		argv, secrets, want := parseHit(marked)
 		before := slices.Clone(argv)
 		got := redact.Argv(argv)

@@ -14,7 +14,7 @@ import (
 
 // addCorpora seeds a fuzz target with argvs, joined by NUL bytes.
 func addCorpora(f *testing.F) {
-	for _, name := range []string{"hits.txt", "plain.txt"} {
+	for _, name := range []string{"hits.txt", "plain.txt", "acts.txt", "programs.txt"} {
 		for _, argv := range readCorpus(f, name) {
 			f.Add(unmarked.Replace(strings.Join(argv, "\x00")))
 		}

@@ -5,7 +5,9 @@
 // over. There are three kinds of knowledge: names (a value that belongs to a
 // name such as --password or API_TOKEN), programs (mysql -pX, curl -u a:b) and
 // shapes (ghp_…, a JWT, a private key in PEM). Scripts inside an argument are
-// read as a shell would read them, so that the same knowledge applies there.
+// read as a shell would read them (package shell), so that the same knowledge
+// applies there; package known holds it. Masks hide values and never what is done:
+// in a script a mask ends where the shell's word ends, and a substitution stays.
 // In doubt a value is masked, but ordinary arguments stay as they are: a log
 // that masks everything tells nothing.
 //
@@ -59,16 +61,6 @@ func Text(text string) string {
 	return text
 }
 
-// findInFree finds the secrets of free text. A private key is one also where its
-// first word is a name's value.
-func findInFree(text string) []span {
-	spans := findInText(text, modeText, 0)
-	for _, h := range pemHits([]string{text}) {
-		spans = append(spans, h.span)
-	}
-	return spans
-}
-
 // maskOnce masks argv in place and tells whether that changed it.
 func maskOnce(argv []string) bool {
 	changed := false
@@ -80,52 +72,13 @@ func maskOnce(argv []string) bool {
 	return changed
 }
 
-// findInArgv finds the secrets of one command and its arguments.
-func findInArgv(argv []string, depth int) []hit {
-	c := command{words: argv, whole: depth == 0}
-	c.find()
-	c.hits = append(c.hits, pemHits(argv)...)
-	for i, word := range argv {
-		m := modeData
-		if c.scripts[i] {
-			m = modeScript
-		}
-		for _, s := range findInText(word, m, depth) {
-			c.hits = append(c.hits, hit{i, s})
-		}
-	}
-	return c.hits
-}
-
-// findInText finds the secrets of one text, and of the commands in it where it
-// reads as a script.
-func findInText(text string, m mode, depth int) []span {
-	s := scanner{text: text, mode: m}
+// findInFree finds the secrets of free text. A private key is one also where its
+// first word is a name's value.
+func findInFree(text string) []span {
+	s := scanner{text: text, mode: modeText}
 	s.run()
-	if depth < depthMax && hasBlank(text) {
-		s.spans = append(s.spans, findInScript(text, depth+1)...)
+	if hasBlank(text) {
+		s.spans = append(s.spans, findInScript(text, 1)...)
 	}
-	return s.spans
-}
-
-// findInScript finds the secrets of a text's commands, as a shell reads them.
-func findInScript(text string, depth int) []span {
-	var spans []span
-	script := lex(text)
-	for i, c := range script.commands {
-		hits := findInArgv(script.texts[c.from:c.to], depth)
-		if c.piped && i+1 < len(script.commands) {
-			next := script.commands[i+1]
-			hits = append(hits, pipedHits(script.texts[c.from:c.to], script.texts[next.from:next.to])...)
-		}
-		if words := script.texts[c.from:c.to]; 0 < c.fed && c.fed < len(words) && readsSecret(words) {
-			hits = append(hits, hit{c.fed, span{0, len(words[c.fed])}})
-		}
-		for word, found := range byWord(hits) {
-			for _, f := range found {
-				spans = append(spans, script.words[c.from+word].inSource(f))
-			}
-		}
-	}
-	return spans
+	return append(s.spans, pemSpans(text, nil)...)
 }

@@ -1,6 +1,10 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+
+	"sallyport/internal/redact/known"
+)
 
 // mode tells how a text is to be read, which decides where a value ends.
 type mode uint8
@@ -10,8 +14,11 @@ const (
 	modeData mode = iota
 	// modeText is free text: a value ends at a blank.
 	modeText
-	// modeScript is a shell's script: a value ends where a shell's word does.
-	modeScript
+	// modeCode is code for an interpreter: a value is a string, or one word.
+	modeCode
+	// modeTight is a text of which it isn't known how it is read: a value ends at
+	// whatever may end it.
+	modeTight
 )
 
 // driverBytesMax bounds the user and password in a data source's name.
@@ -22,6 +29,10 @@ type scanner struct {
 	text  string
 	mode  mode
 	spans []span
+	// depth is how many scripts are around the text.
+	depth int
+	// literal is the string at hand, in code.
+	literal literal
 	// seen tells whether a ' and a " stood before: another then closes it.
 	seenSingle, seenDouble bool
 	// plainEnd is how far the text may be the beginning of --flag=NAME=VALUE;
@@ -39,7 +50,7 @@ func (s *scanner) run() {
 		switch c := s.text[i]; {
 		case is(c, classSign):
 			i = max(i+1, s.sign(i))
-		case beginsShape[c]:
+		case known.MayBeginWith(c):
 			i = max(i+1, s.shape(i))
 		default:
 			i++
@@ -64,9 +75,6 @@ func (s *scanner) sign(i int) int {
 		}
 		return s.header(i)
 	case '-':
-		if strings.HasPrefix(s.text[i:], "----") {
-			return s.pem(i)
-		}
 		return s.flag(i)
 	case '>':
 		return s.element(i)
@@ -87,12 +95,15 @@ func (s *scanner) flag(i int) int {
 	if name == end || from == end || name-i > 2 {
 		return end
 	}
-	kind := kindOf(s.text[name:end], formFlag)
-	if kind == ordinary || isFlag(s.text[from:min(len(s.text), from+nameBytesMax)]) {
+	kind := known.KindOf(s.text[name:end], known.Flagged)
+	if kind == known.Ordinary || isFlag(s.text[from:min(len(s.text), from+known.NameBytesMax)]) {
 		return end
 	}
+	if s.mode >= modeCode {
+		return max(end, s.bounded(label{start: i}, kind, i, from))
+	}
 	value := s.valueAt(from, ' ')
-	if !kind.holdsAfterFlag(s.text[value.from:value.to]) {
+	if !kind.HoldsAfterFlag(s.text[value.from:value.to]) {
 		return end
 	}
 	return s.add(value.from, value.to)
@@ -100,18 +111,24 @@ func (s *scanner) flag(i int) int {
 
 // element masks the text of the XML element whose tag ends at i.
 func (s *scanner) element(i int) int {
-	from := max(0, i-nameBytesMax)
+	if s.mode == modeTight {
+		return i + 1
+	}
+	from := max(0, i-known.NameBytesMax)
 	open := strings.LastIndexByte(s.text[from:i], '<')
 	if open < 0 {
 		return i + 1
 	}
 	tag, _, _ := strings.Cut(s.text[from+open+1:i], " ")
-	kind := kindOf(tag[strings.IndexByte(tag, ':')+1:], formHeader)
+	kind := known.KindOf(tag[strings.IndexByte(tag, ':')+1:], known.Labelled)
 	end := i + 1
 	for end < len(s.text) && s.text[end] != '<' && s.text[end] != '>' {
 		end++
 	}
-	if kind == ordinary || kind == signatureName || !strings.HasPrefix(s.text[end:], "</") {
+	if s.mode == modeCode && !(i < s.literal.to && end <= s.literal.to) {
+		return i + 1
+	}
+	if kind == known.Ordinary || kind == known.Signature || !strings.HasPrefix(s.text[end:], "</") {
 		return i + 1
 	}
 	return s.mask(kind, span{i + 1, end}, i+1)
@@ -122,7 +139,7 @@ func (s *scanner) element(i int) int {
 func (s *scanner) driver(i int) int {
 	const oracle = "jdbc:oracle:"
 	rest := s.text[i+1:]
-	isOracle := strings.Contains(s.text[max(0, i-nameBytesMax):i], oracle)
+	isOracle := strings.Contains(s.text[max(0, i-known.NameBytesMax):i], oracle)
 	if !isOracle && !strings.HasPrefix(rest, "tcp(") && !strings.HasPrefix(rest, "unix(") {
 		return i + 1
 	}
@@ -143,7 +160,7 @@ func (s *scanner) driver(i int) int {
 // nameStart returns where the name begins that ends at end.
 func (s *scanner) nameStart(end int) int {
 	i := end
-	for i > 0 && is(s.text[i-1], className) && end-i < nameBytesMax {
+	for i > 0 && is(s.text[i-1], className) && end-i < known.NameBytesMax {
 		i--
 	}
 	return i

@@ -1,6 +1,10 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+
+	"sallyport/internal/redact/known"
+)
 
 // url masks the credentials in the URL whose "://" is at i, and returns where
 // to go on.
@@ -69,7 +73,7 @@ func userIsSecret(scheme string) bool {
 func userinfo(info string, sep byte, aloneIsSecret bool) (from, to int) {
 	i := strings.IndexByte(info, sep)
 	switch {
-	case i < 0 && aloneIsSecret && !plainUsers[info]:
+	case i < 0 && aloneIsSecret && !known.IsPlainUser(info):
 		return 0, len(info)
 	case i < 0 && looksLikeToken(info):
 		return 0, len(info)
@@ -78,17 +82,13 @@ func userinfo(info string, sep byte, aloneIsSecret bool) (from, to int) {
 	}
 	user, password := info[:i], info[i+1:]
 	switch {
-	case password == "" && (aloneIsSecret && !plainUsers[user] || looksLikeToken(user)):
+	case password == "" && (aloneIsSecret && !known.IsPlainUser(user) || looksLikeToken(user)):
 		return 0, i
 	case password == "x-oauth-basic" || looksLikeToken(user):
 		return 0, len(info)
 	}
 	return i + 1, len(info)
 }
-
-// plainUsers are users that are no token.
-var plainUsers = setOf("", "git", "root", "admin", "user", "anonymous", "ftp", "oauth2", "postgres",
-	"guest", "hg", "svn", "ubuntu", "www-data")
 
 // looksLikeToken tells whether a user's name is too long and too random for one.
 func looksLikeToken(user string) bool {

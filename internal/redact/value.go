@@ -1,6 +1,10 @@
 package redact
 
-import "strings"
+import (
+	"strings"
+
+	"sallyport/internal/redact/known"
+)
 
 // valueAt returns the value that begins at from: a quoted string's inside, or
 // what goes on to the end of the word. The opener, which is what stands before
@@ -34,11 +38,10 @@ func (s *scanner) seen(q byte) bool {
 
 // wordEndAt returns where the word ends that goes on at i.
 func (s *scanner) wordEndAt(i int, opener byte) int {
-	start := i
 	for i < len(s.text) {
 		c := s.text[i]
 		switch {
-		case is(c, classBlank), s.endsValue(c, opener), c == '`' && i > start && s.mode == modeScript:
+		case is(c, classBlank), s.endsValue(c, opener):
 			return i
 		case isQuote(c):
 			if s.seen(c) || c == opener {
@@ -66,7 +69,7 @@ func (s *scanner) wordEndAt(i int, opener byte) int {
 
 func isBackslash(c byte) bool { return c == '\\' }
 
-// endsValue tells whether c ends a value in a list, or in a script.
+// endsValue tells whether c ends a value in a list.
 func (s *scanner) endsValue(c, opener byte) bool {
 	switch opener {
 	case '&', '?':
@@ -74,7 +77,7 @@ func (s *scanner) endsValue(c, opener byte) bool {
 	case ';', ',':
 		return c == opener
 	}
-	return s.mode == modeScript && strings.IndexByte(";&|()<>", c) >= 0
+	return false
 }
 
 // jsonAt returns the value at from of a member whose name is quoted.
@@ -89,8 +92,8 @@ func (s *scanner) jsonAt(from int) span {
 	case strings.HasPrefix(rest, "["):
 		return span{from, s.balanced(from, '[', ']')}
 	}
-	literal := strings.IndexAny(rest[:min(len(rest), nameBytesMax)], ",}] \t\r\n")
-	if literal >= 0 && (isSwitch(rest[:literal]) || isDigits(rest[:literal])) {
+	literal := strings.IndexAny(rest[:min(len(rest), known.NameBytesMax)], ",}] \t\r\n")
+	if literal >= 0 && (known.IsSwitch(rest[:literal]) || isDigits(rest[:literal])) {
 		return span{from, from + literal}
 	}
 	return s.valueAt(from, '"')
@@ -177,19 +180,51 @@ func (s *scanner) quote(i int) int {
 	} else {
 		s.seenSingle = true
 	}
+	if s.mode == modeCode {
+		s.codeQuote(i)
+	}
 	end := i
 	for end > 0 && (s.text[end-1] == ' ' || s.text[end-1] == '(') {
 		end--
 	}
-	if end == i {
+	if end == 0 || end == i && s.text[i-1] != '=' || s.mode == modeTight {
 		return i + 1
 	}
 	word := s.text[s.nameStart(end):end]
-	isBy := strings.EqualFold(word, "by") &&
-		strings.Contains(strings.ToLower(s.text[max(0, end-nameBytesMax):end]), "identified")
-	if !isBy && !strings.EqualFold(word, "password") && !strings.EqualFold(word, "ConvertTo-SecureString") {
+	if !s.announces(word, end) {
 		return i + 1
 	}
 	value, _, _ := s.quotedAt(i)
-	return s.mask(secret, value, i+1)
+	if s.mode != modeCode {
+		return s.mask(known.Secret, value, i+1)
+	}
+	for _, v := range s.withoutCode(value, false) {
+		s.maskSpan(known.Secret, v)
+	}
+	return max(i+1, value.to)
+}
+
+// announces reports whether the word that ends at end says that the string after
+// it is a secret.
+func (s *scanner) announces(word string, end int) bool {
+	before := func(part string) bool {
+		return strings.Contains(strings.ToLower(s.text[max(0, end-known.NameBytesMax):end]), part)
+	}
+	switch strings.ToLower(word) {
+	case "password", "convertto-securestring", "requirepass":
+		return true
+	case "secret":
+		return before("create secret") || before("key_id")
+	case "by":
+		return before("identified")
+	case "send", "send --", "--":
+		// expect "assword:"; send "X"
+		return before("assword") || before("assphrase")
+	case "":
+		// SET PASSWORD FOR bob = 'X'
+		return s.text[end-1] == '=' && before("set password")
+	case "to":
+		return before("set password")
+	}
+	return false
 }

@@ -30,6 +30,8 @@ var rungs = []rung{
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
+	{"internal/redact/shell", ground, "a text as a shell splits it"},
+	{"internal/redact/known", ground, "what is known of names, programs and tokens, as data"},
 
 	{"internal/connector", 0, "the contract of the ways to a machine, apart from the ways themselves"},
 	{"internal/sshhost", 0, "the embedded SSH server: to its clients a machine like any other"},

@@ -1,33 +1,33 @@
-package redact
+package known
 
 // wordKinds are the last words of names that hold secrets. What depends on the
-// word before is judged in kindOf first.
-var wordKinds = map[string]nameKind{
-	"password": secret, "passwd": secret, "passphrase": secret, "passcode": secret,
-	"passwort": secret, "pw": secret, "secret": secret, "token": secret, "jwt": secret,
-	"bearer": secret, "psk": secret, "otp": secret, "pat": secret, "credential": keyName,
-	"requirepass": secret, "masterauth": secret,
-	"pass":   passName,
-	"tokens": countName, "passwords": countName, "passphrases": countName,
-	"credentials": keyName, "creds": keyName,
-	"authorization": headerName, "cookie": cookieName,
-	"signature": signatureName, "sig": signatureName,
+// word before is judged in KindOf first.
+var wordKinds = map[string]Kind{
+	"password": Secret, "passwd": Secret, "passphrase": Secret, "passcode": Secret,
+	"passwort": Secret, "pw": Secret, "secret": Secret, "token": Secret, "jwt": Secret,
+	"bearer": Secret, "psk": Secret, "otp": Secret, "pat": Secret, "credential": Key,
+	"requirepass": Secret, "masterauth": Secret,
+	"pass":   Pass,
+	"tokens": Count, "passwords": Count, "passphrases": Count,
+	"credentials": Key, "creds": Key,
+	"authorization": Header, "cookie": Cookie,
+	"signature": Signature, "sig": Signature,
 }
 
 // gluedEnds are ends of words that were written together.
 var gluedEnds = []struct {
 	end  string
-	kind nameKind
+	kind Kind
 }{
-	{"password", secret}, {"passwd", secret}, {"passphrase", secret}, {"passwort", secret},
-	{"token", secret}, {"secret", secret},
-	{"apikey", keyName}, {"accesskey", keyName}, {"secretkey", keyName}, {"privatekey", keyName},
-	{"authkey", keyName}, {"accountkey", keyName}, {"masterkey", keyName}, {"signingkey", keyName},
-	{"encryptionkey", keyName}, {"sharedkey", keyName}, {"storagekey", keyName},
-	{"storepass", secret}, {"keypass", secret}, {"sshpass", secret}, {"userpass", secret},
-	{"dbpass", secret}, {"rootpass", secret}, {"adminpass", secret}, {"ftppass", secret},
-	{"smtppass", secret}, {"mailpass", secret}, {"httppass", secret}, {"loginpass", secret},
-	{"bindpw", secret}, {"rootpw", secret}, {"userpw", secret}, {"adminpw", secret}, {"dbpw", secret},
+	{"password", Secret}, {"passwd", Secret}, {"passphrase", Secret}, {"passwort", Secret},
+	{"token", Secret}, {"secret", Secret},
+	{"apikey", Key}, {"accesskey", Key}, {"secretkey", Key}, {"privatekey", Key},
+	{"authkey", Key}, {"accountkey", Key}, {"masterkey", Key}, {"signingkey", Key},
+	{"encryptionkey", Key}, {"sharedkey", Key}, {"storagekey", Key},
+	{"storepass", Secret}, {"keypass", Secret}, {"sshpass", Secret}, {"userpass", Secret},
+	{"dbpass", Secret}, {"rootpass", Secret}, {"adminpass", Secret}, {"ftppass", Secret},
+	{"smtppass", Secret}, {"mailpass", Secret}, {"httppass", Secret}, {"loginpass", Secret},
+	{"bindpw", Secret}, {"rootpw", Secret}, {"userpw", Secret}, {"adminpw", Secret}, {"dbpw", Secret},
 }
 
 // neutralWords may follow the word that decides: DB_PASSWORD_PROD.
@@ -44,7 +44,7 @@ var switchWords = setOf("no", "ask", "without", "skip", "disable", "enable", "us
 // notSecretFlags are flags, as splitName has them, that name a file.
 var notSecretFlags = setOf("auth_user_pass", "secret_id")
 
-// secretKeys are the words before "key" that make it a secret in any form.
+// secretKeys are the words before "key" that make it a Secret in any form.
 var secretKeys = setOf("api", "access", "secret", "private", "priv", "auth", "account", "encryption",
 	"encrypt", "decryption", "decrypt", "signing", "sign", "master", "shared", "storage", "license",
 	"licence", "subscription", "session", "service", "app", "application", "admin", "integration",
@@ -61,7 +61,7 @@ var notSecretKeys = setOf("public", "pub", "primary", "foreign", "sort", "partit
 	"has", "is", "use", "press", "modifier", "message", "item", "value", "name", "locale", "i18n",
 	"lang", "known")
 
-// notSecretTokens are the words before "token" that never make it a secret:
+// notSecretTokens are the words before "token" that never make it a Secret:
 // pages of a listing, counts, and the vocabulary of language models.
 var notSecretTokens = setOf("page", "next", "continue", "continuation", "starting", "pagination",
 	"sync", "max", "min", "num", "n", "total", "count", "per", "eos", "bos", "pad", "unk", "sep", "cls",

@@ -1,64 +1,64 @@
-package redact
+package known
 
 import (
 	"bytes"
 	"strings"
 )
 
-// nameBytesMax bounds what is looked at of a name: its end, which decides.
-const nameBytesMax = 96
+// NameBytesMax bounds what is looked at of a name: its end, which decides.
+const NameBytesMax = 96
 
-// nameKind is what a name says of its value.
-type nameKind uint8
-
-const (
-	// ordinary names hold no secret.
-	ordinary nameKind = iota
-	// secret names hold one, whatever the value looks like.
-	secret
-	// keyName holds a key, or the path of its file, which is none.
-	keyName
-	// countName is a plural, which may be a number of things instead.
-	countName
-	// passName is "pass", which may be the number of a pass instead.
-	passName
-	// dirName is "pwd", which may be a directory instead.
-	dirName
-	// headerName is a header whose whole line is the secret.
-	headerName
-	// cookieName is such a header too; as a flag it may name a file.
-	cookieName
-	// signatureName is a secret in the query of a URL alone.
-	signatureName
-)
-
-// nameForm is how a name stands before its value.
-type nameForm uint8
+// Kind is what a name says of its value.
+type Kind uint8
 
 const (
-	// formAssigned is name=value.
-	formAssigned nameForm = iota
-	// formSpaced is name = value, which code has too.
-	formSpaced
-	// formHeader is name: value.
-	formHeader
-	// formFlag is a flag whose value is the next word.
-	formFlag
+	// Ordinary names hold no secret.
+	Ordinary Kind = iota
+	// Secret names hold one, whatever the value looks like.
+	Secret
+	// Key holds a key, or the path of its file, which is none.
+	Key
+	// Count is a plural, which may be a number of things instead.
+	Count
+	// Pass is "pass", which may be the number of a pass instead.
+	Pass
+	// Dir is "pwd", which may be a directory instead.
+	Dir
+	// Header is a header whose whole line is the secret.
+	Header
+	// Cookie is such a header too; as a flag it may name a file.
+	Cookie
+	// Signature is a secret in the query of a URL alone.
+	Signature
 )
 
-// kindOf judges a name by its last word that means something. Words are
+// Form is how a name stands before its value.
+type Form uint8
+
+const (
+	// Assigned is name=value.
+	Assigned Form = iota
+	// Spaced is name = value, which code has too.
+	Spaced
+	// Labelled is name: value.
+	Labelled
+	// Flagged is a flag whose value is the next word.
+	Flagged
+)
+
+// KindOf judges a name by its last word that means something. Words are
 // separated by _ - . or a change of case.
-func kindOf(name string, form nameForm) nameKind {
+func KindOf(name string, form Form) Kind {
 	if name == "" {
-		return ordinary
+		return Ordinary
 	}
-	if len(name) > nameBytesMax {
-		name = name[len(name)-nameBytesMax:]
+	if len(name) > NameBytesMax {
+		name = name[len(name)-NameBytesMax:]
 	}
-	var buf [2 * nameBytesMax]byte
+	var buf [2 * NameBytesMax]byte
 	words := splitName(buf[:0], name)
-	if form == formFlag && (switchWords[string(firstWord(words))] || notSecretFlags[string(words)]) {
-		return ordinary
+	if form == Flagged && (switchWords[string(firstWord(words))] || notSecretFlags[string(words)]) {
+		return Ordinary
 	}
 	rest, last := cutLastWord(words)
 	for len(rest) > 0 && (neutralWords[string(last)] || isDigits(string(last))) {
@@ -71,27 +71,27 @@ func kindOf(name string, form nameForm) nameKind {
 		return keyKind(name, before, form)
 	case "token", "tokens":
 		if notSecretTokens[string(before)] || string(last) == "tokens" && len(before) == 0 {
-			return ordinary
+			return Ordinary
 		}
 	case "pass":
 		if notSecretPasses[string(before)] {
-			return ordinary
+			return Ordinary
 		}
 	case "pwd":
 		return pwdKind(name, before)
 	case "pat":
-		if form > formSpaced || len(before) == 0 || strings.ToUpper(name) != name {
-			return ordinary
+		if form > Spaced || len(before) == 0 || strings.ToUpper(name) != name {
+			return Ordinary
 		}
 	case "id":
-		if form <= formSpaced && string(before) == "secret" {
-			return secret
+		if form <= Spaced && string(before) == "secret" {
+			return Secret
 		}
 	case "auth":
 		return authKind(name, before)
 	}
 	lower := strings.ToLower(name)
-	if k := wordKind(last); k != ordinary || lower == name {
+	if k := wordKind(last); k != Ordinary || lower == name {
 		return k
 	}
 	// In pAssWord the change of case separates nothing.
@@ -100,7 +100,7 @@ func kindOf(name string, form nameForm) nameKind {
 }
 
 // wordKind judges one word.
-func wordKind(word []byte) nameKind {
+func wordKind(word []byte) Kind {
 	if k, ok := wordKinds[string(word)]; ok {
 		return k
 	}
@@ -108,61 +108,61 @@ func wordKind(word []byte) nameKind {
 }
 
 // keyKind judges a name that ends in "key", by the word before it.
-func keyKind(name string, before []byte, form nameForm) nameKind {
+func keyKind(name string, before []byte, form Form) Kind {
 	if secretKeys[string(before)] {
-		return keyName
+		return Key
 	}
 	upper := strings.ToUpper(name)
 	isVariable := strings.Contains(upper, "_KEY") && !strings.ContainsAny(name, "-.") && len(before) > 0
-	isAssigned := form == formAssigned || form == formSpaced && name == upper
+	isAssigned := form == Assigned || form == Spaced && name == upper
 	if isVariable && isAssigned && !notSecretKeys[string(before)] {
-		return keyName
+		return Key
 	}
-	return ordinary
+	return Ordinary
 }
 
 // pwdKind judges a name that ends in "pwd": a shell's PWD is none.
-func pwdKind(name string, before []byte) nameKind {
+func pwdKind(name string, before []byte) Kind {
 	switch {
 	case string(before) == "old":
-		return ordinary
+		return Ordinary
 	case len(before) > 0:
-		return secret
+		return Secret
 	case name == "PWD":
-		return ordinary
+		return Ordinary
 	case name == "Pwd":
 		// As in Server=x;Uid=y;Pwd=z.
-		return secret
+		return Secret
 	}
-	return dirName
+	return Dir
 }
 
-// authKind judges a name that ends in "auth", which rarely is the secret itself.
-func authKind(name string, before []byte) nameKind {
+// authKind judges a name that ends in "auth", which rarely is the Secret itself.
+func authKind(name string, before []byte) Kind {
 	if name == "_auth" || string(before) == "rediscli" {
-		return secret
+		return Secret
 	}
-	return ordinary
+	return Ordinary
 }
 
 // gluedKind judges a word that is several, as in PGPASSWORD.
-func gluedKind(word []byte) nameKind {
+func gluedKind(word []byte) Kind {
 	for _, g := range gluedEnds {
 		if bytes.HasSuffix(word, []byte(g.end)) {
 			return g.kind
 		}
 	}
 	if bytes.HasSuffix(word, []byte("pwd")) && string(word) != "oldpwd" {
-		return secret
+		return Secret
 	}
-	return ordinary
+	return Ordinary
 }
 
 // splitName appends name to dst in lower case, its words separated by one _.
 func splitName(dst []byte, name string) []byte {
 	for i := range len(name) {
 		c := name[i]
-		if !is(c, classAlnum) {
+		if !isAlnum(c) {
 			if len(dst) > 0 && dst[len(dst)-1] != '_' {
 				dst = append(dst, '_')
 			}
@@ -201,34 +201,34 @@ func firstWord(words []byte) []byte {
 	return first
 }
 
-// holds tells whether value, of a name of this kind, is a secret.
-func (k nameKind) holds(value string) bool {
-	if value == "" || k == ordinary || isSwitch(value) {
+// Holds tells whether value, of a name of this kind, is a secret.
+func (k Kind) Holds(value string) bool {
+	if value == "" || k == Ordinary || IsSwitch(value) {
 		return false
 	}
 	switch k {
-	case keyName:
-		return !isPath(value)
-	case countName:
-		return !isDigits(value) && !isPath(value)
-	case passName:
+	case Key:
+		return !IsPath(value)
+	case Count:
+		return !isDigits(value) && !IsPath(value)
+	case Pass:
 		return len(value) > 1 || !isDigits(value)
-	case dirName:
-		return value[0] != '/' && !isPath(value) && !strings.HasPrefix(value, "$(")
+	case Dir:
+		return value[0] != '/' && !IsPath(value) && !strings.HasPrefix(value, "$(")
 	}
 	return true
 }
 
-// holdsAfterFlag tells the same of the word after a flag.
-func (k nameKind) holdsAfterFlag(value string) bool {
-	if k == cookieName && !strings.Contains(value, "=") {
+// HoldsAfterFlag tells the same of the word after a flag.
+func (k Kind) HoldsAfterFlag(value string) bool {
+	if k == Cookie && !strings.Contains(value, "=") {
 		return false
 	}
-	return k != signatureName && k.holds(value)
+	return k != Signature && k.Holds(value)
 }
 
-// isSwitch tells whether value only turns something on or off.
-func isSwitch(value string) bool {
+// IsSwitch tells whether value only turns something on or off.
+func IsSwitch(value string) bool {
 	if len(value) > len("false") {
 		return false
 	}
@@ -239,11 +239,11 @@ func isSwitch(value string) bool {
 	return false
 }
 
-// isPath tells whether value surely names a file. Base64 may hold slashes too,
+// IsPath tells whether value surely names a file. Base64 may hold slashes too,
 // so a path must begin as paths do.
-func isPath(value string) bool {
+func IsPath(value string) bool {
 	for i := range len(value) {
-		if c := value[i]; !is(c, className) && c != '/' && c != '~' && c < 0x80 {
+		if c := value[i]; !isNameChar(c) && c != '/' && c != '~' && c < 0x80 {
 			return false
 		}
 	}
