@@ -8,18 +8,11 @@ export PATH := $(PATH):/usr/local/go/bin
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 
-<<<<<<< HEAD
 # Where make install puts things; DESTDIR stands before it all, for packages.
 PREFIX ?= /usr/local
 DESTDIR ?=
 # Where make build puts things.
 BIN ?= bin
-=======
-# Before Go begins the program notes which of its outputs are closed (cmd/sallyport/closed.go).
-ENTRY = $(if $(filter linux-amd64 linux-arm64,$(shell go env GOOS)-$(shell go env GOARCH)),-E sallyport_entry)
-
-BINARY ?= bin/sallyport
->>>>>>> 34a95ed (cmd/sallyport: output to a closed stdout is a failure)
 
 # Any of these may be set on the command line: make test PKGS=./internal/frame
 PKGS ?= ./...
@@ -41,7 +34,6 @@ demo-cluster: ## three servers on PostgreSQL and NATS under load, while they are
 	@scripts/setup
 	@scripts/demo-cluster
 
-<<<<<<< HEAD
 build: ## build bin/sallyport, one static binary; looks first for what that takes
 	@scripts/build $(BIN)/sallyport $(VERSION)
 
@@ -50,10 +42,6 @@ man: ## write the manual pages to bin/man
 
 install: ## install program, completions and manual pages under PREFIX (/usr/local); what make build man has made, or both anew
 	@MAKE="$(MAKE)" scripts/install "$(DESTDIR)$(PREFIX)" "$(BIN)"
-=======
-build: ## build bin/sallyport, one static binary
-	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w $(ENTRY) -X main.version=$(VERSION)' -o $(BINARY) ./cmd/sallyport
->>>>>>> 34a95ed (cmd/sallyport: output to a closed stdout is a failure)
 
 check: ## the quick subset while you work: format, vet, short tests without the race detector
 	@scripts/fmt --check

@@ -10,7 +10,7 @@ import (
 // entry_linux_*.s writes it before Go begins. Go opens /dev/null in their place, so that
 // later a closed stdout can't be told from one that is meant to be dropped, and output
 // that is lost would look like success. Where the program is linked without that entry
-// (the Makefile has the flag), nothing is known, and nothing is marked.
+// (scripts/build has the flag), nothing is known, and nothing is marked.
 var closed [3]byte
 
 // unlessClosed returns f, or what fails as f would have failed.

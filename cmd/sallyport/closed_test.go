@@ -4,19 +4,17 @@ package main
 
 import (
 	"bytes"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 )
 
-// TestClosedOutput builds the program as the Makefile does, and runs it as a shell does
+// TestClosedOutput builds the program as make does, and runs it as a shell does
 // whose user closes an output.
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
 	program := filepath.Join(t.TempDir(), "sallyport")
-	build := exec.Command("make", "-s", "-C", "../..", "build", "BINARY="+program)
-	build.Env = append(os.Environ(), "MAKEFLAGS=")
+	build := exec.Command("../../scripts/build", program, "test")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
