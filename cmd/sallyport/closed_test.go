@@ -13,6 +13,9 @@ import (
 // whose user closes an output.
 func TestClosedOutput(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds the whole program")
+	}
 	program := filepath.Join(t.TempDir(), "sallyport")
 	build := exec.Command("../../scripts/build", program, "test")
 	if out, err := build.CombinedOutput(); err != nil {

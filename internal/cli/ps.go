@@ -42,7 +42,7 @@ audit:read; without it the workspaces are asked one by one.`,
 			if err != nil {
 				return err
 			}
-			return printList(a, api, cmd, limit, execColumns(nil), func(p client.Page) (sallyport.List[sallyport.Activity], error) {
+			return printList(a, api, cmd, limit, execColumns(nil, all), func(p client.Page) (sallyport.List[sallyport.Activity], error) {
 				return api.ListExecs(cmd.Context(), workspace, status, p)
 			})
 		},
@@ -55,7 +55,7 @@ audit:read; without it the workspaces are asked one by one.`,
 
 // psOrg lists the execs of all workspaces that the token may see.
 func (a *app) psOrg(cmd *cobra.Command, api *api, status string, limit int) error {
-	ctx, columns := cmd.Context(), execColumns(a.newNames(cmd.Context(), api))
+	ctx, columns := cmd.Context(), execColumns(a.newNames(cmd.Context(), api), status == "")
 	filter := client.ActivityFilter{Type: sallyport.ActivityExec, Status: status}
 	_, err := api.ListActivity(ctx, filter, client.Page{Limit: 1})
 	if sallyport.CodeOf(err) != sallyport.CodeScopeForbidden {
@@ -85,17 +85,21 @@ func (a *app) psOrg(cmd *cobra.Command, api *api, status string, limit int) erro
 	return printRows(a, a.out, columns, rows, true)
 }
 
-// execColumns have a column for the workspace where names are given.
-func execColumns(names *names) []column[sallyport.Activity] {
+// execColumns have a column for the workspace where names are given, and those for the end
+// where some may have ended.
+func execColumns(names *names, withEnd bool) []column[sallyport.Activity] {
 	type row = sallyport.Activity
 	columns := []column[row]{
 		{"EXEC", func(r row) string { return r.ID }},
 		{"STARTED", func(r row) string { return when(r.CreatedAt) }},
 		{"TOOK", func(r row) string { return execTook(r) }},
-		{stateHeader, func(r row) string { return r.Status }},
-		{"EXIT", func(r row) string { return exitText(r) }},
 		{"ACTOR", func(r row) string { return r.Actor }},
 		{"COMMAND", func(r row) string { return r.Summary }},
+	}
+	if withEnd {
+		columns = slices.Insert(columns, 3,
+			column[row]{stateHeader, func(r row) string { return r.Status }},
+			column[row]{"EXIT", func(r row) string { return exitText(r) }})
 	}
 	if names == nil {
 		return columns

@@ -23,6 +23,7 @@ const (
 	kindFixed kind = iota // never
 	kindID                // to what tells ids apart
 	kindTime              // to the clock, where all are of this day
+	kindActor
 	kindText
 	kindMain // last of all
 )
@@ -30,12 +31,14 @@ const (
 // kindOf is a column's kind: columns of one name look alike in every table.
 func kindOf(header string) kind {
 	switch header {
-	case "TIER", "EXIT", "TOOK", stateHeader, "STATE", "RESULT":
+	case "TIER", "EXIT", "TOOK", "PREFIX", stateHeader, "STATE", "RESULT":
 		return kindFixed
 	case "EXEC", "ID", "ORG ID":
 		return kindID
 	case "TIME", "STARTED", "CREATED", "EXPIRES":
 		return kindTime
+	case "ACTOR":
+		return kindActor
 	case "SUMMARY", "COMMAND", "FOUND":
 		return kindMain
 	}
@@ -108,7 +111,7 @@ func (t *table[T]) shrink(items []T) {
 	for _, step := range []struct {
 		kind  kind
 		least int
-	}{{kindID, idShort}, {kindText, 14}, {kindMain, 20}, {kindText, 8}, {kindMain, 8}} {
+	}{{kindID, idShort}, {kindText, 14}, {kindActor, 14}, {kindMain, 24}, {kindActor, 9}, {kindMain, 16}, {kindText, 8}, {kindMain, 8}} {
 		for t.excess() > 0 {
 			i := t.widest(step.kind, step.least)
 			if i < 0 {
@@ -157,7 +160,11 @@ func (t *table[T]) line(w io.Writer, cell func(int) (string, style)) error {
 	left, blanks := t.screen.columns, 0
 	for i := range t.columns {
 		text, s := cell(i)
-		if t.screen.columns > 0 {
+		switch {
+		case t.screen.columns == 0:
+		case kindOf(t.columns[i].header) == kindID && t.widths[i] >= idShort && len(text) > t.widths[i]:
+			text = cut(text[:t.widths[i]], left-blanks) // without a mark, so that it can be copied
+		default:
 			text = cut(text, min(t.widths[i], left-blanks))
 		}
 		if text != "" {
