@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"slices"
@@ -88,9 +89,13 @@ func newActivityPrinter(a *app, names *names, rows []sallyport.Activity) *activi
 
 func (p *activityPrinter) print(row sallyport.Activity) error {
 	if p.app.asJSON() {
-		encoder := json.NewEncoder(p.app.out)
+		var text bytes.Buffer
+		encoder := json.NewEncoder(&text)
 		encoder.SetEscapeHTML(false) // for people and grep
-		return encoder.Encode(row)
+		if err := encoder.Encode(row); err != nil {
+			return err
+		}
+		return printJSON(p.app.out, text.Bytes())
 	}
 	if !p.headed {
 		p.headed = true

@@ -69,9 +69,9 @@ func show[T any](a *app, api *api, columns []column[T], item T) error {
 	return printOne(a, a.out, columns, item)
 }
 
-// printJSON writes JSON as it came, with one newline at its end.
+// printJSON writes JSON as it came, but for escapes, with one newline at its end.
 func printJSON(w io.Writer, text []byte) error {
-	_, err := w.Write(append(bytes.TrimSpace(text), '\n'))
+	_, err := w.Write(append(visibleJSON(bytes.TrimSpace(text)), '\n'))
 	return err
 }
 
@@ -141,7 +141,7 @@ func (l listing[T]) printPage(a *app, api *api, items []T, isFirst bool) error {
 		}
 	}
 	for _, item := range answer.Items {
-		if _, err := fmt.Fprintf(a.out, "%s%s", separator, item); err != nil {
+		if _, err := fmt.Fprintf(a.out, "%s%s", separator, visibleJSON(item)); err != nil {
 			return err
 		}
 		separator = ","

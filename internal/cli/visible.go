@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -28,6 +30,30 @@ func visible(s string) string {
 		i += n
 	}
 	return b.String()
+}
+
+// visibleJSON returns JSON that means the same, with everything escaped in its strings
+// that a terminal would obey or hide. What isn't ASCII stands in strings alone.
+func visibleJSON(text []byte) []byte {
+	isSafe := func(r rune) bool { return r < 0x7f || !isHidden(r) }
+	if bytes.IndexFunc(text, func(r rune) bool { return !isSafe(r) }) < 0 {
+		return text
+	}
+	safe := make([]byte, 0, len(text)+len(text)/8)
+	for len(text) > 0 {
+		r, n := utf8.DecodeRune(text)
+		switch {
+		case isSafe(r):
+			safe = append(safe, text[:n]...)
+		case r <= 0xffff:
+			safe = fmt.Appendf(safe, `\u%04x`, r)
+		default:
+			high, low := utf16.EncodeRune(r)
+			safe = fmt.Appendf(safe, `\u%04x\u%04x`, high, low)
+		}
+		text = text[n:]
+	}
+	return safe
 }
 
 // isHidden: among what is printable are letters, marks, digits, punctuation,

@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"encoding/json"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -23,6 +25,24 @@ func TestVisible(t *testing.T) {
 	} {
 		if got := visible(in); got != want {
 			t.Errorf("%q: got %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestVisibleJSON(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		`{"a":"größer 日本 🙂"}`:                                   `{"a":"größer 日本 🙂"}`,
+		"{\"a\u202eb\":\"\u2066\u200b\ufeff\u00ad\u009b\x7f\"}": `{"a\u202eb":"\u2066\u200b\ufeff\u00ad\u009b\u007f"}`,
+		"[\"\U000e0041\"]\n":                                    `["\udb40\udc41"]` + "\n",
+	} {
+		got := string(visibleJSON([]byte(in)))
+		if got != want {
+			t.Errorf("%q: got %s, want %s", in, got, want)
+		}
+		var before, after any
+		if json.Unmarshal([]byte(in), &before) != nil || json.Unmarshal([]byte(got), &after) != nil || !reflect.DeepEqual(before, after) {
+			t.Errorf("%q means something else than %q", got, in)
 		}
 	}
 }
