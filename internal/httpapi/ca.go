@@ -45,26 +45,17 @@ func prefersJSON(accept []string) bool {
 	return json > text
 }
 
+type rotateBody struct {
+	Now bool `json:"now"`
+}
+
 // rotateCA is POST /orgs/{org}/ca/rotate.
 func (c *call) rotateCA() error {
-	body, err := c.body()
+	body, err := decodeIfAny[rotateBody](c)
 	if err != nil {
 		return err
 	}
-	var req sallyport.CARotate
-	if len(body) > 0 {
-		o, err := parseObject(body)
-		if err != nil {
-			return err
-		}
-		if err := o.only("", "now"); err != nil {
-			return err
-		}
-		if req.Now, err = o.boolean("now", sallyport.CodeInvalidNow); err != nil {
-			return err
-		}
-	}
-	keys, err := c.api.Gateway.RotateCA(c.r.Context(), c.by, c.r.PathValue("org"), req)
+	keys, err := c.api.Gateway.RotateCA(c.r.Context(), c.by, c.r.PathValue("org"), sallyport.CARotate{Now: body.Now})
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"io"
 	"mime"
 	"net/http"
-	"os"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +14,7 @@ import (
 	"sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
+	"sallyport/internal/quota"
 )
 
 // call is one request on its way through a handler.
@@ -23,11 +23,14 @@ type call struct {
 	w         *recorder
 	r         *http.Request
 	methods   map[string]route // what the path takes; nil for one that there is not
+	route     route            // the one that answers
 	by        gateway.Caller
 	proven    time.Time // when the caller was proven, by what was so then
 	byCookie  bool      // the caller was proven by a cookie
 	requestID string
-	bodyTaken bool // somebody has read the body, or tried
+	bodyTaken bool        // somebody has read the body, or tried
+	held      *quota.Held // what waits in memory for the caller
+	isExec    bool
 	// countedFor is the organisation whose open requests count this one; empty for none.
 	countedFor string
 
@@ -35,31 +38,6 @@ type call struct {
 	execID  string
 	traceID string
 	cause   error
-}
-
-// body reads the whole body. It returns body_too_large, unsupported_media_type,
-// request_timeout, or what prove does of a caller who isn't proven any more.
-func (c *call) body() ([]byte, error) {
-	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
-		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
-	}
-	if c.byCookie && c.r.ContentLength != 0 && !isJSON(c.r.Header["Content-Type"]) {
-		return nil, sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "with a cookie the body must come as Content-Type: application/json")
-	}
-	c.bodyTaken = true
-	c.limitBody(limits.BodyReadTime)
-	body, err := io.ReadAll(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax))
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLarge):
-		return nil, sallyport.Errorf(sallyport.CodeBodyTooLarge, "the body is larger than %d bytes", limits.BodyBytesMax)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the body took longer than %s to arrive", limits.BodyReadTime)
-	case err != nil:
-		return nil, sallyport.Errorf(sallyport.CodeInvalidJSON, "the body did not arrive whole").Because(err)
-	}
-	// From now on a read tells only whether the caller is still there.
-	return body, errors.Join(c.setReadDeadline(time.Time{}), c.proveAgain())
 }
 
 // isJSON tells whether a body says that it is JSON, which a form of another site's page
@@ -97,19 +75,6 @@ func (c *call) setReadDeadline(at time.Time) error {
 	return err
 }
 
-// object reads the body as a JSON object that has known fields alone.
-func (c *call) object(known ...string) (object, error) {
-	body, err := c.body()
-	if err != nil {
-		return nil, err
-	}
-	o, err := parseObject(body)
-	if err != nil {
-		return nil, err
-	}
-	return o, o.only("", known...)
-}
-
 // answer writes v as JSON, in which < and > stay what they are.
 func (c *call) answer(status int, v any) {
 	var body bytes.Buffer
@@ -120,6 +85,10 @@ func (c *call) answer(status int, v any) {
 		status = http.StatusInternalServerError
 		body.Reset()
 		body.WriteString(`{"error":"the answer could not be written","code":"internal"}` + "\n")
+	}
+	if err := c.holdAnswer(int64(body.Len())); err != nil && status < 400 {
+		c.fail(err)
+		return
 	}
 	c.send(status, sallyport.MediaJSON, body.Bytes())
 }

@@ -1,165 +1,146 @@
 package httpapi
 
 import (
-	"encoding/json"
-	"maps"
 	"math"
+	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
 	"sallyport"
 )
 
-// readConnector reads a connector: each type has its own fields.
-func readConnector(v jsontext.Value) (*sallyport.Connector, error) {
-	if v.Kind() != '{' {
-		return nil, sallyport.Errorf(sallyport.CodeInvalidConnector, `connector must be an object, for example {"type":"local"}`)
-	}
-	o, err := parseObject(v)
-	if err != nil {
-		return nil, err
-	}
-	return connectorOf(o)
+// connectorBody is a connector as it came: of any type, or a merge patch.
+type connectorBody struct {
+	Type            optional[string]   `json:"type"`
+	Host            optional[string]   `json:"host"`
+	Port            optional[integer]  `json:"port"`
+	User            optional[string]   `json:"user"`
+	HostKey         optional[string]   `json:"host_key"`
+	TrustOnFirstUse optional[bool]     `json:"trust_on_first_use"`
+	Auth            optional[authBody] `json:"auth"`
+	InstanceID      optional[string]   `json:"instance_id"`
+	Region          optional[string]   `json:"region"`
+	EndpointID      optional[string]   `json:"endpoint_id"`
+	PrivateIP       optional[string]   `json:"private_ip"`
 }
 
-func connectorOf(o object) (*sallyport.Connector, error) {
-	kind, err := o.str("type", sallyport.CodeInvalidConnector)
-	if err != nil {
-		return nil, err
-	}
-	c := &sallyport.Connector{Type: kind}
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (b *connectorBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readObject(dec, b) }
+
+type authBody struct {
+	Type       optional[string] `json:"type"`
+	PrivateKey optional[string] `json:"private_key"`
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (b *authBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readObject(dec, b) }
+
+// connectorFields are the fields of each type.
+func connectorFields(kind string) []string {
 	switch kind {
 	case sallyport.ConnectorLocal:
-		return c, o.only("connector.", "type")
+		return []string{"type"}
 	case sallyport.ConnectorSSH:
-		return c, readSSH(o, c)
+		return []string{"type", "host", "port", "user", "host_key", "trust_on_first_use", "auth"}
 	case sallyport.ConnectorEIC:
-		return c, readEIC(o, c)
+		return []string{"type", "instance_id", "region", "user", "endpoint_id", "private_ip", "host_key", "trust_on_first_use"}
 	}
-	return c, nil // the gateway knows that there is no such type
+	return nil // the gateway knows that there is no such type
 }
 
-func readSSH(o object, c *sallyport.Connector) (err error) {
-	if err := o.only("connector.", "type", "host", "port", "user", "host_key", "trust_on_first_use", "auth"); err != nil {
-		return err
-	}
-	for name, into := range map[string]*string{"host": &c.Host, "user": &c.User, "host_key": &c.HostKey} {
-		if *into, err = o.str(name, sallyport.CodeInvalidConnector); err != nil {
-			return err
-		}
-	}
-	port, err := o.integer("port", sallyport.CodeInvalidConnector)
-	if err != nil {
-		return err
-	}
-	if port != nil {
-		c.Port = int(min(max(*port, -1), math.MaxUint16+1))
-		if c.Port == 0 {
-			c.Port = -1 // one that is given is never 0, which stands for none
-		}
-	}
-	if c.TrustOnFirstUse, err = o.boolean("trust_on_first_use", sallyport.CodeInvalidConnector); err != nil {
-		return err
-	}
-	v, ok := o.get("auth")
-	if !ok {
-		return nil
-	}
-	if v.Kind() != '{' {
-		return sallyport.Errorf(sallyport.CodeInvalidConnector, `connector.auth must be an object, for example {"type":"ca"}`)
-	}
-	auth, err := parseObject(v)
-	if err != nil {
-		return err
-	}
-	if err := auth.only("connector.auth.", "type", "private_key"); err != nil {
-		return err
-	}
-	c.Auth = &sallyport.ConnectorAuth{}
-	if c.Auth.Type, err = auth.str("type", sallyport.CodeInvalidConnector); err != nil {
-		return err
-	}
-	c.Auth.PrivateKey, err = auth.str("private_key", sallyport.CodeInvalidConnector)
-	return err
-}
-
-func readEIC(o object, c *sallyport.Connector) (err error) {
-	if err := o.only("connector.", "type", "instance_id", "region", "user", "endpoint_id", "private_ip", "host_key", "trust_on_first_use"); err != nil {
-		return err
-	}
-	for name, into := range map[string]*string{
-		"instance_id": &c.InstanceID, "region": &c.Region, "user": &c.User, "endpoint_id": &c.EndpointID, "private_ip": &c.PrivateIP,
-		"host_key": &c.HostKey,
+// given are the names of the fields that are there; those that are null too, or not.
+func (b *connectorBody) given(nulls bool) (names []string) {
+	for _, f := range []struct {
+		name        string
+		given, null bool
+	}{
+		{"type", b.Type.given, b.Type.null}, {"host", b.Host.given, b.Host.null}, {"port", b.Port.given, b.Port.null},
+		{"user", b.User.given, b.User.null}, {"host_key", b.HostKey.given, b.HostKey.null},
+		{"trust_on_first_use", b.TrustOnFirstUse.given, b.TrustOnFirstUse.null}, {"auth", b.Auth.given, b.Auth.null},
+		{"instance_id", b.InstanceID.given, b.InstanceID.null}, {"region", b.Region.given, b.Region.null},
+		{"endpoint_id", b.EndpointID.given, b.EndpointID.null}, {"private_ip", b.PrivateIP.given, b.PrivateIP.null},
 	} {
-		if *into, err = o.str(name, sallyport.CodeInvalidConnector); err != nil {
-			return err
+		if f.given && (nulls || !f.null) {
+			names = append(names, f.name)
 		}
 	}
-	c.TrustOnFirstUse, err = o.boolean("trust_on_first_use", sallyport.CodeInvalidConnector)
-	return err
+	return names
+}
+
+// check refuses fields that a type of connector doesn't have.
+func checkConnectorFields(kind string, given []string) error {
+	fields := connectorFields(kind)
+	for _, name := range given {
+		if fields != nil && !slices.Contains(fields, name) {
+			return unknownField("connector."+name, fields)
+		}
+	}
+	return nil
+}
+
+// connector is a new one.
+func (b *connectorBody) connector() (*sallyport.Connector, error) {
+	if err := checkConnectorFields(b.Type.value, b.given(true)); err != nil {
+		return nil, err
+	}
+	c := &sallyport.Connector{}
+	b.apply(c)
+	return c, nil
 }
 
 // mergeConnector applies a JSON merge patch (RFC 7396) to a connector. One of another
 // type begins anew.
-func mergeConnector(now *sallyport.Connector, patch jsontext.Value) (*sallyport.Connector, error) {
-	if patch.Kind() == 'n' {
+func mergeConnector(now *sallyport.Connector, patch optional[connectorBody]) (*sallyport.Connector, error) {
+	if patch.null {
 		return nil, nil
 	}
-	if patch.Kind() != '{' || now == nil {
-		return readConnector(patch)
-	}
-	o, err := parseObject(patch)
+	b := &patch.value
 	switch {
-	case err != nil:
-		return nil, err
-	case len(o) == 0:
+	case now == nil:
+		return b.connector()
+	case len(b.given(true)) == 0:
 		return nil, sallyport.Errorf(sallyport.CodeInvalidConnector, `connector says nothing: name the fields to change, or null to take it away`)
+	case b.Type.given && b.Type.value != now.Type:
+		return b.connector()
 	}
-	if kind, ok := o["type"]; ok && string(kind) != `"`+now.Type+`"` {
-		return connectorOf(o)
-	}
-	text, err := json.Marshal(now)
-	if err != nil {
+	if err := checkConnectorFields(now.Type, b.given(false)); err != nil {
 		return nil, err
 	}
-	merged, err := parseObject(text)
-	if err != nil {
-		return nil, err
-	}
-	if err := mergeObject(merged, o); err != nil {
-		return nil, err
-	}
-	return connectorOf(merged)
+	merged := *now
+	b.apply(&merged)
+	return &merged, nil
 }
 
-// mergeObject merges patch into target, and what objects it holds into those there.
-func mergeObject(target, patch object) error {
-	for name, v := range patch {
-		before, there := target[name]
-		switch {
-		case v.Kind() == 'n':
-			delete(target, name)
-			continue
-		case v.Kind() != '{' || !there || before.Kind() != '{':
-			target[name] = v
-			continue
+// apply changes the fields that are there.
+func (b *connectorBody) apply(c *sallyport.Connector) {
+	b.Type.merge(&c.Type)
+	b.Host.merge(&c.Host)
+	b.User.merge(&c.User)
+	b.HostKey.merge(&c.HostKey)
+	b.TrustOnFirstUse.merge(&c.TrustOnFirstUse)
+	b.InstanceID.merge(&c.InstanceID)
+	b.Region.merge(&c.Region)
+	b.EndpointID.merge(&c.EndpointID)
+	b.PrivateIP.merge(&c.PrivateIP)
+	switch {
+	case b.Port.null:
+		c.Port = 0
+	case b.Port.given:
+		c.Port = int(min(max(b.Port.value, -1), math.MaxUint16+1))
+		if c.Port == 0 {
+			c.Port = -1 // one that is given is never 0, which stands for none
 		}
-		inner, err := parseObject(before)
-		if err != nil {
-			return err
-		}
-		change, err := parseObject(v)
-		if err != nil {
-			return err
-		}
-		if err := mergeObject(inner, change); err != nil {
-			return err
-		}
-		text, err := json.Marshal(map[string]jsontext.Value(maps.Clone(inner)))
-		if err != nil {
-			return err
-		}
-		target[name] = text
 	}
-	return nil
+	switch {
+	case b.Auth.null:
+		c.Auth = nil
+	case b.Auth.given:
+		var auth sallyport.ConnectorAuth
+		if c.Auth != nil {
+			auth = *c.Auth
+		}
+		b.Auth.value.Type.merge(&auth.Type)
+		b.Auth.value.PrivateKey.merge(&auth.PrivateKey)
+		c.Auth = &auth
+	}
 }

@@ -26,31 +26,31 @@ func (c *call) exec() error {
 	if as == frame.Docker && !c.r.ProtoAtLeast(1, 1) {
 		return sallyport.Errorf(sallyport.CodeHTTPVersionNotSupported, "this framing tells the result in trailers, which take HTTP/1.1")
 	}
-	body, err := c.body()
+	c.isExec = true
+	body, err := decode[execBody](c)
 	if err != nil {
 		return err
 	}
-	req, err := parseExec(body)
+	req, err := body.exec()
 	if err != nil {
 		return err
 	}
 	if req.IdempotencyKey, err = idempotencyKey(c.r.Header[sallyport.HeaderIdempotencyKey]); err != nil {
 		return err
 	}
-	req.Stream = req.stream
-	if req.stream {
+	if req.Stream {
 		return c.execStreamed(req, as)
 	}
 	return c.execBuffered(req, as)
 }
 
 // execBuffered answers when the command has ended.
-func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
+func (c *call) execBuffered(req gateway.Exec, as frame.Encoding) error {
 	memory := c.api.Memory.Hold()
 	defer memory.Close() // the answer has left
 	stdout := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stdout, req.MaxOutputBytes), memory: memory}
 	stderr := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stderr, req.MaxOutputBytes), memory: memory}
-	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
+	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req, gateway.ExecOutput{
 		Reserve:    func(orgID string) error { return reserve(memory, orgID, req.MaxOutputBytes) },
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    func() {},
@@ -59,7 +59,13 @@ func (c *call) execBuffered(req execRequest, as frame.Encoding) error {
 	if err != nil {
 		return err
 	}
-	c.sendBuffered(as, stdout.taken(), stderr.taken(), result)
+	out, errOut := stdout.taken(), stderr.taken()
+	left := out.Held() + errOut.Held()
+	if left <= limits.SmallBytesMax {
+		left = 0
+	}
+	memory.Shrink(left) // of the caps that were asked for, what was used waits for its reader
+	c.sendBuffered(as, out, errOut, result)
 	return nil
 }
 
@@ -103,7 +109,7 @@ func (c *call) sendBuffered(as frame.Encoding, stdout, stderr *frame.Buffer, res
 
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
-func (c *call) execStreamed(req execRequest, as frame.Encoding) error {
+func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
 	s := newStream(c.w, as, req.MaxOutputBytes)
 	whole := false
 	defer func() {
@@ -111,7 +117,7 @@ func (c *call) execStreamed(req execRequest, as frame.Encoding) error {
 			s.stop()
 		}
 	}()
-	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req.Exec, gateway.ExecOutput{
+	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req, gateway.ExecOutput{
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    s.start,
 		Stdout:     s.stdout, Stderr: s.stderr,
@@ -130,7 +136,7 @@ func (c *call) execStreamed(req execRequest, as frame.Encoding) error {
 }
 
 // dispatched names the row in the answer, whatever the answer will be.
-func (c *call) dispatched(execID string, req execRequest) {
+func (c *call) dispatched(execID string, req gateway.Exec) {
 	c.execID = execID
 	h := c.w.Header()
 	h.Set(sallyport.HeaderExecID, execID)

@@ -11,180 +11,142 @@ import (
 	"sallyport/internal/limits"
 )
 
-// execRequest is the body of an exec, checked, with its defaults filled in.
-type execRequest struct {
-	gateway.Exec
-	stream bool
+// execBody is the body of an exec as it came.
+type execBody struct {
+	Cmd            argv              `json:"cmd"`
+	TimeoutS       optional[integer] `json:"timeout_s"`
+	Stream         bool              `json:"stream"`
+	Stdin          optional[string]  `json:"stdin" want:"stdin must be a string; send other bytes as stdin_base64"`
+	StdinBase64    optional[string]  `json:"stdin_base64"`
+	Env            environment       `json:"env"`
+	Cwd            string            `json:"cwd"`
+	MaxOutputBytes optional[integer] `json:"max_output_bytes"`
 }
 
 const argvExample = `for example "cmd":["ls","-l"]`
 
-// parseExec checks the body of an exec against the contract.
-func parseExec(body []byte) (execRequest, error) {
-	o, err := parseObject(body)
-	if err != nil {
-		return execRequest{}, err
+// exec checks the body against the contract, and fills in the defaults.
+func (b execBody) exec() (gateway.Exec, error) {
+	e := gateway.Exec{Argv: b.Cmd, Env: b.Env, Cwd: b.Cwd, Stream: b.Stream, TimeoutS: int(sallyport.DefaultTimeout.Seconds())}
+	if len(b.Cmd) == 0 {
+		return e, sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is needed: the argv as an array of strings, %s", argvExample)
 	}
-	if err := o.only("", "cmd", "timeout_s", "stream", "stdin", "stdin_base64", "env", "cwd", "max_output_bytes"); err != nil {
-		return execRequest{}, err
+	if n := b.TimeoutS.value; n > 0 {
+		e.TimeoutS = int(min(n, integer(sallyport.MaxTimeout.Seconds())))
 	}
-	var req execRequest
-	for _, read := range []func(object, *execRequest) error{
-		readArgv, readTimeout, readStream, readStdin, readEnv, readCwd, readMaxOutput,
-	} {
-		if err := read(o, &req); err != nil {
-			return execRequest{}, err
-		}
+	var err error
+	if e.Stdin, err = b.stdin(); err != nil {
+		return e, err
 	}
-	return req, nil
+	if strings.Contains(b.Cwd, "\x00") || len(b.Cwd) > limits.CwdBytesMax {
+		return e, sallyport.Errorf(sallyport.CodeInvalidCwd, "cwd must be a path of at most %d bytes without NUL bytes", limits.CwdBytesMax)
+	}
+	e.MaxOutputBytes, err = b.maxOutput()
+	return e, err
 }
 
-func readArgv(o object, req *execRequest) error {
-	v, ok := o.get("cmd")
-	if !ok {
-		return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is needed: the argv as an array of strings, %s", argvExample)
-	}
-	argv, ok := asStrings(v)
-	switch {
-	case !ok:
-		return sallyport.Errorf(sallyport.CodeInvalidArgv,
-			"cmd must be an array of strings, %s; a shell runs only when it is named: [\"sh\",\"-c\",\"…\"]", argvExample)
-	case len(argv) == 0:
-		return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is empty: it needs a program at least, %s", argvExample)
-	case len(argv) > limits.ArgvElementsMax:
-		return sallyport.Errorf(sallyport.CodeArgvTooLarge, "cmd has %d elements; at most %d are allowed", len(argv), limits.ArgvElementsMax)
-	case strings.TrimSpace(argv[0]) == "":
-		return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd[0] is blank: it must name a program, %s", argvExample)
-	}
-	total := 0
-	for _, arg := range argv {
-		if strings.Contains(arg, "\x00") {
-			return sallyport.Errorf(sallyport.CodeInvalidArgv, "an element of cmd holds a NUL byte, which no program can be given")
-		}
-		total += len(arg) + 1
-	}
-	if total > limits.ArgvBytesMax {
-		return sallyport.Errorf(sallyport.CodeArgvTooLarge, "cmd has %d bytes; at most %d are allowed: send data through stdin", total, limits.ArgvBytesMax)
-	}
-	req.Argv = argv
-	return nil
-}
+// argv is an argv within the contract's bounds. It is nil for none: null counts as missing,
+// which cmd may not be.
+type argv []string
 
-func readTimeout(o object, req *execRequest) error {
-	n, err := o.integer("timeout_s", sallyport.CodeInvalidTimeout)
-	if err != nil {
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (a *argv) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() == 'n' {
+		_, err := dec.ReadToken()
 		return err
 	}
-	req.TimeoutS = int(sallyport.DefaultTimeout.Seconds())
-	if n != nil && *n > 0 {
-		req.TimeoutS = int(min(*n, int64(sallyport.MaxTimeout.Seconds())))
+	notArgv := sallyport.Errorf(sallyport.CodeInvalidArgv,
+		"cmd must be an array of strings, %s; a shell runs only when it is named: [\"sh\",\"-c\",\"…\"]", argvExample)
+	total := 0
+	err := eachString(dec, notArgv, func(arg string) error {
+		total += len(arg) + 1
+		switch {
+		case len(*a) == limits.ArgvElementsMax:
+			return sallyport.Errorf(sallyport.CodeArgvTooLarge, "cmd has more than %d elements", limits.ArgvElementsMax)
+		case total > limits.ArgvBytesMax:
+			return sallyport.Errorf(sallyport.CodeArgvTooLarge, "cmd has more than %d bytes: send data through stdin", limits.ArgvBytesMax)
+		case len(*a) == 0 && strings.TrimSpace(arg) == "":
+			return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd[0] is blank: it must name a program, %s", argvExample)
+		case strings.Contains(arg, "\x00"):
+			return sallyport.Errorf(sallyport.CodeInvalidArgv, "an element of cmd holds a NUL byte, which no program can be given")
+		}
+		*a = append(*a, arg)
+		return nil
+	})
+	if err == nil && len(*a) == 0 {
+		return sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is empty: it needs a program at least, %s", argvExample)
 	}
-	return nil
-}
-
-func readStream(o object, req *execRequest) (err error) {
-	req.stream, err = o.boolean("stream", sallyport.CodeInvalidStream)
 	return err
 }
 
-func readStdin(o object, req *execRequest) error {
-	text, hasText := o.get("stdin")
-	encoded, hasEncoded := o.get("stdin_base64")
+func (b execBody) stdin() ([]byte, error) {
 	switch {
-	case hasText && hasEncoded:
-		return sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin and stdin_base64 can't both be given")
-	case hasText:
-		s, ok := asString(text)
-		if !ok {
-			return sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin must be a string; send other bytes as stdin_base64")
-		}
-		req.Stdin = []byte(s)
-	case hasEncoded:
-		return req.readStdinBase64(encoded)
+	case b.Stdin.is() && b.StdinBase64.is():
+		return nil, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin and stdin_base64 can't both be given")
+	case b.StdinBase64.is():
+		return stdinOfBase64(b.StdinBase64.value)
+	case len(b.Stdin.value) > limits.StdinBytesMax:
+		return nil, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin has %d bytes; at most %d are allowed", len(b.Stdin.value), limits.StdinBytesMax)
 	}
-	if len(req.Stdin) > limits.StdinBytesMax {
-		return sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin has %d bytes; at most %d are allowed", len(req.Stdin), limits.StdinBytesMax)
-	}
-	return nil
+	return []byte(b.Stdin.value), nil
 }
 
-func (req *execRequest) readStdinBase64(v jsontext.Value) error {
+func stdinOfBase64(text string) ([]byte, error) {
 	const code = sallyport.CodeInvalidStdinBase64
-	s, ok := asString(v)
-	if !ok {
-		return sallyport.Errorf(code, "stdin_base64 must be a string")
-	}
-	data, err := base64.StdEncoding.DecodeString(s)
+	data, err := base64.StdEncoding.DecodeString(text)
 	switch {
 	case err != nil:
-		return sallyport.Errorf(code, "stdin_base64 is not standard base64 with padding (RFC 4648, section 4)").Because(err)
+		return nil, sallyport.Errorf(code, "stdin_base64 is not standard base64 with padding (RFC 4648, section 4)").Because(err)
 	case len(data) > limits.StdinBytesMax:
-		return sallyport.Errorf(code, "stdin_base64 holds %d bytes; at most %d are allowed", len(data), limits.StdinBytesMax)
+		return nil, sallyport.Errorf(code, "stdin_base64 holds %d bytes; at most %d are allowed", len(data), limits.StdinBytesMax)
 	}
-	req.Stdin = data
-	return nil
+	return data, nil
 }
 
-func readEnv(o object, req *execRequest) error {
-	v, ok := o.get("env")
-	if !ok {
-		return nil
-	}
-	if v.Kind() != '{' {
-		return sallyport.Errorf(sallyport.CodeInvalidEnv, `env must be an object of strings, for example {"LANG":"C.UTF-8"}`)
-	}
-	env, err := parseObject(v)
-	if err != nil {
+// environment are variables within the contract's bounds.
+type environment []gateway.Var
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (e *environment) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	if dec.PeekKind() == 'n' {
+		_, err := dec.ReadToken()
 		return err
 	}
-	if len(env) > limits.EnvNamesMax {
-		return sallyport.Errorf(sallyport.CodeInvalidEnv, "env has %d names; at most %d are allowed", len(env), limits.EnvNamesMax)
-	}
+	notEnv := sallyport.Errorf(sallyport.CodeInvalidEnv, `env must be an object of strings, for example {"LANG":"C.UTF-8"}`)
 	total := 0
-	for name, v := range env {
+	return eachMember(dec, notEnv, func(name string) error {
+		if len(*e) == limits.EnvNamesMax {
+			return sallyport.Errorf(sallyport.CodeInvalidEnv, "env has more than %d names", limits.EnvNamesMax)
+		}
 		if err := checkEnvName(name); err != nil {
 			return err
 		}
-		value, ok := asString(v)
-		if !ok || strings.Contains(value, "\x00") {
-			return sallyport.Errorf(sallyport.CodeInvalidEnv, "the value of env %s must be a string without NUL bytes", name)
+		notValue := sallyport.Errorf(sallyport.CodeInvalidEnv, "the value of env %s must be a string without NUL bytes", name)
+		value, err := readString(dec, notValue)
+		switch total += len(name) + len(value); {
+		case err != nil:
+			return err
+		case strings.Contains(value, "\x00"):
+			return notValue
+		case total > limits.EnvBytesMax:
+			return sallyport.Errorf(sallyport.CodeInvalidEnv, "env has more than %d bytes", limits.EnvBytesMax)
 		}
-		total += len(name) + len(value)
-		req.Env = append(req.Env, gateway.Var{Name: name, Value: value})
-	}
-	if total > limits.EnvBytesMax {
-		return sallyport.Errorf(sallyport.CodeInvalidEnv, "env has %d bytes; at most %d are allowed", total, limits.EnvBytesMax)
-	}
-	return nil
+		*e = append(*e, gateway.Var{Name: name, Value: value})
+		return nil
+	})
 }
 
-func readCwd(o object, req *execRequest) (err error) {
-	req.Cwd, err = o.str("cwd", sallyport.CodeInvalidCwd)
-	if err != nil {
-		return err
-	}
-	if strings.Contains(req.Cwd, "\x00") || len(req.Cwd) > limits.CwdBytesMax {
-		return sallyport.Errorf(sallyport.CodeInvalidCwd, "cwd must be a path of at most %d bytes without NUL bytes", limits.CwdBytesMax)
-	}
-	return nil
-}
-
-func readMaxOutput(o object, req *execRequest) error {
-	n, err := o.integer("max_output_bytes", sallyport.CodeInvalidMaxOutputBytes)
-	if err != nil {
-		return err
-	}
+func (b execBody) maxOutput() (int64, error) {
 	most, kind := int64(limits.OutputBytesBufferedMax), "when buffered; ask for a stream to get more"
-	if req.stream {
+	if b.Stream {
 		most, kind = limits.OutputBytesStreamedMax, "in a stream"
 	}
-	req.MaxOutputBytes = limits.OutputBytesDefault
-	switch {
-	case n == nil || *n == 0:
-	case *n < 0 || *n > most:
-		return sallyport.Errorf(sallyport.CodeInvalidMaxOutputBytes, "max_output_bytes must be 1 to %d %s", most, kind)
+	switch n := int64(b.MaxOutputBytes.value); {
+	case n == 0:
+		return limits.OutputBytesDefault, nil
+	case n < 0 || n > most:
+		return 0, sallyport.Errorf(sallyport.CodeInvalidMaxOutputBytes, "max_output_bytes must be 1 to %d %s", most, kind)
 	default:
-		req.MaxOutputBytes = *n
+		return n, nil
 	}
-	return nil
 }

@@ -1,10 +1,6 @@
 package httpapi
 
-import (
-	"net/http"
-
-	"sallyport"
-)
+import "net/http"
 
 func (c *call) listExecs() error {
 	page, err := c.page()
@@ -28,16 +24,16 @@ func (c *call) getExec() error {
 	return nil
 }
 
+type signalBody struct {
+	Signal string `json:"signal"`
+}
+
 func (c *call) signalExec() error {
-	o, err := c.object("signal")
+	body, err := decode[signalBody](c)
 	if err != nil {
 		return err
 	}
-	signal, err := o.str("signal", sallyport.CodeInvalidSignal)
-	if err != nil {
-		return err
-	}
-	if err := c.api.Gateway.SignalExec(c.r.Context(), c.by, c.ref(), c.r.PathValue("exec"), signal); err != nil {
+	if err := c.api.Gateway.SignalExec(c.r.Context(), c.by, c.ref(), c.r.PathValue("exec"), body.Signal); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

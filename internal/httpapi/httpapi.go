@@ -40,7 +40,7 @@ type API struct {
 	// Metrics answers GET /metrics, or returns why it doesn't before it has begun to.
 	// It is nil where the metrics have a listener of their own.
 	Metrics func(http.ResponseWriter, *http.Request) error
-	// Memory is what buffered output may take; nil is any.
+	// Memory is what may wait in memory for callers; nil is any.
 	Memory *quota.Memory
 	// OpenRequests is how many requests may be open at once, of which an organisation has a
 	// share; 0 is any number.
@@ -116,7 +116,7 @@ func (a *API) endpoint(methods map[string]route) http.Handler {
 }
 
 func (a *API) newCall(w http.ResponseWriter, r *http.Request, methods map[string]route) *call {
-	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, methods: methods, requestID: id.New()}
+	c := &call{api: a, w: &recorder{ResponseWriter: w}, r: r, methods: methods, requestID: id.New(), held: a.Memory.Hold()}
 	h := w.Header()
 	h.Set(sallyport.HeaderRequestID, c.requestID)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -136,6 +136,7 @@ func (c *call) run(handle func() error) {
 	defer c.recoverPanic()
 	defer c.limitUnread()
 	defer c.leave()
+	defer c.held.Close()
 	if err := handle(); err != nil {
 		c.fail(err)
 	}
@@ -143,6 +144,7 @@ func (c *call) run(handle func() error) {
 
 func (c *call) serve() error {
 	route, ok := c.methods[getFor(c.r.Method)]
+	c.route = route
 	home := c.wantsHomePage()
 	if err := c.admit(route, ok && route.public || home); err != nil {
 		return err

@@ -1,9 +1,7 @@
 package httpapi
 
 import (
-	"maps"
 	"net/http"
-	"slices"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -12,29 +10,48 @@ import (
 	"sallyport/internal/limits"
 )
 
+// orgBody is an organisation to be made, or a JSON merge patch of one.
+type orgBody struct {
+	Name   optional[string]     `json:"name"`
+	AWS    optional[awsBody]    `json:"aws" want:"aws must be an object, for example {\"role_arn\":\"arn:aws:iam::123456789012:role/sallyport\"}"`
+	Limits optional[limitsBody] `json:"limits" want:"limits must be an object, for example {\"running_execs\":64}"`
+}
+
+type awsBody struct {
+	RoleARN    optional[string] `json:"role_arn"`
+	ExternalID optional[string] `json:"external_id"`
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (b *awsBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readObject(dec, b) }
+
+type limitsBody struct {
+	RunningExecs             optional[integer] `json:"running_execs"`
+	RunningExecsPerWorkspace optional[integer] `json:"running_execs_per_workspace"`
+	RequestsPerS             optional[integer] `json:"requests_per_s"`
+	RequestBurst             optional[integer] `json:"request_burst"`
+	OrgRequestsPerS          optional[integer] `json:"org_requests_per_s"`
+	OrgRequestBurst          optional[integer] `json:"org_request_burst"`
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (b *limitsBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readObject(dec, b) }
+
 func (c *call) createOrg() error {
-	o, err := c.object("name", "aws", "limits")
+	body, err := decode[orgBody](c)
 	if err != nil {
 		return err
 	}
-	name, err := o.str("name", sallyport.CodeInvalidName)
-	if err != nil {
-		return err
+	req := sallyport.OrgCreate{Name: body.Name.value}
+	if body.AWS.is() {
+		req.AWS = &sallyport.OrgAWS{}
+		body.AWS.value.apply(req.AWS)
 	}
-	req := sallyport.OrgCreate{Name: name}
-	if v, ok := o.get("aws"); ok {
-		aws, err := readAWS(v)
-		if err != nil {
+	if body.Limits.is() {
+		req.Limits = &sallyport.OrgLimits{}
+		if err := body.Limits.value.apply(req.Limits); err != nil {
 			return err
 		}
-		req.AWS = &aws
-	}
-	if v, ok := o.get("limits"); ok {
-		set, err := mergeLimits(sallyport.OrgLimits{}, v)
-		if err != nil {
-			return err
-		}
-		req.Limits = &set
 	}
 	org, err := c.api.Gateway.CreateOrg(c.r.Context(), c.by, req)
 	if err != nil {
@@ -67,23 +84,19 @@ func (c *call) getOrg() error {
 }
 
 func (c *call) updateOrg() error {
-	o, err := c.object("name", "aws", "limits")
+	body, err := decode[orgBody](c)
 	if err != nil {
 		return err
 	}
 	var change gateway.OrgChange
-	if _, ok := o["name"]; ok {
-		name, err := o.str("name", sallyport.CodeInvalidName)
-		if err != nil {
-			return err
-		}
-		change.Name = &name // null is "", which is no name
+	if body.Name.given {
+		change.Name = &body.Name.value // null is "", which is no name
 	}
-	if patch, ok := o["aws"]; ok {
-		change.AWS = func(now sallyport.OrgAWS) (sallyport.OrgAWS, error) { return mergeAWS(now, patch) }
+	if body.AWS.given {
+		change.AWS = body.mergeAWS
 	}
-	if patch, ok := o["limits"]; ok {
-		change.Limits = func(now sallyport.OrgLimits) (sallyport.OrgLimits, error) { return mergeLimits(now, patch) }
+	if body.Limits.given {
+		change.Limits = body.mergeLimits
 	}
 	org, err := c.api.Gateway.UpdateOrg(c.r.Context(), c.by, c.r.PathValue("org"), change)
 	if err != nil {
@@ -93,83 +106,51 @@ func (c *call) updateOrg() error {
 	return nil
 }
 
-// readAWS reads an organisation's access to AWS.
-func readAWS(v jsontext.Value) (aws sallyport.OrgAWS, err error) {
-	if v.Kind() != '{' {
-		return aws, sallyport.Errorf(sallyport.CodeInvalidAWS, `aws must be an object, for example {"role_arn":"arn:aws:iam::123456789012:role/sallyport"}`)
-	}
-	o, err := parseObject(v)
-	if err != nil {
-		return aws, err
-	}
-	if err := o.only("aws.", "role_arn", "external_id"); err != nil {
-		return aws, err
-	}
-	if aws.RoleARN, err = o.str("role_arn", sallyport.CodeInvalidAWS); err != nil {
-		return aws, err
-	}
-	aws.ExternalID, err = o.str("external_id", sallyport.CodeInvalidAWS)
-	return aws, err
-}
-
-// mergeAWS applies a JSON merge patch (RFC 7396); null takes all away.
-func mergeAWS(now sallyport.OrgAWS, patch jsontext.Value) (sallyport.OrgAWS, error) {
-	if patch.Kind() == 'n' {
+// mergeAWS applies the member as a JSON merge patch (RFC 7396); null takes all away.
+func (b *orgBody) mergeAWS(now sallyport.OrgAWS) (sallyport.OrgAWS, error) {
+	if b.AWS.null {
 		return sallyport.OrgAWS{}, nil
 	}
-	change, err := readAWS(patch)
-	if err != nil {
-		return now, err
-	}
-	o, err := parseObject(patch)
-	if err != nil {
-		return now, err
-	}
-	if _, ok := o["role_arn"]; ok {
-		now.RoleARN = change.RoleARN
-	}
-	if _, ok := o["external_id"]; ok {
-		now.ExternalID = change.ExternalID
-	}
+	b.AWS.value.apply(&now)
 	return now, nil
 }
 
-// mergeLimits applies a JSON merge patch (RFC 7396) to an organisation's limits; null takes
-// all of them away, or one.
-func mergeLimits(now sallyport.OrgLimits, patch jsontext.Value) (sallyport.OrgLimits, error) {
-	switch patch.Kind() {
-	case 'n':
+func (b *awsBody) apply(aws *sallyport.OrgAWS) {
+	b.RoleARN.merge(&aws.RoleARN)
+	b.ExternalID.merge(&aws.ExternalID)
+}
+
+// mergeLimits applies the member as a JSON merge patch (RFC 7396); null takes all limits
+// away, or one.
+func (b *orgBody) mergeLimits(now sallyport.OrgLimits) (sallyport.OrgLimits, error) {
+	if b.Limits.null {
 		return sallyport.OrgLimits{}, nil
-	case '{':
-	default:
-		return now, sallyport.Errorf(sallyport.CodeInvalidLimits, `limits must be an object, for example {"running_execs":64}`)
 	}
-	o, err := parseObject(patch)
-	if err != nil {
-		return now, err
-	}
-	fields := map[string]*int{
-		"running_execs": &now.RunningExecs, "running_execs_per_workspace": &now.RunningExecsPerWorkspace,
-		"requests_per_s": &now.RequestsPerS, "request_burst": &now.RequestBurst,
-		"org_requests_per_s": &now.OrgRequestsPerS, "org_request_burst": &now.OrgRequestBurst,
-	}
-	if err := o.only("limits.", slices.Sorted(maps.Keys(fields))...); err != nil {
-		return now, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(o)) {
-		given, err := o.integer(name, sallyport.CodeInvalidLimits)
-		switch {
-		case err != nil:
-			return now, err
-		case given == nil:
-			*fields[name] = 0
-		case *given < 1 || *given > limits.OrgLimitMax:
-			return now, sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", name, limits.OrgLimitMax)
-		default:
-			*fields[name] = int(*given)
+	err := b.Limits.value.apply(&now)
+	return now, err
+}
+
+func (l *limitsBody) apply(now *sallyport.OrgLimits) error {
+	for _, f := range []struct {
+		name  string
+		given optional[integer]
+		into  *int
+	}{
+		{"running_execs", l.RunningExecs, &now.RunningExecs},
+		{"running_execs_per_workspace", l.RunningExecsPerWorkspace, &now.RunningExecsPerWorkspace},
+		{"requests_per_s", l.RequestsPerS, &now.RequestsPerS},
+		{"request_burst", l.RequestBurst, &now.RequestBurst},
+		{"org_requests_per_s", l.OrgRequestsPerS, &now.OrgRequestsPerS},
+		{"org_request_burst", l.OrgRequestBurst, &now.OrgRequestBurst},
+	} {
+		if f.given.is() && (f.given.value < 1 || f.given.value > limits.OrgLimitMax) {
+			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, limits.OrgLimitMax)
+		}
+		if f.given.given {
+			*f.into = int(f.given.value)
 		}
 	}
-	return now, nil
+	return nil
 }
 
 func (c *call) deleteOrg() error {

@@ -9,8 +9,21 @@ type route struct {
 	public bool
 	// everywhere: also to who is of another organisation than the server's only one.
 	everywhere bool
-	handle     func(*call) error
+	// body says what becomes of a request's body.
+	body   bodyKind
+	handle func(*call) error
 }
+
+// bodyKind is what becomes of a request's body.
+type bodyKind int
+
+// A body is ignored, or is read as JSON within its bounds before anything is done, or, for
+// what is too large for that, is read by the handler as it needs it.
+const (
+	bodyNone bodyKind = iota
+	bodyJSON
+	bodyStream
+)
 
 // routes is the only list of paths. Who may use each is said in package policy,
 // and asked by the gateway.
@@ -23,41 +36,41 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/docs", public: true, handle: (*call).docs},
 
 		{method: http.MethodGet, pattern: "/session", handle: (*call).session},
-		{method: http.MethodPost, pattern: "/session", handle: (*call).openSession},
+		{method: http.MethodPost, pattern: "/session", body: bodyJSON, handle: (*call).openSession},
 		{method: http.MethodDelete, pattern: "/session", handle: (*call).closeSession},
 
 		{method: http.MethodGet, pattern: "/ca", handle: (*call).caKeys},
 
-		{method: http.MethodPost, pattern: "/orgs", handle: (*call).createOrg},
+		{method: http.MethodPost, pattern: "/orgs", body: bodyJSON, handle: (*call).createOrg},
 		{method: http.MethodGet, pattern: "/orgs", handle: (*call).listOrgs},
 		{method: http.MethodGet, pattern: "/orgs/{org}", handle: (*call).getOrg},
-		{method: http.MethodPatch, pattern: "/orgs/{org}", handle: (*call).updateOrg},
+		{method: http.MethodPatch, pattern: "/orgs/{org}", body: bodyJSON, handle: (*call).updateOrg},
 		{method: http.MethodDelete, pattern: "/orgs/{org}", handle: (*call).deleteOrg},
-		{method: http.MethodPost, pattern: "/orgs/{org}/tokens", handle: (*call).createToken},
+		{method: http.MethodPost, pattern: "/orgs/{org}/tokens", body: bodyJSON, handle: (*call).createToken},
 		{method: http.MethodGet, pattern: "/orgs/{org}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/orgs/{org}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/orgs/{org}/ca", handle: (*call).caKeys},
-		{method: http.MethodPost, pattern: "/orgs/{org}/ca/rotate", handle: (*call).rotateCA},
+		{method: http.MethodPost, pattern: "/orgs/{org}/ca/rotate", body: bodyJSON, handle: (*call).rotateCA},
 		{method: http.MethodGet, pattern: "/orgs/{org}/instances", handle: (*call).orgInstances},
 		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
 		{method: http.MethodGet, pattern: "/orgs/{org}/events", handle: (*call).orgEvents},
 
-		{method: http.MethodPost, pattern: "/workspaces", handle: (*call).createWorkspace},
+		{method: http.MethodPost, pattern: "/workspaces", body: bodyJSON, handle: (*call).createWorkspace},
 		{method: http.MethodGet, pattern: "/workspaces", handle: (*call).listWorkspaces},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}", handle: (*call).getWorkspace},
-		{method: http.MethodPatch, pattern: "/workspaces/{workspace}", handle: (*call).updateWorkspace},
+		{method: http.MethodPatch, pattern: "/workspaces/{workspace}", body: bodyJSON, handle: (*call).updateWorkspace},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}", handle: (*call).deleteWorkspace},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/connection", handle: (*call).workspaceConnection},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/diagnose", handle: (*call).diagnoseWorkspace},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/tokens", handle: (*call).createToken},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/tokens", body: bodyJSON, handle: (*call).createToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", handle: (*call).workspaceEvents},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", handle: (*call).exec},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", body: bodyJSON, handle: (*call).exec},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", handle: (*call).signalExec},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, handle: (*call).signalExec},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
 	}

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"net"
 	"net/http"
 	"strings"
@@ -30,12 +29,8 @@ func (c *call) openSession() error {
 	if c.byCookie {
 		return identity.Unauthenticated() // a cookie doesn't prolong itself
 	}
-	body, err := c.body()
-	if err != nil {
+	if err := c.noBody(); err != nil {
 		return err
-	}
-	if len(bytes.TrimSpace(body)) > 0 {
-		return sallyport.Errorf(sallyport.CodeInvalidJSON, "this takes no body: the token is the one in the Authorization header")
 	}
 	value, who, err := c.api.Auth.OpenSession(c.r.Context(), c.r.Header["Authorization"])
 	if err != nil {

@@ -15,28 +15,21 @@ func (c *call) tokenHome() gateway.TokenHome {
 	return gateway.TokenHome{Org: c.r.PathValue("org")}
 }
 
+type tokenBody struct {
+	Name       string            `json:"name"`
+	Scopes     scopeList         `json:"scopes"`
+	ExpiresInS optional[integer] `json:"expires_in_s"`
+}
+
 func (c *call) createToken() error {
-	o, err := c.object("name", "scopes", "expires_in_s")
+	body, err := decode[tokenBody](c)
 	if err != nil {
 		return err
 	}
-	var req sallyport.TokenCreate
-	if req.Name, err = o.str("name", sallyport.CodeInvalidName); err != nil {
-		return err
+	if body.ExpiresInS.is() && body.ExpiresInS.value == 0 {
+		return sallyport.Errorf(sallyport.CodeInvalidExpiry, "expires_in_s must be at least 1; leave it out for a token that lives for ever")
 	}
-	if req.Scopes, err = readScopes(o); err != nil {
-		return err
-	}
-	life, err := o.integer("expires_in_s", sallyport.CodeInvalidExpiry)
-	if err != nil {
-		return err
-	}
-	if life != nil {
-		if *life == 0 {
-			return sallyport.Errorf(sallyport.CodeInvalidExpiry, "expires_in_s must be at least 1; leave it out for a token that lives for ever")
-		}
-		req.ExpiresInS = *life
-	}
+	req := sallyport.TokenCreate{Name: body.Name, Scopes: body.Scopes, ExpiresInS: int64(body.ExpiresInS.value)}
 	token, err := c.api.Gateway.CreateToken(c.r.Context(), c.by, c.tokenHome(), req)
 	if err != nil {
 		return err
@@ -64,20 +57,4 @@ func (c *call) revokeToken() error {
 	}
 	c.w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func readScopes(o object) ([]sallyport.Scope, error) {
-	v, ok := o.get("scopes")
-	if !ok {
-		return nil, nil
-	}
-	names, ok := asStrings(v)
-	if !ok || len(names) == 0 {
-		return nil, sallyport.Errorf(sallyport.CodeInvalidScopes, `scopes must be an array of one string at least, for example ["exec"]; there are %v`, sallyport.AllScopes())
-	}
-	scopes := make([]sallyport.Scope, len(names))
-	for i, name := range names {
-		scopes[i] = sallyport.Scope(name)
-	}
-	return scopes, nil
 }

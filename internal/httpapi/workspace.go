@@ -7,30 +7,35 @@ import (
 	"sallyport/internal/gateway"
 )
 
+type workspaceBody struct {
+	OrgID     string                  `json:"org_id"`
+	Name      string                  `json:"name"`
+	Tier      optional[integer]       `json:"tier"`
+	Labels    optional[labelSet]      `json:"labels"`
+	Connector optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+}
+
+// workspacePatch is a JSON merge patch (RFC 7396).
+type workspacePatch struct {
+	Name      optional[string]        `json:"name"`
+	Tier      optional[integer]       `json:"tier"`
+	Labels    optional[labelSet]      `json:"labels"`
+	Connector optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+}
+
 func (c *call) createWorkspace() error {
-	o, err := c.object("org_id", "name", "tier", "labels", "connector")
+	body, err := decode[workspaceBody](c)
 	if err != nil {
 		return err
 	}
-	var req sallyport.WorkspaceCreate
-	if req.OrgID, err = o.str("org_id", sallyport.CodeInvalidOrgID); err != nil {
-		return err
+	req := sallyport.WorkspaceCreate{OrgID: body.OrgID, Name: body.Name, Tier: wireTier(body.Tier), Labels: map[string]string{}}
+	for key, value := range body.Labels.value {
+		if value != nil {
+			req.Labels[key] = *value
+		}
 	}
-	if req.Name, err = o.str("name", sallyport.CodeInvalidName); err != nil {
-		return err
-	}
-	tier, err := readTier(o)
-	if err != nil {
-		return err
-	}
-	if tier != nil {
-		req.Tier = *tier
-	}
-	if req.Labels, err = readNewLabels(o); err != nil {
-		return err
-	}
-	if v, ok := o.get("connector"); ok {
-		if req.Connector, err = readConnector(v); err != nil {
+	if body.Connector.is() {
+		if req.Connector, err = body.Connector.value.connector(); err != nil {
 			return err
 		}
 	}
@@ -64,13 +69,12 @@ func (c *call) getWorkspace() error {
 	return nil
 }
 
-// updateWorkspace takes a JSON merge patch (RFC 7396).
 func (c *call) updateWorkspace() error {
-	o, err := c.object("name", "tier", "labels", "connector")
+	body, err := decode[workspacePatch](c)
 	if err != nil {
 		return err
 	}
-	change, err := readChange(o)
+	change, err := body.change()
 	if err != nil {
 		return err
 	}
@@ -114,85 +118,31 @@ func (c *call) diagnoseWorkspace() error {
 	return nil
 }
 
-// readChange reads a merge patch, in which null takes away: labels and connector
-// can be, a name and a tier can't.
-func readChange(o object) (change gateway.WorkspaceChange, err error) {
-	if _, ok := o["name"]; ok {
-		name, err := o.str("name", sallyport.CodeInvalidName)
-		if err != nil {
-			return change, err
-		}
-		change.Name = &name
+// change is what a merge patch asks for. Labels and a connector can be taken away, a name
+// and a tier can't.
+func (b *workspacePatch) change() (change gateway.WorkspaceChange, err error) {
+	if b.Tier.null {
+		return change, sallyport.Errorf(sallyport.CodeInvalidTier, "tier can't be taken away: it is 1 to 4")
 	}
-	if _, ok := o["tier"]; ok {
-		if change.Tier, err = readTier(o); err != nil {
-			return change, err
-		}
-		if change.Tier == nil {
-			return change, sallyport.Errorf(sallyport.CodeInvalidTier, "tier can't be taken away: it is 1 to 4")
-		}
+	if b.Name.given {
+		change.Name = &b.Name.value // null is "", which is no name
 	}
-	if v, ok := o["labels"]; ok {
-		change.ClearLabels = v.Kind() == 'n'
-		if change.Labels, err = readLabels(o); err != nil {
-			return change, err
-		}
+	if b.Tier.given {
+		tier := wireTier(b.Tier)
+		change.Tier = &tier
 	}
-	if v, ok := o["connector"]; ok {
-		change.Connector = func(now *sallyport.Connector) (*sallyport.Connector, error) { return mergeConnector(now, v) }
+	change.Labels, change.ClearLabels = b.Labels.value, b.Labels.null
+	if b.Connector.given {
+		change.Connector = func(now *sallyport.Connector) (*sallyport.Connector, error) { return mergeConnector(now, b.Connector) }
 	}
-	return change, err
+	return change, nil
 }
 
-// readTier reads a tier; one that is given is never 0, which stands for none.
-func readTier(o object) (*int, error) {
-	n, err := o.integer("tier", sallyport.CodeInvalidTier)
-	if n == nil || err != nil {
-		return nil, err
+// wireTier is a tier, 0 for none; one that is given is never 0.
+func wireTier(given optional[integer]) int {
+	tier := int(min(max(given.value, -1), 99))
+	if given.is() && tier == 0 {
+		return -1
 	}
-	tier := int(min(max(*n, -1), 99))
-	if tier == 0 {
-		tier = -1
-	}
-	return &tier, nil
-}
-
-func readNewLabels(o object) (map[string]string, error) {
-	given, err := readLabels(o)
-	labels := map[string]string{}
-	for key, value := range given {
-		if value != nil {
-			labels[key] = *value
-		}
-	}
-	return labels, err
-}
-
-// readLabels reads an object of strings; null stands for a label to take away.
-func readLabels(o object) (map[string]*string, error) {
-	v, ok := o.get("labels")
-	if !ok {
-		return nil, nil
-	}
-	const want = `labels must be an object of strings, for example {"team":"build"}`
-	if v.Kind() != '{' {
-		return nil, sallyport.Errorf(sallyport.CodeInvalidLabels, want)
-	}
-	members, err := parseObject(v)
-	if err != nil {
-		return nil, err
-	}
-	labels := map[string]*string{}
-	for key, v := range members {
-		if v.Kind() == 'n' {
-			labels[key] = nil
-			continue
-		}
-		s, ok := asString(v)
-		if !ok {
-			return nil, sallyport.Errorf(sallyport.CodeInvalidLabels, want)
-		}
-		labels[key] = &s
-	}
-	return labels, nil
+	return tier
 }

@@ -2,8 +2,9 @@ package quota
 
 import "sync"
 
-// Memory is a budget for output that waits in memory until its command has ended and its
-// reader has taken it. Each organisation has half of it at most, and so is in nobody's way.
+// Memory is a budget for what waits in the server's memory for its caller: bodies while they
+// are read, stdin of running commands, output until its command has ended and its reader has
+// taken it, and other answers. Each organisation has half of it at most, and so is in nobody's way.
 // What is reserved beforehand is there, or refused. What isn't is counted as it grows, which
 // leaves less to reserve; an organisation that holds its half of such is let begin no more.
 // Nobody ever waits. A nil Memory has no bound. It is safe for concurrent use.
@@ -36,7 +37,7 @@ func (m *Memory) Used() (bytes int64) {
 // Hold returns the account of one who has nothing yet. It must be closed.
 func (m *Memory) Hold() *Held { return &Held{memory: m} }
 
-// Held is what one exec holds of a Memory. It is safe for concurrent use.
+// Held is what one request, or one exec, holds of a Memory. It is safe for concurrent use.
 type Held struct {
 	memory *Memory
 
@@ -46,8 +47,8 @@ type Held struct {
 	closed          bool
 }
 
-// Reserve sets bytes aside for an organisation, if they are there; with 0, whether it may
-// let grow what it hasn't reserved. It is called once, before Grow.
+// Reserve sets bytes more aside for an organisation, the same at each call, if they are
+// there; with 0, whether it may let grow what it hasn't reserved.
 func (h *Held) Reserve(orgID string, bytes int64) bool {
 	m := h.memory
 	if m == nil {
@@ -62,8 +63,12 @@ func (h *Held) Reserve(orgID string, bytes int64) bool {
 	case bytes > 0 && (has.all()+bytes > half || m.together+bytes > m.bytes):
 		return false
 	}
-	h.orgID, h.reserved = orgID, bytes
-	m.add(orgID, taken{reserved: bytes})
+	if h.closed {
+		return false
+	}
+	before := h.loose()
+	h.orgID, h.reserved = orgID, h.reserved+bytes
+	m.add(orgID, taken{reserved: bytes, loose: h.loose() - before})
 	return true
 }
 
@@ -81,6 +86,32 @@ func (h *Held) Grow(bytes int64) {
 	before := h.loose()
 	h.grown += bytes
 	m.add(h.orgID, taken{loose: h.loose() - before})
+}
+
+// Shrink gives back what is held beyond so many bytes.
+func (h *Held) Shrink(bytes int64) {
+	m := h.memory
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h.closed {
+		return
+	}
+	was := taken{h.reserved, h.loose()}
+	h.reserved, h.grown = min(h.reserved, bytes), min(h.grown, bytes)
+	m.add(h.orgID, taken{h.reserved - was.reserved, h.loose() - was.loose})
+}
+
+// Bytes is how much is held, what is reserved included.
+func (h *Held) Bytes() int64 {
+	if h.memory == nil {
+		return 0
+	}
+	h.memory.mu.Lock()
+	defer h.memory.mu.Unlock()
+	return max(h.reserved, h.grown)
 }
 
 // Close gives back what is held. It may be called twice.

@@ -234,7 +234,7 @@ func limitKeys() []key {
 			server: strconv.Itoa(limits.BufferedOutputBytes), dev: strconv.Itoa(limits.BufferedOutputBytes),
 			set:     setInteger(func(c *Config) *int64 { return &c.Limits.BufferedOutputBytes }, limits.BufferedOutputBytesMin, 1<<40),
 			takes:   "67108864 (64 MiB) to 1099511627776",
-			meaning: "The memory for output that isn't streamed, half of it for one organisation at most ([more](operating.md#limits))."},
+			meaning: "The memory for what waits for callers: bodies, stdin, output that isn't streamed, other answers. Half of it for one organisation at most ([more](operating.md#limits)). It is half of `GOMEMLIMIT` where that is less."},
 		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", placeholder: "TIME", kind: kindDuration,
 			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
 			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -266,7 +267,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
-		Memory:       quota.NewMemory(s.cfg.Limits.BufferedOutputBytes),
+		Memory:       quota.NewMemory(s.memoryBudget()),
 		OpenRequests: s.connections.Most, Times: s.options.Times,
 		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 		Watch: s.watchRequests(), Metrics: s.sharedMetrics(), Version: s.options.Version,
@@ -291,6 +292,17 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 	}
 	s.log.Info("ended")
 	return nil
+}
+
+// memoryBudget is what may wait in memory for callers: what the configuration says, or half of
+// what Go may take of memory (GOMEMLIMIT) where that is less.
+func (s *server) memoryBudget() int64 {
+	budget := s.cfg.Limits.BufferedOutputBytes
+	if half := debug.SetMemoryLimit(-1) / 2; half < budget {
+		s.log.Info("less memory for what waits for callers, since GOMEMLIMIT is low", "bytes", half)
+		return half
+	}
+	return budget
 }
 
 // served is what Serve came back with: nil when it was told to end.

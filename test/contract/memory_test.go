@@ -1,6 +1,9 @@
 package contract
 
 import (
+	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -9,6 +12,86 @@ import (
 	"sallyport"
 	"sallyport/test/stack"
 )
+
+// begin sends a request as it stands, and returns its connection.
+func begin(t *testing.T, s *stack.Stack, text string) net.Conn {
+	t.Helper()
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// Bodies that are held open count in the budget, and not for ever: one organisation's are in
+// its own way alone, but not in that of its small requests.
+func TestBodiesInMemory(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES": "67108864"}})
+	a, b := newHome(t, s, "a"), newHome(t, s, "b")
+	large := `{"cmd":["true"],"stdin":"` + strings.Repeat("x", 1<<20) + `"}`
+	exec := func(h home, body string) stack.Answer {
+		return s.Do(t, http.MethodPost, "/workspaces/"+h.ws.ID+"/exec", h.token, body)
+	}
+	reader := newToken(t, s, "/workspaces/"+a.ws.ID, sallyport.ScopeAuditRead).Secret // can't even exec
+	var held []net.Conn
+	for range 32 { // two of its bytes for one of the body, and a half of 32 MiB
+		held = append(held, begin(t, s, fmt.Sprintf("POST /workspaces/build/exec HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
+			reader, len(large), large[:len(large)-1])))
+	}
+	var full stack.Answer
+	await(t, "the budget to be taken", func() bool {
+		full = exec(a, large)
+		return full.Status == http.StatusTooManyRequests
+	})
+	want429(t, "one more", full, "too_many_execs")
+	if !strings.Contains(full.Body, `"reason":"memory"`) {
+		t.Errorf("one more: %s", full.Body)
+	}
+	other := s.Do(t, http.MethodPost, "/workspaces", a.token, `{"name":"x","connector":{"type":"`+strings.Repeat("x", 1<<20)+`"}}`)
+	want429(t, "one that is no exec", other, "rate_limited")
+	wantAnswer(t, "a small one", exec(a, `{"cmd":["true"]}`), 200, "")
+	wantAnswer(t, "another organisation's", exec(b, large), 200, "")
+	for _, conn := range held {
+		conn.Close()
+	}
+	await(t, "room", func() bool { return exec(a, large).Status == 200 })
+}
+
+// Pages that nobody reads count in the budget until their readers are given up.
+func TestUnreadPages(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES": "67108864"}})
+	a, b := newHome(t, s, "a"), newHome(t, s, "b")
+	for range 16 {
+		wantAnswer(t, "exec", s.Do(t, http.MethodPost, "/workspaces/"+a.ws.ID+"/exec", a.token, quote(sallyport.ExecRequest{Cmd: []string{"true", strings.Repeat("\u0001", 120<<10)}})), 200, "")
+	}
+	agent := newToken(t, s, "/workspaces/"+a.ws.ID, sallyport.ScopeAuditRead).Secret
+	page := func() stack.Answer { return s.Do(t, http.MethodGet, "/workspaces/build/activity", agent, "") }
+	first := page()
+	wantAnswer(t, "a page", first, 200, "")
+	if len(first.Body) < 1<<20 {
+		t.Fatalf("a page of %d bytes", len(first.Body))
+	}
+	for range 60 {
+		begin(t, s, "GET /workspaces/build/activity HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+agent+"\r\n\r\n")
+	}
+	var full stack.Answer
+	await(t, "the budget to be taken", func() bool {
+		full = page()
+		return full.Status == http.StatusTooManyRequests
+	})
+	want429(t, "one more", full, "rate_limited")
+	if !strings.Contains(full.Body, `"reason":"memory"`) {
+		t.Errorf("one more: %s", full.Body)
+	}
+	wantAnswer(t, "another organisation's", s.Do(t, http.MethodPost, "/workspaces/"+b.ws.ID+"/exec", b.token, `{"cmd":["true"]}`), 200, "")
+	wantAnswer(t, "ready", s.Do(t, http.MethodGet, "/readyz", "", ""), 200, "")
+}
 
 // Many buffered execs with large caps come to a small budget: those that find no memory left
 // are told so before anything runs, the others answer whole, and all of it is given back.
