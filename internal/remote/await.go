@@ -13,7 +13,7 @@ import (
 // A command that has ended in time keeps its result while its output is waited for:
 // for the grace in which it may fall silent, and for a slow reader. A child that
 // goes on printing after that is ended by the deadline, as the command would be.
-func (r *run) await(ctx context.Context) Outcome {
+func (r *run) await(ctx context.Context) *Outcome {
 	w := &waiting{run: r, deadline: time.NewTimer(r.cmd.Timeout), by: time.Now().Add(r.cmd.Timeout)}
 	defer w.deadline.Stop()
 	quietCtx, stop := context.WithCancel(ctx)
@@ -29,12 +29,12 @@ func (r *run) await(ctx context.Context) Outcome {
 			stderr = nil
 		case <-closed:
 			closed = nil
-			w.over = w.over || len(r.exit) == 0 // what was said before comes first
+			w.over = w.over || len(r.exit) == 0 // an exit status that has come is taken first
 		case <-w.quiet:
 			w.exited.OutputOpen = true
 			return r.count(*w.exited)
 		case <-w.deadline.C:
-			if out, done := w.late(ctx, quietCtx); done {
+			if out := w.late(ctx, quietCtx); out != nil {
 				return out
 			}
 		case <-ctx.Done():
@@ -58,10 +58,10 @@ func (r *run) await(ctx context.Context) Outcome {
 type waiting struct {
 	run      *run
 	deadline *time.Timer
-	by       time.Time // the deadline that the command has
-	over     bool      // the command has ended, or its connection has
-	held     bool      // the reader held the output back when that was last looked at
-	exited   *Outcome  // set when the machine has said how it ended
+	by       time.Time // the command's deadline
+	over     bool      // the command has ended, or its session has
+	blocked  bool      // the reader held the output back when that was last looked at
+	exited   *Outcome  // set when the exit status has come
 	quiet    chan struct{}
 }
 
@@ -77,8 +77,8 @@ func (w *waiting) exit(quietCtx context.Context, e exit) {
 	}
 }
 
-// exitSaid takes an exit status that has come in the same moment as something else.
-func (w *waiting) exitSaid(quietCtx context.Context) bool {
+// takeExit takes an exit status that has come in the same moment as something else.
+func (w *waiting) takeExit(quietCtx context.Context) bool {
 	select {
 	case e := <-w.run.exit:
 		w.exit(quietCtx, e)
@@ -88,35 +88,36 @@ func (w *waiting) exitSaid(quietCtx context.Context) bool {
 	}
 }
 
-// late judges what there is when the deadline has passed.
-func (w *waiting) late(ctx, quietCtx context.Context) (out Outcome, done bool) {
+// late decides what a passed deadline means: it returns the outcome of a command that is
+// over, or nil where the deadline was moved.
+func (w *waiting) late(ctx, quietCtx context.Context) *Outcome {
 	r := w.run
 	switch {
-	case w.exitSaid(quietCtx):
-		return out, false
+	case w.takeExit(quietCtx):
+		return nil
 	case w.exited == nil:
-		return r.force(ctx, Outcome{End: TimedOut}, w.over), true
+		return r.force(ctx, Outcome{End: TimedOut}, w.over)
 	}
-	held, late := r.stdout.held() || r.stderr.held(), time.Since(w.by) > limits.SlowReaderTime
+	blocked, late := r.stdout.isBlocked() || r.stderr.isBlocked(), time.Since(w.by) > limits.SlowReaderTime
 	switch {
-	case !held && (late || !w.held):
-		return r.force(ctx, Outcome{End: TimedOut}, w.over), true
-	case held && (late || time.Since(r.lastByte()) > limits.AnswerWriteTime):
-		return w.cancel(ctx, errSlowReader), true
-	case held:
+	case !blocked && (late || !w.blocked):
+		return r.force(ctx, Outcome{End: TimedOut}, w.over)
+	case blocked && (late || time.Since(r.lastByte()) > limits.AnswerWriteTime):
+		return w.cancel(ctx, errSlowReader)
+	case blocked:
 		w.deadline.Reset(r.cmd.OutputGrace)
 	default: // the reader has just taken what it held back: the rest may be on its way
 		w.deadline.Reset(2 * r.cmd.OutputGrace)
 	}
-	w.held = held
-	return out, false
+	w.blocked = blocked
+	return nil
 }
 
-// errSlowReader is why a command is Canceled that has ended while nobody takes
+// errSlowReader is why a command is Canceled that has ended while nobody reads
 // what it wrote.
 var errSlowReader = errors.New("the output's reader has stopped")
 
-func (w *waiting) cancel(ctx context.Context, cause error) Outcome {
+func (w *waiting) cancel(ctx context.Context, cause error) *Outcome {
 	exited := w.exited != nil || len(w.run.exit) > 0
 	return w.run.force(ctx, Outcome{End: Canceled, Cause: cause}, exited)
 }
@@ -142,7 +143,7 @@ func (r *run) awaitQuiet(ctx context.Context, quiet chan<- struct{}) {
 				since = last
 			}
 			left := r.cmd.OutputGrace - time.Since(since)
-			if r.stdout.held() || r.stderr.held() {
+			if r.stdout.isBlocked() || r.stderr.isBlocked() {
 				left = r.cmd.OutputGrace
 			}
 			if left <= 0 {
@@ -166,7 +167,7 @@ func (r *run) lastByte() time.Time {
 	}
 }
 
-// wait waits for d and tells whether ctx let it.
+// wait waits for d, and reports whether d has passed before ctx was canceled.
 func wait(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"regexp"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -102,13 +103,14 @@ func (e *ender) run(ch ssh.Channel, conn net.Conn) {
 	if err != nil {
 		return
 	}
-	e.take(ch, conn, regexp.MustCompile(`"([0-9a-f]{32}) started`).FindStringSubmatch(header)[1])
+	halves := regexp.MustCompile(`([0-9a-f]{16}) ([0-9a-f]{16}) "1 started`).FindStringSubmatch(header)
+	e.take(ch, conn, halves[1]+halves[2])
 }
 
 // pretend says that a command started, wrote out, and ended well.
 func pretend(ch ssh.Channel, mark, out string) {
-	fmt.Fprintf(ch, "%s started 4242\n%s", mark, out)
-	fmt.Fprintf(ch.Stderr(), "%s\n", mark)
+	fmt.Fprintf(ch.Stderr(), "%s 2 started 4242\n", mark)
+	fmt.Fprintf(ch, "%s 1 started 4242\n%s", mark, out)
 	_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{0}))
 }
 
@@ -155,7 +157,7 @@ func TestMarkLost(t *testing.T) {
 			conn.Close()
 			return
 		}
-		pretend(ch, mark, "0\n") // the search, which finds none left
+		pretend(ch, mark, "g 0 0\nk 1\n.\n") // the search, which finds none left
 		ch.Close()
 	}}
 	outcome, err := remote.Exec(t.Context(), e.start(t), command(&buffer{}))
@@ -165,5 +167,44 @@ func TestMarkLost(t *testing.T) {
 	}
 	if remote.MayRetry(outcome.Cause) {
 		t.Error("it may be run twice")
+	}
+}
+
+// A machine that answers a script of ours without an end is not listened to: who ends a
+// command, or looks at a machine, keeps a few KiB.
+func TestScriptWithoutEnd(t *testing.T) {
+	var sent atomic.Int64
+	e := &ender{take: func(ch ssh.Channel, _ net.Conn, mark string) {
+		pretend(ch, mark, "")
+		line := []byte(strings.Repeat("9", 32<<10))
+		for {
+			n, err := ch.Write(line)
+			if sent.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	}}
+	s := e.start(t)
+	for name, ask := range map[string]func(s *sshpool.Session) error{
+		"a check": func(s *sshpool.Session) error { return remote.CheckShell(t.Context(), s) },
+		"an end": func(s *sshpool.Session) error {
+			left, err := remote.EndAll(t.Context(), s, []string{"x"})
+			if left.Known {
+				t.Errorf("it is known that %d are left", left.Count)
+			}
+			return err
+		},
+	} {
+		sibling, err := s.Sibling(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := ask(sibling); err == nil {
+			t.Errorf("%s had an answer", name)
+		}
+	}
+	const windows = 16 * (2 << 20) // what the library takes before anybody reads
+	if got := sent.Load(); got > windows {
+		t.Errorf("%d bytes were taken", got)
 	}
 }

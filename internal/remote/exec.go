@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,87 +14,136 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-// Exec runs cmd on s and closes s. It returns when the command has ended and its
-// output has come, or when it has been ended, because cmd.Timeout passed or ctx
-// was canceled.
+// Exec runs cmd on s and closes s: it is Start and Wait.
+func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error) {
+	p, err := Start(ctx, s, cmd)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return p.Wait(), nil
+}
+
+// Start starts cmd on s and returns when it has started, or when nobody can tell any
+// more whether it has. It takes s over, and closes it when it fails. When ctx is canceled,
+// the command is ended, also after Start has returned.
 //
 // The error is for a command of which nothing ran; it holds a *sallyport.Error, or
-// is the error of cmd.Gate, or the cause of ctx. What happened to a command that
-// started, or may have, since its connection broke while it was being started, is in
-// the Outcome, with a nil error.
-func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error) {
-	defer func() { _ = s.Close() }() // the command is over, or the connection is
-	r := &run{s: s, cmd: cmd, wrapper: newWrapper(), exit: make(chan exit, 1), closed: make(chan struct{})}
-	defer r.detach()
+// is the error of cmd.Gate, or the cause of ctx.
+func Start(ctx context.Context, s *sshpool.Session, cmd Command) (p Process, err error) {
+	w := newWrapper()
+	r := &run{
+		s: s, ctx: ctx, cmd: cmd, wrapper: w, marks: newMarks(w.mark), exit: make(chan exit, 1), closed: make(chan struct{}),
+		started: make(chan struct{}), endWithin: limits.EndTimeMax,
+	}
 	defer r.endAtPanic(ctx)
-	if err := r.start(ctx); err != nil {
-		return r.unproven(ctx, err)
+	r.over, err = r.start(ctx)
+	if err != nil {
+		r.close()
+		return Process{}, err
 	}
-	budget := time.NewTimer(time.Until(r.cmd.ConnectBy))
+	return Process{r}, nil
+}
+
+// run is one command on its way.
+type run struct {
+	s       *sshpool.Session
+	ctx     context.Context // that of Start, as in os/exec
+	cmd     Command
+	wrapper wrapper
+	marks   *marks
+
+	stdout, stderr *pump
+	exit           chan exit     // the exit status, once
+	closed         chan struct{} // closed when the session's channel is
+	started        chan struct{} // closed when the start was seen, or is waited for no longer
+
+	direct bool // the login shell takes the header itself
+
+	began     time.Time
+	group     string   // the process group, from the mark
+	over      *Outcome // set by Start where the command is over already, as far as we know
+	endWithin time.Duration
+}
+
+// start has the command started and waits for its mark. It returns an Outcome for a
+// command that has been ended, or was lost, before its start was seen.
+func (r *run) start(ctx context.Context) (*Outcome, error) {
+	if err := r.send(ctx); err != nil {
+		return r.unconfirmed(ctx, err)
+	}
+	budget := time.NewTimer(r.startTime())
 	defer budget.Stop()
-	select {
-	case <-r.stdout.marked:
-		if err := r.readMark(); err != nil {
-			return r.unproven(ctx, err)
+	stdout, stderr := r.stdout.ended, r.stderr.ended
+	for stdout != nil || stderr != nil {
+		select {
+		case <-r.marks.first:
+			if err := r.readMark(); err != nil {
+				return r.unconfirmed(ctx, err)
+			}
+			return nil, nil
+		case <-stdout:
+			if stdout = nil; r.stdout.err != nil {
+				return r.unconfirmed(ctx, r.neverStarted(ctx))
+			}
+		case <-stderr:
+			if stderr = nil; r.stderr.err != nil {
+				return r.unconfirmed(ctx, r.neverStarted(ctx))
+			}
+		case <-ctx.Done():
+			return r.abandon(ctx, Canceled, context.Cause(ctx))
+		case <-budget.C:
+			r.endWithin = time.Until(r.cmd.ConnectBy)
+			return r.abandon(ctx, Late, errLate)
 		}
-		return r.await(ctx), nil
-	case <-r.stdout.ended:
-		return r.unproven(ctx, r.neverStarted())
-	case <-ctx.Done():
-		return r.abandon(ctx, Canceled, context.Cause(ctx))
-	case <-budget.C:
-		return r.abandon(ctx, Late, errLate)
 	}
+	if isClosed(r.marks.first) {
+		if err := r.readMark(); err != nil {
+			return r.unconfirmed(ctx, err)
+		}
+		return nil, nil
+	}
+	return r.unconfirmed(ctx, r.neverStarted(ctx))
+}
+
+// startTime is how long the start is waited for: what is left of the budget, without
+// the time in which a command is ended whose start was not seen.
+func (r *run) startTime() time.Duration {
+	left := time.Until(r.cmd.ConnectBy)
+	return left - min(limits.EndTimeMax, left/5)
 }
 
 // errLate is why a Late command ended.
 var errLate = sallyport.Errorf(sallyport.CodeConnectTimeout, "the machine did not start the command in time")
 
-// run is one command on its way.
-type run struct {
-	s       *sshpool.Session
-	cmd     Command
-	wrapper wrapper
-
-	stdout, stderr *pump
-	exit           chan exit     // the exit status, once
-	closed         chan struct{} // closed when the session's channel is
-
-	direct bool // the login shell takes the header itself
-
-	began time.Time
-	group string // the process group, from the mark
-}
-
-// start asks for the shell, waits for the gate, and sends the header.
-func (r *run) start(ctx context.Context) error {
-	r.stdout = newPump(r.s, r.cmd.Stdout, r.wrapper.mark)
-	r.stderr = newPump(r.s.Stderr(), r.cmd.Stderr, r.wrapper.mark)
+// send asks for the shell, waits for the gate, and sends the header.
+func (r *run) send(ctx context.Context) error {
+	r.stdout = newPump(r.s, r.cmd.Stdout, r.marks)
+	r.stderr = newPump(r.s.Stderr(), r.cmd.Stderr, r.marks)
 	r.s.Go(r.readRequests)
 	r.s.Go(r.stdout.run)
 	r.s.Go(r.stderr.run)
+	r.wrapper.asksShell = r.s.Learned() == ""
 	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
-		return r.startPlain(ctx)
+		return r.sendPlain(ctx)
 	}
 	line := r.wrapper.line()
 	if r.direct = r.s.Learned() == loginSh; r.direct {
 		line = r.wrapper.directLine()
 	}
-	r.wrapper.asks = r.s.Learned() == ""
 	if err := r.request(line); err != nil {
 		return r.unsent(err)
 	}
-	if err := r.pass(ctx); err != nil {
+	if err := r.awaitGate(ctx); err != nil {
 		return err
 	}
 	r.s.Go(func() { r.feed(r.wrapper.header(r.cmd)) })
 	return nil
 }
 
-// startPlain waits for the gate, and sends all in the command line. When that fails
+// sendPlain waits for the gate, and sends all in the command line. When that fails
 // nobody knows what has arrived.
-func (r *run) startPlain(ctx context.Context) error {
-	if err := r.pass(ctx); err != nil {
+func (r *run) sendPlain(ctx context.Context) error {
+	if err := r.awaitGate(ctx); err != nil {
 		return err
 	}
 	if err := r.request(r.wrapper.plainLine(r.cmd)); err != nil {
@@ -110,8 +158,8 @@ func (r *run) request(line string) error {
 	return err
 }
 
-// pass waits until the command may start.
-func (r *run) pass(ctx context.Context) error {
+// awaitGate waits until the command may start.
+func (r *run) awaitGate(ctx context.Context) error {
 	if err := r.cmd.Gate(); err != nil {
 		return err
 	}
@@ -120,18 +168,18 @@ func (r *run) pass(ctx context.Context) error {
 	}
 	switch {
 	case isClosed(r.closed) && r.direct && !r.isBroken():
-		return r.noSh(errors.New("the session ended before the header was sent"))
+		return r.notSh(errors.New("the session ended before the header was sent"))
 	case isClosed(r.closed), r.isBroken():
 		return r.unsent(errors.New("lost before the header was sent"))
 	}
 	return nil
 }
 
-// isBroken tells whether the connection has ended, as far as we know.
+// isBroken reports whether the connection has ended, as far as we know.
 func (r *run) isBroken() bool { return r.s.Broken() || isClosed(r.s.Lost()) }
 
-// unsent is the end of a session before anything of the command was sent. The streams end
-// before the connection is known to have ended: what it is told by is Broken.
+// unsent is the error of a session that ended before anything of the command was sent. The
+// streams end before the connection is known to have ended, which Broken reports earlier.
 func (r *run) unsent(cause error) error {
 	if r.isBroken() {
 		cause = fmt.Errorf("%w: %w", errUnsent, cause)
@@ -151,32 +199,46 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// noSh is a login shell that said it was sh, and took no header.
-func (r *run) noSh(cause error) error {
+// notSh is the error of a login shell that claimed to be sh, and took no header.
+func (r *run) notSh(cause error) error {
 	r.s.Learn(loginOther)
-	return transportError("the machine's login shell did not start the command", false, fmt.Errorf("%w: %w", errNoSh, cause))
+	return transportError("the machine's login shell did not start the command", false, fmt.Errorf("%w: %w", errNotSh, cause))
 }
 
-// errNoSh is a login shell that did not take a header itself.
-var errNoSh = errors.New("the login shell is no sh")
+// errNotSh is a login shell that did not take a header itself.
+var errNotSh = errors.New("the login shell is no sh")
 
-// MayRetry tells whether err, of Exec, is that of a connection that broke before
-// anything of the command was sent, or of a login shell that took nothing of it: it may
-// be run again, over another session.
-func MayRetry(err error) bool { return errors.Is(err, errUnsent) || errors.Is(err, errNoSh) }
+// MayRetry reports whether err, of Exec or Start, is that of a connection that broke before
+// anything of the command was sent, or of a login shell that took nothing of it: the command
+// may be run again, over another session.
+func MayRetry(err error) bool { return errors.Is(err, errUnsent) || errors.Is(err, errNotSh) }
 
-// feed sends the header, the caller's stdin behind it, and the end of file. A
+// feed sends the header, and behind the command's mark its stdin and the end of file. A
 // command that ends without reading makes it fail, which is no fault.
 func (r *run) feed(header []byte) {
-	// One packet when it is small.
-	if len(r.cmd.Stdin) < 16<<10 {
-		header = append(header, r.cmd.Stdin...)
-		_, _ = r.s.Write(header)
-	} else if _, err := r.s.Write(header); err == nil {
-		_, _ = r.s.Write(r.cmd.Stdin)
+	if hasStdin(r.cmd) {
+		header = append(header, stdinGuard...)
 	}
-	r.s.CloseWrite()
+	if _, err := r.s.Write(header); err != nil {
+		return
+	}
+	if hasStdin(r.cmd) {
+		select {
+		case <-r.started:
+		case <-r.closed:
+			return
+		}
+		if _, err := r.s.Write([]byte(stdinGo)); err != nil || r.cmd.OpenStdin {
+			return // the rest is Process.Stdin's
+		}
+		if _, err := r.s.Write(r.cmd.Stdin); err != nil {
+			return
+		}
+	}
+	_ = r.s.CloseWrite() // a lost connection shows elsewhere
 }
+
+func hasStdin(cmd Command) bool { return len(cmd.Stdin) > 0 || cmd.OpenStdin }
 
 // readRequests takes what the machine says of the command's end.
 func (r *run) readRequests() {
@@ -194,20 +256,21 @@ func (r *run) readRequests() {
 	}
 }
 
-// readMark takes what the mark says, and lets the output flow.
+// readMark takes what the first mark says, and lets the output flow.
 func (r *run) readMark() error {
-	word, group, login := r.said()
-	if r.wrapper.asks {
-		r.s.Learn(cmp.Or(login, loginOther))
-	}
+	word, group, login := r.marks.parse()
 	switch {
 	case word == markNoDir:
 		return sallyport.Errorf(sallyport.CodeInvalidCwd, "the directory %q can't be entered on the machine", r.cmd.Dir).WithStarted(false)
 	case word != markStarted || !isGroup(group):
-		return transportError("the machine did not start the command as it was told to", true, fmt.Errorf("mark %q", r.stdout.said))
+		return transportError("the machine did not start the command as it was told to", true, fmt.Errorf("mark %q", r.marks.line))
+	}
+	if r.wrapper.asksShell {
+		r.s.Learn(orOther(login))
 	}
 	r.began, r.group = time.Now(), group
 	r.cmd.Started(Process{r})
+	close(r.started)
 	r.stdout.release()
 	r.stderr.release()
 	return nil
@@ -216,87 +279,132 @@ func (r *run) readMark() error {
 // loginOther is learned of a connection whose login shell is not sh.
 const loginOther = "other"
 
-// said is what the mark says: a word, the process group, and loginSh or nothing.
-func (r *run) said() (word, group, login string) {
-	word, rest, _ := strings.Cut(r.stdout.said, " ")
-	group, login, _ = strings.Cut(rest, " ")
-	if login != loginSh {
-		login = ""
+func orOther(login string) string {
+	if login == "" {
+		return loginOther
 	}
-	return word, group, login
+	return login
 }
 
-// isGroup tells whether s is the number of a process group that may be ended:
-// the far side is not to be trusted with what we put into a command line.
+// isGroup reports whether s is the number of a process group that may be ended:
+// the machine is not to be trusted with what we put into a command line.
 func isGroup(s string) bool {
 	return len(s) > 0 && len(s) <= 10 && strings.Trim(s, "0123456789") == "" && s[0] != '0' && s != "1"
 }
 
-// neverStarted is an end of stdout without a mark. When the machine told an exit
-// status, the shell ended before it came to the command: nothing ran. When the
-// connection broke behind the header, nobody knows.
-func (r *run) neverStarted() error {
-	if r.stdout.err != nil {
-		return transportError("the machine printed too much before the command started", false, r.stdout.err)
+// neverStarted is the error of a session that ended without a mark. When the machine sent
+// an exit status, the shell ended before it came to the command: nothing ran, unless the
+// machine hides what is printed. When the connection broke behind the header, nobody knows.
+func (r *run) neverStarted(ctx context.Context) error {
+	if err := errors.Join(r.stdout.err, r.stderr.err); err != nil {
+		return transportError("the machine printed too much before the command started", false, err)
 	}
-	wait := time.NewTimer(limits.OutputGrace)
-	defer wait.Stop()
+	timer := time.NewTimer(limits.OutputGrace)
+	defer timer.Stop()
 	select {
 	case <-r.closed:
-	case <-wait.C:
+	case <-timer.C:
 	}
 	select {
 	case e := <-r.exit:
-		cause := fmt.Errorf("exit status %d, signal %q, no mark", e.code, e.signal)
-		if r.direct {
-			return r.noSh(cause)
+		switch cause := (&unmarked{e}); {
+		case r.direct:
+			return r.notSh(cause)
+		case r.cmd.script == "" && r.hidesMarks(ctx, e.code):
+			return transportError("the machine hides what commands print: an rc file of its login shell redirects stdout and stderr", true, cause)
+		default:
+			return transportError("the machine's login shell ended before it came to the command", false, cause)
 		}
-		return transportError("the machine's login shell ended before it came to the command", false, cause)
 	default:
 	}
-	return transportError("the connection broke while the command was being started", true, errors.New("no mark, no exit status"))
+	cause := errors.New("no mark, no exit status")
+	if !r.isBroken() {
+		return transportError("the machine ended the output before it came to the command", true, cause)
+	}
+	return transportError("the connection broke while the command was being started", true, cause)
 }
 
-// unproven concludes a command of which no mark has told that it started. If err says
-// that it may have, it is looked for and ended: its mark may have been lost on the way.
-func (r *run) unproven(ctx context.Context, err error) (Outcome, error) {
-	if !startedOf(err) {
-		return Outcome{}, err
+// unmarked is an end without a mark.
+type unmarked struct{ exit exit }
+
+func (u *unmarked) Error() string {
+	return fmt.Sprintf("exit status %d, signal %q, no mark", u.exit.code, u.exit.signal)
+}
+
+// hidesMarks finds out whether the machine runs what it is sent, though no mark is seen: it
+// runs a script with an exit code of its own.
+func (r *run) hidesMarks(ctx context.Context, other int) bool {
+	s, err := r.s.Sibling(ctx)
+	if err != nil {
+		return false
+	}
+	code := 57
+	if other == code {
+		code++
+	}
+	_, err = runScript(ctx, s, fmt.Sprintf("exit %d", code))
+	var end *unmarked
+	return errors.As(err, &end) && end.exit.code == code
+}
+
+// unconfirmed concludes a command whose start no mark has confirmed. If err says that it
+// may have started, it is looked for and ended: its mark may have been lost on the way.
+func (r *run) unconfirmed(ctx context.Context, err error) (*Outcome, error) {
+	var known *sallyport.Error
+	switch {
+	case !startedOf(err):
+		return nil, err
+	case hasStdin(r.cmd) && !isClosed(r.marks.first) && errors.As(err, &known):
+		return nil, known.WithStarted(false)
 	}
 	r.began = time.Now()
-	return r.count(Outcome{End: Lost, Cause: err, Survivors: r.endByID(ctx)}), nil
+	return r.force(ctx, Outcome{End: Lost, Cause: err}, false), nil
 }
 
 // abandon ends a command whose mark was not waited for any longer: it may be
 // starting just now. It returns an error if it is known that nothing ran.
-func (r *run) abandon(ctx context.Context, end End, cause error) (Outcome, error) {
+func (r *run) abandon(ctx context.Context, end End, cause error) (*Outcome, error) {
+	if hasStdin(r.cmd) {
+		return nil, cause // it waits for stdin, and finds the end of its session
+	}
 	r.detach()
 	r.began = time.Now()
-	wait := time.NewTimer(limits.TermGrace)
-	defer wait.Stop()
-	select {
-	case <-r.stdout.marked:
-	case <-r.stdout.ended:
-	case <-wait.C:
+	if end == Canceled && r.cmd.script == "" {
+		r.awaitLastMark()
 	}
-	select {
-	case <-r.stdout.marked: // before all else, where more than one is true
-		word, group, _ := r.said()
-		if word == markStarted && isGroup(group) {
-			r.group = group
-			return r.force(ctx, Outcome{End: end, Cause: cause}, false), nil
+	switch {
+	case isClosed(r.marks.first):
+		word, group, _ := r.marks.parse()
+		if word != markStarted || !isGroup(group) {
+			return nil, cause
 		}
-		return Outcome{}, cause
-	case <-r.stdout.ended:
-		if !startedOf(r.neverStarted()) {
-			return Outcome{}, cause
-		}
-	default:
+		r.group = group
+	case isClosed(r.stdout.ended) && isClosed(r.stderr.ended) && !startedOf(r.neverStarted(context.WithoutCancel(ctx))):
+		return nil, cause
 	}
-	return r.count(Outcome{End: end, Cause: cause, Survivors: r.endByID(ctx), Duration: time.Since(r.began)}), nil
+	return r.force(ctx, Outcome{End: end, Cause: cause}, false), nil
 }
 
-// startedOf tells whether a command may have started, of which err says it.
+// awaitLastMark waits for the mark of a command that was canceled while it was starting.
+func (r *run) awaitLastMark() {
+	timer := time.NewTimer(limits.TermGrace)
+	defer timer.Stop()
+	stdout, stderr := r.stdout.ended, r.stderr.ended
+	for stdout != nil || stderr != nil {
+		select {
+		case <-r.marks.first:
+			return
+		case <-stdout:
+			stdout = nil
+		case <-stderr:
+			stderr = nil
+		case <-timer.C:
+			return
+		}
+	}
+}
+
+// startedOf reports whether err is of a command that may have started.
 func startedOf(err error) bool {
 	var known *sallyport.Error
 	return errors.As(err, &known) && known.Started != nil && *known.Started
@@ -308,28 +416,37 @@ func (r *run) endAtPanic(ctx context.Context) {
 		if r.group != "" {
 			r.force(ctx, Outcome{}, false)
 		}
+		r.close()
 		panic(p)
 	}
 }
 
-// force ends the command's process group and all that is in it.
-func (r *run) force(ctx context.Context, out Outcome, exited bool) Outcome {
+// force ends the command and whatever it has started.
+func (r *run) force(ctx context.Context, out Outcome, reaped bool) *Outcome {
 	r.detach()
-	out.Survivors = r.endGroup(ctx, exited)
+	out.Survivors = r.end(ctx, r.goal(reaped))
 	out.Duration = time.Since(r.began)
 	return r.count(out)
 }
 
-func (r *run) count(out Outcome) Outcome {
+func (r *run) count(out Outcome) *Outcome {
 	r.detach()
 	out.StdoutBytes, out.StderrBytes = r.stdout.bytes.Load(), r.stderr.bytes.Load()
-	return out
+	return &out
 }
 
 // detach lets no Write begin from now on.
 func (r *run) detach() {
 	r.stdout.discard()
 	r.stderr.discard()
+}
+
+// close lets the session go: the command is over, or its connection is.
+func (r *run) close() {
+	if r.stdout != nil {
+		r.detach()
+	}
+	_ = r.s.Close()
 }
 
 func transportError(message string, started bool, cause error) *sallyport.Error {

@@ -25,10 +25,13 @@ type inPieces struct {
 
 func (p inPieces) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.n)]) }
 
-// read lets a pump read all that a machine sends.
-func read(r io.Reader, mark string) (p *pump, out string) {
+// read lets a pump read all that a machine sends on one stream, the other mark having come
+// on the other.
+func read(r io.Reader, word string) (p *pump, out string) {
 	var written bytes.Buffer
-	p = newPump(r, &written, mark)
+	m := newMarks(word)
+	m.seen[1] = true
+	p = newPump(r, &written, m)
 	p.release()
 	p.run()
 	return p, written.String()
@@ -39,8 +42,8 @@ func read(r io.Reader, mark string) (p *pump, out string) {
 func FuzzMark(f *testing.F) {
 	const mark = "0123456789abcdef0123456789abcdef"
 	for _, s := range []string{
-		"MARK started 4711\nhello\n", "Last login: today\nMARK started 2\n", "MARK cwd\n", "MARK", "MARK started 4711", "\nMARK\n\n", "01234567MARK started 3\nMARK started 4\n",
-		"0123456789abcdefMARK x\n", "MARKMARK started 1\nx", "MARK started -1\r\n", "MARK " + strings.Repeat("9", 40) + "\n", "\x00MARK\x00\n\x00", "+ printf MARK started\n", strings.Repeat("motd\n", 50) + "MARK started 9\nout",
+		"MARK 1 started 4711\nhello\n", "Last login: today\nMARK 1 started 2\n", "MARK 1 cwd\n", "MARK 1", "MARK 1 started 4711", "\nMARK\n\n", "01234567MARK 1 started 3\nMARK 1 started 4\n",
+		"0123456789abcdefMARK 1 x\n", "MARKMARK 1 started 1\nx", "MARK 1 started -1\r\n", "MARK 1 " + strings.Repeat("9", 40) + "\n", "\x00MARK\x00\n\x00", "+ printf MARK started\n", strings.Repeat("motd\n", 50) + "MARK 1 started 9\nout",
 	} {
 		f.Add(s, 1)
 		f.Add(s, 1000)
@@ -49,12 +52,13 @@ func FuzzMark(f *testing.F) {
 		sent = strings.ReplaceAll(sent, "MARK", mark)
 		p, out := read(inPieces{strings.NewReader(sent), max(1, n)}, mark)
 		_, behind, found := strings.Cut(sent, mark)
-		said, want, whole := strings.Cut(behind, "\n")
-		if !found || !whole {
-			said, want = "", ""
+		line, want, whole := strings.Cut(behind, "\n")
+		number, line, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if !found || !whole || len(number)+1+len(line) > limits.MarkBytesMax-10 || number != markStdout {
+			return // another test's
 		}
-		if p.said != strings.TrimSpace(said) || out != want {
-			t.Errorf("%q: said %q, wrote %q; want %q, %q", sent, p.said, out, said, want)
+		if p.marks.line != line || out != want {
+			t.Errorf("%q: the mark says %q, wrote %q; want %q, %q", sent, p.marks.line, out, line, want)
 		}
 		if p.bytes.Load() != int64(len(want)) {
 			t.Errorf("%q: counted %d bytes of %d", sent, p.bytes.Load(), len(want))
@@ -68,9 +72,9 @@ func TestPreambleByteByByte(t *testing.T) {
 	const mark, timeMax = "0123456789abcdef0123456789abcdef", 10 * time.Second
 	preamble := strings.Repeat("x", limits.PreambleBytesMax-100)
 	began := time.Now()
-	p, out := read(iotest.OneByteReader(strings.NewReader(preamble+mark+" started 2\nout")), mark)
-	if p.said != "started 2" || out != "out" {
-		t.Errorf("said %q, wrote %q", p.said, out)
+	p, out := read(iotest.OneByteReader(strings.NewReader(preamble+mark+" 1 started 2\nout")), mark)
+	if p.marks.line != "started 2" || out != "out" {
+		t.Errorf("the mark says %q, wrote %q", p.marks.line, out)
 	}
 	if took := time.Since(began); took > timeMax {
 		t.Errorf("it took %s", took)
@@ -188,7 +192,11 @@ func throughShell(t *testing.T, shell string, cmd Command, stdin string) (stdout
 	}
 	w := newWrapper()
 	as := strings.NewReplacer("/bin/sh", strings.Join(sh, " "))
+	cmd.Stdin = []byte(stdin)
 	header := w.header(cmd)
+	if hasStdin(cmd) {
+		header = append(header, stdinGuard+stdinGo...)
+	}
 	run := exec.CommandContext(t.Context(), sh[0], slices.Concat(sh[1:], []string{"-c", as.Replace(w.line())})...)
 	run.Stdin = io.MultiReader(bytes.NewReader(header), strings.NewReader(stdin))
 	var out, errs bytes.Buffer
@@ -196,10 +204,10 @@ func throughShell(t *testing.T, shell string, cmd Command, stdin string) (stdout
 	if err := run.Run(); err != nil {
 		t.Fatalf("%s: %v: %q", shell, err, errs.String())
 	}
-	said, stdout, _ := strings.Cut(out.String(), "\n")
-	mark, stderr, _ := strings.Cut(errs.String(), "\n")
-	if !strings.HasPrefix(said, w.mark+" "+markStarted+" ") || mark != w.mark {
-		t.Fatalf("%s: marks %q and %q", shell, said, mark)
+	first, stdout, _ := strings.Cut(out.String(), "\n")
+	second, stderr, _ := strings.Cut(errs.String(), "\n")
+	if !strings.HasPrefix(first, w.mark+" 1 "+markStarted+" ") || !strings.HasPrefix(second, w.mark+" 2 "+markStarted+" ") {
+		t.Fatalf("%s: marks %q and %q", shell, first, second)
 	}
 	return stdout, stderr
 }

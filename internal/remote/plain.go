@@ -32,18 +32,14 @@ func isPlainText(s string) bool {
 	return true
 }
 
-// plainLine is the command string that starts cmd without a header. Its mark is put
-// together by the shell, so that one which traces what it runs doesn't print it.
+// plainLine is the command string that starts cmd without a header.
 func (w wrapper) plainLine(cmd Command) string {
-	half := len(w.mark) / 2
-	first, rest := w.mark[:half], w.mark[half:]
 	var b strings.Builder
 	b.WriteString(`exec /bin/sh -c '`)
 	if cmd.Dir != "" {
-		b.WriteString(`cd -- "$1" >/dev/null 2>&1 || { printf "%s%s\n" ` + first + ` "` + rest + ` ` + markNoDir + `"; exit 1; }; shift; `)
+		b.WriteString(`cd -- "$1" >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; shift; `)
 	}
-	b.WriteString(`export SALLYPORT_EXEC_ID=` + cmd.ExecID + `; printf "%s%s\n" ` + first + ` "` + rest + ` ` + markStarted + ` $$" && ` +
-		`printf "%s%s\n" ` + first + ` ` + rest + ` >&2 && exec "$@"' sh`)
+	b.WriteString(`export SALLYPORT_EXEC_ID=` + cmd.ExecID + `; ` + w.begin(cmd) + `exec "$@"' sh`)
 	if cmd.Dir != "" {
 		b.WriteString(` '` + plainPath(cmd.Dir) + `'`)
 	}

@@ -1,5 +1,9 @@
 // Package remote acts on one machine, over one leased SSH session: it runs a
-// command, tells how it ended, and ends it for real when it must.
+// command, reports how it ended, and ends it when it must.
+//
+// Start returns a Process when the command has started; Process.Wait returns its Outcome,
+// Process.Signal signals it, Process.Stdin writes to it where the caller has its stdin.
+// Exec is Start and Wait, as in os/exec.
 //
 // # How a command is started
 //
@@ -7,21 +11,26 @@
 // that is. So the string is always the same short line of plain characters,
 // which every shell reads alike, and which starts a POSIX shell that reads a
 // header from stdin: one line of code that enters the directory, sets the
-// environment, prints a mark on stdout (with its process group) and on stderr,
+// environment, prints a mark on stderr and one on stdout (with its process group),
 // and then becomes the program, which finds the caller's stdin behind the header.
 //
 //   - Nothing of the header shows in ps, and it has no limit of length.
 //   - The header opens with a random word that stands in the string. If an rc
-//     file has eaten it, nothing starts, and the caller's stdin is never taken
-//     for a header.
-//   - The mark is the proof that the command started: what rc files printed
-//     before it is dropped, and an end without it has run nothing.
+//     file has eaten the header, nothing starts. If an rc file has become another shell, which
+//     reads the header as its script, that ends at the first word; and the header's code does
+//     nothing in a shell that wasn't told the random word.
+//   - Stdin is sent when the marks have been seen, and until then the command waits for it: no
+//     other shell ever reads it as a script.
+//   - A mark is the proof that the command started: what rc files printed before it is
+//     dropped. An rc file may have redirected the streams: a mark counts wherever it comes out,
+//     and is taken out of the output there. An end without one has run nothing, which is
+//     found out where the machine hides what is printed.
 //   - A directory that can't be entered has a mark of its own, before anything ran.
 //   - The shell is there before the header is sent: while it starts, the caller
 //     can still wait for the row that must be on disk before the act (Command.Gate).
 //
 // Where the login shell is sh itself, it takes the header, and the second shell is saved,
-// which is a third of what the machine does for a small command. That the shell says so
+// which is a third of what the machine does for a small command. That the shell claims so
 // ($SHELL, with the first mark on a connection) is not believed, only tried: bash and zsh
 // are told by their name in the string and start the second shell; fish and tcsh, which
 // can't read the string, start nothing, and the command goes over another session the
@@ -29,8 +38,16 @@
 //
 // A header costs a round trip: sshd opens the window for stdin only when it has
 // started the shell. On a machine that is far (limits.FarRoundTrip) that is more than
-// all else, so there a command goes into the string itself, behind the same mark, if
+// all else, so there a command goes into the string itself, behind the same marks, if
 // nothing of it must be hidden from ps and every shell reads it alike.
+//
+// # How a command is ended
+//
+// Its processes are looked for, by short scripts over sessions of their own: its process
+// group and login session, whatever has its id in its environment, and their descendants. They
+// get TERM, and KILL two seconds later; the server holds the clock, and the answer says
+// what the last look found, or that nobody can know. All who end commands on one machine share
+// the looks at its processes. The scripts need a POSIX shell and nothing else of the machine.
 package remote
 
 import (
@@ -53,6 +70,8 @@ type Command struct {
 	Dir string
 	// Stdin is fed to the command, then end of file.
 	Stdin []byte
+	// OpenStdin leaves stdin, which is empty then, to the caller: see Process.Stdin.
+	OpenStdin bool
 	// ExecID is the command's SALLYPORT_EXEC_ID.
 	ExecID string
 	// Timeout counts from the start mark.

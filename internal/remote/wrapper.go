@@ -11,11 +11,10 @@ import (
 type wrapper struct {
 	// door opens the header; it stands in the command string.
 	door string
-	// mark proves that the command started. It stands in the header alone, so
-	// that a shell that traces what it runs can't print it by accident.
+	// mark proves that the command started.
 	mark string
-	// asks: the mark also tells whether the login shell says that it is sh.
-	asks bool
+	// asksShell has the mark also report whether the login shell claims to be sh.
+	asksShell bool
 }
 
 func newWrapper() wrapper {
@@ -36,24 +35,42 @@ func (w wrapper) directLine() string {
 }
 
 func (w wrapper) read() string {
-	return `IFS= read -r SALLYPORT_H; case $SALLYPORT_H in ` + w.door + `:*) eval "${SALLYPORT_H#*:}";; esac`
+	return `IFS= read -r SALLYPORT_H; case $SALLYPORT_H in "` + w.opening() + `:"*) eval "${SALLYPORT_H#*:}";; esac`
 }
 
-// Words with which a mark goes on. After markStarted comes the process group, and then
-// loginSh where the login shell is asked for, and says that it is sh.
+// opening is what a header begins with. To a shell that an rc file has started in the place of
+// the one that was asked for, and that reads the header as its script, it is the end.
+func (w wrapper) opening() string { return `exit 97 #` + w.door }
+
+// A command with stdin is started in two steps: its shell prints the marks, and waits for a
+// line, which is sent when they have come, and stdin behind it. So stdin is never run by
+// another shell, and a command whose marks were not seen has not run.
+const (
+	// stdinGuard is a line behind the header, which the header's code reads. If an rc file
+	// has eaten the header, it ends whoever waits for one.
+	stdinGuard = "exit 97\n"
+	// stdinGo is the line that stdin follows.
+	stdinGo = "\n"
+)
+
+// Words with which a mark goes on behind its number, markStdout or markStderr. After
+// markStarted comes the process group, and then loginSh where the login shell is asked for,
+// and claims to be sh.
 const (
 	markStarted = "started"
 	markNoDir   = "cwd"
 	loginSh     = "sh"
+	markStdout  = "1"
+	markStderr  = "2"
 )
 
 // header is the one line of shell code that starts cmd.
 func (w wrapper) header(cmd Command) []byte {
 	var b strings.Builder
-	b.WriteString(w.door)
+	b.WriteString(w.opening())
 	b.WriteByte(':')
 	if cmd.script != "" {
-		b.WriteString(w.marks() + `; ` + cmd.script + "\n")
+		b.WriteString(w.guarded(w.marks() + ` && { ` + cmd.script + `; }`))
 		return []byte(b.String())
 	}
 	if needsNewline(cmd) {
@@ -65,7 +82,7 @@ func (w wrapper) header(cmd Command) []byte {
 	if cmd.Dir != "" {
 		b.WriteString(`cd -- `)
 		quote(&b, plainPath(cmd.Dir))
-		b.WriteString(` >/dev/null 2>&1 || { printf '%s\n' '` + w.mark + " " + markNoDir + `'; exit 1; }; `)
+		b.WriteString(` >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; `)
 	}
 	b.WriteString(`export SALLYPORT_EXEC_ID=`)
 	quote(&b, cmd.ExecID)
@@ -80,18 +97,50 @@ func (w wrapper) header(cmd Command) []byte {
 		b.WriteByte(' ')
 		quote(&b, arg)
 	}
-	b.WriteString(`; unset SALLYPORT_H SALLYPORT_N; ` + w.marks() + ` && ` + execLine(cmd.Argv[0]) + "\n")
+	b.WriteString(`; `)
+	b.WriteString(w.guarded(`unset SALLYPORT_H; ` + w.begin(cmd) + execLine(cmd.Argv[0])))
 	return []byte(b.String())
 }
 
-// marks prints the mark on both streams. One that can't be written fails, and
-// nothing is run behind it: nobody is there to be told of it.
-func (w wrapper) marks() string {
-	first := `printf '%s\n' "` + w.mark + " " + markStarted + ` $$"`
-	if w.asks {
-		first = `case ${SHELL##*/} in sh|dash|ash) printf '%s\n' "` + w.mark + " " + markStarted + ` $$ ` + loginSh + `";; *) ` + first + `;; esac`
+// guarded is code that does nothing in a shell which wasn't told the door's word, and has
+// read the header as its script.
+func (w wrapper) guarded(code string) string {
+	return `case $SALLYPORT_H in "` + w.opening() + `"*) ` + code + ";; esac\n"
+}
+
+// begin prints the marks, and goes on with what stands behind it.
+func (w wrapper) begin(cmd Command) string {
+	if hasStdin(cmd) {
+		return `read -r SALLYPORT_N; ` + w.marks() + ` && read -r SALLYPORT_N && unset SALLYPORT_N && `
 	}
-	return first + ` && printf '%s\n' ` + w.mark + ` >&2`
+	return w.marks() + ` && `
+}
+
+// marks prints the marks. The one on stderr comes first, so that it is dropped with the
+// preamble where both streams are one. Where one can't be written the other is enough; where
+// none can, nothing is run behind them. Neither stands here as it is printed, so that
+// a shell which traces what it runs doesn't print it.
+func (w wrapper) marks() string {
+	login := ""
+	ask := ""
+	if w.asksShell {
+		ask = `case ${SHELL##*/} in sh|dash|ash) SALLYPORT_L=` + loginSh + `;; *) SALLYPORT_L=;; esac; `
+		login = ` $SALLYPORT_L`
+	}
+	started := " " + markStarted + " $$" + login
+	return ask + `SALLYPORT_N=; ` + w.print(markStderr+started) + ` >&2 && SALLYPORT_N=1; ` +
+		w.print(markStdout+started) + ` 2>&- || [ "$SALLYPORT_N" ] && unset SALLYPORT_N SALLYPORT_L`
+}
+
+// noDirMarks prints, on both streams, that the directory can't be entered.
+func (w wrapper) noDirMarks() string {
+	return w.print(markStderr+" "+markNoDir) + ` >&2; ` + w.print(markStdout+" "+markNoDir)
+}
+
+// print prints a mark that goes on with text, a few plain words and variables.
+func (w wrapper) print(text string) string {
+	half := len(w.mark) / 2
+	return `printf "%s%s %s\n" ` + w.mark[:half] + ` ` + w.mark[half:] + ` "` + text + `"`
 }
 
 // execLine replaces the shell by the program in "$@". A name that begins with a
@@ -100,7 +149,7 @@ func execLine(program string) string {
 	if !strings.HasPrefix(program, "-") {
 		return `exec "$@"`
 	}
-	return `if (PATH=/nonexistent; exec -- /bin/sh -c :) 2>/dev/null; then exec -- "$@"; else exec "$@"; fi`
+	return `if (PATH=/nonexistent; exec -- /bin/sh -c :) 2>&-; then exec -- "$@"; else exec "$@"; fi`
 }
 
 // plainPath keeps cd from taking a directory's name for an option, for the last

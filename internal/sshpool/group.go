@@ -25,6 +25,7 @@ type group struct {
 	slotsAt time.Time
 	// later tells that a dial is put off until the back-off is over.
 	later bool
+	kept  any // see Session.Keep
 }
 
 // waiter is a caller who waits for a slot. got is buffered: a grant never blocks.

@@ -72,6 +72,19 @@ func (s *Session) Learned() string {
 // Learn keeps a word for all sessions on the session's connection.
 func (s *Session) Learn(word string) { s.conn.learned.Store(&word) }
 
+// Keep returns what make returned when Keep was first called for the session's machine. It
+// is kept as long as the pool has connections to that machine.
+func (s *Session) Keep(make func() any) any {
+	p := s.conn.pool
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	g := s.conn.group
+	if g.kept == nil {
+		g.kept = make()
+	}
+	return g.kept
+}
+
 // Ping waits for a round trip to the machine, on this session's channel: what
 // the machine sent before its reply has arrived when Ping returns nil.
 func (s *Session) Ping(ctx context.Context) error {
@@ -124,8 +137,8 @@ func (s *Session) Close() error {
 
 func (s *Session) release() {
 	w := s.conn.awaitReply("close")
-	defer w.stop()
 	ssh.DiscardRequests(s.requests)
+	w.stop()
 	s.wg.Wait()
 	p := s.conn.pool
 	p.mu.Lock()

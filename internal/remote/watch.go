@@ -1,0 +1,139 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"sallyport/internal/limits"
+	"sallyport/internal/sshpool"
+)
+
+// watch looks at the processes of one machine, for all who end commands there. A look
+// costs the machine the same for one command as for fifty: whoever comes while one is on its
+// way shares the next.
+type watch struct {
+	mu      sync.Mutex // guards what follows
+	busy    bool       // somebody leads
+	waiting []*act
+}
+
+// act is one caller's look and signal.
+type act struct {
+	goal   *goal
+	signal string
+	lead   chan struct{} // buffered: it is this caller's turn to look, for all who wait
+	found  chan sight    // buffered
+	failed chan error    // buffered
+}
+
+// watchOf is the watch of s's machine.
+func watchOf(s *sshpool.Session) *watch {
+	return s.Keep(func() any { return &watch{} }).(*watch)
+}
+
+// act looks for the processes of g, and sends signal to them, unless it is empty.
+func (w *watch) act(ctx context.Context, s *sshpool.Session, g *goal, signal string) (sight, error) {
+	a := &act{goal: g, signal: signal, lead: make(chan struct{}, 1), found: make(chan sight, 1), failed: make(chan error, 1)}
+	w.join(a)
+	for {
+		select {
+		case found := <-a.found:
+			return found, nil
+		case err := <-a.failed:
+			return sight{}, err
+		case <-a.lead:
+			w.look(ctx, s, a)
+		case <-ctx.Done():
+			w.leave(a)
+			return sight{}, context.Cause(ctx)
+		}
+	}
+}
+
+func (w *watch) join(a *act) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = append(w.waiting, a)
+	if !w.busy {
+		w.busy = true
+		a.lead <- struct{}{}
+	}
+}
+
+// leave takes away a caller who waits no longer, and who may have been told to lead.
+func (w *watch) leave(a *act) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting = slices.DeleteFunc(w.waiting, func(other *act) bool { return other == a })
+	select {
+	case <-a.lead:
+		w.pass()
+	default:
+	}
+}
+
+// pass lets the next one lead, one with a signal to send before those who only look.
+// w.mu is held.
+func (w *watch) pass() {
+	w.busy = len(w.waiting) > 0
+	if w.busy {
+		next := max(0, slices.IndexFunc(w.waiting, func(a *act) bool { return a.signal != "" }))
+		w.waiting[next].lead <- struct{}{}
+	}
+}
+
+// look does what the leader and those who wait for the same want, over a session of its
+// own, and lets the next one lead.
+func (w *watch) look(ctx context.Context, s *sshpool.Session, leader *act) {
+	acts := w.take(leader)
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.pass()
+	}()
+	goals := make([]*goal, len(acts))
+	for i, a := range acts {
+		goals[i] = a.goal
+	}
+	found, err := runAct(ctx, s, goals, leader.signal)
+	for i, a := range acts {
+		if err != nil {
+			a.failed <- err
+		} else {
+			a.found <- found[i]
+		}
+	}
+}
+
+// take removes from those who wait the leader, and others who want the same signal.
+func (w *watch) take(leader *act) []*act {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	taken := []*act{leader}
+	w.waiting = slices.DeleteFunc(w.waiting, func(a *act) bool {
+		if a != leader && (a.signal != leader.signal || len(taken) == limits.GoalsPerLook) {
+			return false
+		}
+		if a != leader {
+			taken = append(taken, a)
+		}
+		return true
+	})
+	return taken
+}
+
+func runAct(ctx context.Context, s *sshpool.Session, goals []*goal, signal string) ([]sight, error) {
+	sibling, err := s.Sibling(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("look at processes: %w", err)
+	}
+	now := time.Now()
+	text, err := runScript(ctx, sibling, actScript(goals, signal, now))
+	if err != nil {
+		return nil, fmt.Errorf("look at processes: %w", err)
+	}
+	return parseSights(text, goals, now)
+}
