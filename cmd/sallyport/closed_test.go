@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	_ "sallyport/test/apart"
 )
 
 // TestClosedOutput builds the program as make does, and runs it as a shell does

@@ -9,6 +9,7 @@ import (
 
 	"sallyport/internal/bus"
 	"sallyport/internal/id"
+	_ "sallyport/test/apart"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

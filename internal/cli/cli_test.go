@@ -11,6 +11,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
+
+	_ "sallyport/test/apart"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

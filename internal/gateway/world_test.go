@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/principal"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store/sqlite"
+	_ "sallyport/test/apart"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -7,6 +7,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/gateway"
+	_ "sallyport/test/apart"
 )
 
 // BenchmarkExec is all that a warm exec pays for being counted, its request and its

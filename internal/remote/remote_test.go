@@ -24,6 +24,7 @@ import (
 	"sallyport/internal/limits"
 	"sallyport/internal/remote"
 	"sallyport/internal/sshpool"
+	_ "sallyport/test/apart"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/principal"
+	_ "sallyport/test/apart"
 )
 
 // TestLoadErrors holds the whole sentence of every refusal; FILE is the path of

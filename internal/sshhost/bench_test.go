@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
+
+	_ "sallyport/test/apart"
 )
 
 // BenchmarkExecTrue is one command on a warm connection.

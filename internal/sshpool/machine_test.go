@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/connector"
 	"sallyport/internal/sshhost"
 	"sallyport/internal/sshpool"
+	_ "sallyport/test/apart"
 )
 
 // The tests leave neither a goroutine nor a connection behind.

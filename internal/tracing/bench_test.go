@@ -10,6 +10,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/gateway"
+	_ "sallyport/test/apart"
 )
 
 // BenchmarkExec is all that a warm exec pays for its spans, while nobody takes them.

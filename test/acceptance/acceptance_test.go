@@ -23,6 +23,7 @@ import (
 
 	"sallyport/internal/cli"
 	"sallyport/internal/server"
+	_ "sallyport/test/apart"
 	"sallyport/test/spec"
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"sallyport"
 	"sallyport/client"
+	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 )
 

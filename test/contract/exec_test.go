@@ -11,6 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 	"sallyport/test/stack"
 )

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
+
+	_ "sallyport/test/apart"
 )
 
 const awsDir = "../../deploy/aws"

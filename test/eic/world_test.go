@@ -18,6 +18,7 @@ import (
 
 	"sallyport"
 	"sallyport/client"
+	_ "sallyport/test/apart"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

@@ -21,6 +21,7 @@ import (
 	"github.com/coder/websocket"
 	"go.uber.org/goleak"
 
+	_ "sallyport/test/apart"
 	"sallyport/test/eicsim"
 )
 

@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/store"
 	"sallyport/internal/store/postgres"
 	"sallyport/internal/store/sqlite"
+	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 )
 

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	_ "sallyport/test/apart"
 )
 
 func TestMain(m *testing.M) {

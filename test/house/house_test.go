@@ -6,6 +6,8 @@ import (
 	"path"
 	"strings"
 	"testing"
+
+	_ "sallyport/test/apart"
 )
 
 // repository is the root of the repository, from this folder.
@@ -19,6 +21,11 @@ func TestLadder(t *testing.T) {
 func TestBans(t *testing.T) {
 	code := loadRepository(t)
 	report(t, checkBans(code))
+}
+
+func TestApart(t *testing.T) {
+	code := loadRepository(t)
+	report(t, checkApart(code))
 }
 
 func TestTidy(t *testing.T) {

@@ -37,6 +37,20 @@ func (e example) check(t *testing.T, rules func(*tree) []finding) {
 	}
 }
 
+func TestApartRule(t *testing.T) {
+	for _, e := range []example{
+		{"a test that starts processes", map[string]string{
+			"internal/x/x.go": "package x", "internal/x/x_test.go": "package x\nimport _ \"os/exec\"",
+		}, []string{"internal/x"}},
+		{"one that is apart, by another file", map[string]string{
+			"internal/x/x_test.go": "package x\nimport _ \"os/exec\"", "internal/x/y_test.go": "package x\nimport _ \"sallyport/test/apart\"",
+		}, nil},
+		{"a program that starts processes", map[string]string{"internal/x/x.go": "package x\nimport _ \"os/exec\""}, nil},
+	} {
+		t.Run(e.name, func(t *testing.T) { e.check(t, checkApart) })
+	}
+}
+
 func TestLadderRule(t *testing.T) {
 	for _, e := range []example{
 		{"down", map[string]string{

@@ -21,6 +21,7 @@ import (
 
 	"sallyport"
 	"sallyport/client"
+	_ "sallyport/test/apart"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )

@@ -22,6 +22,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	_ "sallyport/test/apart"
 )
 
 const (

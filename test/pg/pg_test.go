@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"go.uber.org/goleak"
 
+	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 )
 

@@ -25,6 +25,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"sallyport/internal/connector"
+	_ "sallyport/test/apart"
 )
 
 // Options change a server from what OpenSSH is by default.

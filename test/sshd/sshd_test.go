@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	_ "sallyport/test/apart"
 	"sallyport/test/sshd"
 )
 

@@ -16,6 +16,7 @@ import (
 	"sallyport"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
+	_ "sallyport/test/apart"
 	"sallyport/test/spec"
 )
 

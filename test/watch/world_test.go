@@ -21,6 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sallyport"
+	_ "sallyport/test/apart"
 	"sallyport/test/stack"
 )
 

@@ -15,6 +15,7 @@ import (
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/connectortest"
 	"sallyport/internal/connector/eic"
+	_ "sallyport/test/apart"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"
 )

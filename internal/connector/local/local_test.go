@@ -9,6 +9,7 @@ import (
 
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/connectortest"
+	_ "sallyport/test/apart"
 )
 
 func open(t *testing.T) *Connector {

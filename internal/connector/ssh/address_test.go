@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sallyport/internal/connector/ssh"
+	_ "sallyport/test/apart"
 )
 
 func TestRules(t *testing.T) {

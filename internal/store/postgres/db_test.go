@@ -6,6 +6,7 @@ import (
 	"go.uber.org/goleak"
 
 	"sallyport/internal/store/storetest"
+	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 )
 
