@@ -33,8 +33,10 @@ func TestSickStoreIsTriedByTheTimer(t *testing.T) {
 		if tries, most := len(d.done()), 2*seconds*int(time.Second/limits.CommitRetryEvery)+2; tries > most {
 			t.Errorf("the store was tried %d times in %d s, more than %d", tries, seconds, most)
 		}
+		synctest.Wait()
 		d.fail(nil)
 		begin(t, log, "o")
+		<-time.After(2 * limits.CommitRetryEvery)
 		synctest.Wait()
 		if lines := strings.Split(strings.TrimSpace(said.String()), "\n"); len(lines) != 2 ||
 			!strings.Contains(lines[0], errSick.Error()) || !strings.Contains(lines[1], "committed again") {
@@ -153,6 +155,7 @@ func TestKeptAloneHoldsNobodyUp(t *testing.T) {
 		if err := <-ends[1]; err != nil {
 			t.Error(err)
 		}
+		synctest.Wait() // the other has failed
 		for range 20 {
 			begin(t, log, "b")
 		}

@@ -90,10 +90,14 @@ func (l *Log) work() {
 		if len(batch) == 0 {
 			break
 		}
-		if l.commit(batch); len(l.kept) > 0 {
-			if sick {
-				l.refuseQueued(fmt.Errorf("%w: %w", errNotTaken, l.failures.last))
-			}
+		l.commit(batch)
+		if l.failures.well {
+			continue
+		}
+		if sick {
+			l.refuseQueued(fmt.Errorf("%w: %w", errNotTaken, l.failures.last))
+		}
+		if len(l.kept) > 0 {
 			break
 		}
 	}
@@ -213,7 +217,10 @@ func (l *Log) try(batch []*write) error {
 	defer cancel()
 	err := l.store.CommitActivity(ctx, changes, durable)
 	now := time.Now()
-	if err != nil {
+	switch {
+	case errors.Is(err, store.ErrUnwritable):
+		return err
+	case err != nil:
 		l.failures.note(l.log, now, len(batch), err)
 		return err
 	}
