@@ -168,7 +168,7 @@ func (p *Pending) Finish(end End) error {
 	end.apply(&row.Activity)
 	row.CompletedAt = p.log.endOf(row)
 	completed, err := p.log.complete(row, end.NothingRan && p.claim != nil)
-	if err == nil && !completed && p.wasWritten() {
+	if err == nil && !completed && p.wasWritten() && !end.NothingRan {
 		return sallyport.Errorf(sallyport.CodeInterrupted,
 			"the server was cut off from its store for so long that another has closed the row; what ran was ended").WithStarted(true)
 	}

@@ -108,8 +108,11 @@ func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
 // what the limits leave for it, and begins its row.
 func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 	err = a.g.stillMay(ctx, a.by, &a.ws)
-	if ctx.Err() != nil { // ended before anything was dispatched: no row
-		return canceledBy(context.Cause(ctx))
+	if cause := context.Cause(ctx); ctx.Err() != nil { // ended before anything was dispatched: no row
+		if sallyport.CodeOf(cause) == sallyport.CodeInterrupted {
+			return notBegun(cause)
+		}
+		return canceledBy(cause)
 	}
 	if err != nil {
 		return err
@@ -171,7 +174,7 @@ func (a *act) gate() error {
 		return err
 	}
 	if a.g.Holds != nil && !a.g.Holds() {
-		return interrupted()
+		return notBegun(nil)
 	}
 	return nil
 }

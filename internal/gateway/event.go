@@ -73,12 +73,6 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 	if err := g.stillMay(ctx, by, ws); err != nil {
 		return err
 	}
-	if !by.ExpiresAt.IsZero() {
-		expired := sallyport.Errorf(sallyport.CodeRevoked, "the token has expired")
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, by.ExpiresAt.Sub(g.Now()), expired)
-		defer cancel()
-	}
 	reader, err := g.Feed.Open(ctx, orgID, after)
 	if err != nil {
 		return unavailable(err)

@@ -70,6 +70,9 @@ func concludeExited(o remote.Outcome) (audit.End, sallyport.ExecResult, error) {
 func concludeFailed(err error) (audit.End, sallyport.ExecResult, error) {
 	var known *sallyport.Error
 	isKnown := errors.As(err, &known)
+	if isKnown && known.Code == sallyport.CodeInterrupted {
+		return concludeError(sallyport.StatusError, notBegun(err))
+	}
 	if errors.Is(err, context.Canceled) || (isKnown && endsCalls(known.Code)) {
 		return concludeCanceled(canceledBy(err).WithStarted(false))
 	}

@@ -157,6 +157,18 @@ func (g *Gateway) RevocationEpoch() RevocationEpoch {
 	return g.live.epoch
 }
 
+// any tells whether a running call matches.
+func (l *live) any(match func(*call) bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.calls {
+		if match(c) {
+			return true
+		}
+	}
+	return false
+}
+
 // endCalls ends the running calls that match, with cause. What it is about is on
 // disk: a call that is tracked later finds it there.
 func (g *Gateway) endCalls(cause *sallyport.Error, match func(*call) bool) {

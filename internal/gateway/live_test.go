@@ -5,11 +5,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"sallyport"
+	"sallyport/internal/audit"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/limits"
@@ -122,22 +124,81 @@ func TestRecoverEveryKind(t *testing.T) {
 func TestGateLooksAtTheLease(t *testing.T) {
 	w := newWorld(t)
 	org := w.org(t, "o")
-	ws, err := w.CreateWorkspace(t.Context(), w.admin, sallyport.WorkspaceCreate{
-		OrgID: org.ID, Name: "w", Tier: sallyport.TierFullHost, Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
-	})
-	must(t, err)
+	ws := w.host(t, org)
 	w.Holds = func() bool { return false }
 	mark := filepath.Join(t.TempDir(), "mark")
-	_, err = w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"touch", mark}, TimeoutS: 9, MaxOutputBytes: 9},
+	_, err := w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"touch", mark}, TimeoutS: 9, MaxOutputBytes: 9},
 		gateway.ExecOutput{Dispatched: func(string) {}, Started: func() {}, Stdout: io.Discard, Stderr: io.Discard})
 	var known *sallyport.Error
-	if !errors.As(err, &known) || known.Code != sallyport.CodeInterrupted || known.Started == nil || *known.Started {
+	if !errors.As(err, &known) || known.Code != sallyport.CodePlatformUnavailable || known.Started == nil || *known.Started {
 		t.Errorf("got %v", err)
 	}
 	if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it ran: %v", err)
 	}
-	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusCanceled || row.Reason != "interrupted" {
+	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusError || row.Code != sallyport.CodePlatformUnavailable {
+		t.Errorf("row %+v", row)
+	}
+}
+
+// A token that has ended by the clock, whoever set that, ends what runs under it.
+func TestEndExpired(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	ws := w.host(t, org)
+	var ahead atomic.Int64
+	w.Now = func() time.Time { return now().Add(time.Duration(ahead.Load())) }
+	by := w.admin
+	by.ExpiresAt = now().Add(time.Hour)
+	_, err := w.Exec(t.Context(), by, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"sleep", "600"}, TimeoutS: 120},
+		gateway.ExecOutput{Dispatched: func(string) {}, Stdout: io.Discard, Stderr: io.Discard, Started: func() {
+			w.EndExpired() // nothing has expired yet
+			ahead.Store(int64(2 * time.Hour))
+			w.EndExpired()
+		}})
+	wantCode(t, "an exec whose token has expired", err, sallyport.CodeRevoked)
+	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusCanceled || row.Reason != "revoked" {
+		t.Errorf("row %+v", row)
+	}
+}
+
+// An act that had not begun when the lease was lost is told that nothing was run.
+func TestLostBeforeTheBegin(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	ws := w.host(t, org)
+	mark := filepath.Join(t.TempDir(), "mark")
+	_, err := w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"touch", mark}, TimeoutS: 9},
+		gateway.ExecOutput{Dispatched: func(string) { w.LoseExecs() }, Started: func() {}, Stdout: io.Discard, Stderr: io.Discard})
+	var known *sallyport.Error
+	if !errors.As(err, &known) || known.Code != sallyport.CodePlatformUnavailable || known.Started == nil || *known.Started {
+		t.Errorf("got %v", err)
+	}
+	if _, err := os.Stat(mark); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it ran: %v", err)
+	}
+	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusError || row.Code != sallyport.CodePlatformUnavailable {
+		t.Errorf("row %+v", row)
+	}
+}
+
+// An end is told only by the server that still holds the row.
+func TestEndOfARowThatAnotherHasClosed(t *testing.T) {
+	w := newWorld(t)
+	org := w.org(t, "o")
+	ws := w.host(t, org)
+	must(t, w.db.TakeLease(t.Context(), "mine", time.Hour))
+	must(t, w.db.TakeLease(t.Context(), "another", time.Hour))
+	w.Replica = "mine"
+	_, err := w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"true"}, TimeoutS: 9},
+		gateway.ExecOutput{Dispatched: func(string) {}, Stdout: io.Discard, Stderr: io.Discard, Started: func() {
+			must(t, w.db.EndLease(t.Context(), "mine"))
+			rows, err := w.db.AdoptActs(t.Context(), "another", 9)
+			must(t, err)
+			must(t, w.Audit.Interrupt(rows[0], audit.End{Status: sallyport.StatusInterrupted}))
+		}})
+	wantCode(t, "an exec whose row another has closed", err, sallyport.CodeInterrupted)
+	if row := w.rows(t, org.ID)[0]; row.Status != sallyport.StatusInterrupted || row.ExitCode != nil {
 		t.Errorf("row %+v", row)
 	}
 }

@@ -100,6 +100,17 @@ func sessionID(hash [32]byte) string {
 	return hex.EncodeToString(hash[:])
 }
 
+// EndExpired ends what runs under tokens and sessions that have expired by the clock. It
+// is called every limits.RecheckEvery: a timer would know nothing of a clock that was
+// set, nor of a machine that was suspended.
+func (g *Gateway) EndExpired() {
+	now := g.Now()
+	expired := func(c *call) bool { return !c.by.ExpiresAt.IsZero() && !now.Before(c.by.ExpiresAt) }
+	if g.live.any(expired) {
+		g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the token has expired"), expired)
+	}
+}
+
 // LoseExecs ends every running act, since another replica may adopt its row.
 func (g *Gateway) LoseExecs() {
 	g.endCalls(interrupted(), func(c *call) bool { return c.acts })
@@ -107,6 +118,12 @@ func (g *Gateway) LoseExecs() {
 
 func interrupted() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeInterrupted, "the server was cut off from its store, so the command was ended; another server may have closed its row")
+}
+
+// notBegun is what is told instead to an act that had not begun on its machine.
+func notBegun(cause error) *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodePlatformUnavailable,
+		"the server was cut off from its store, so nothing was run; try again in a moment").WithStarted(false).Because(cause)
 }
 
 // Recheck ends what runs under a token or on a workspace that is no more. The notices of

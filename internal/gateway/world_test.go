@@ -88,6 +88,16 @@ func (w *world) workspace(t testing.TB, org sallyport.Org, name string) sallypor
 	return ws
 }
 
+// host makes a workspace on this machine.
+func (w *world) host(t testing.TB, org sallyport.Org) sallyport.Workspace {
+	t.Helper()
+	ws, err := w.CreateWorkspace(t.Context(), w.admin, sallyport.WorkspaceCreate{
+		OrgID: org.ID, Name: "w", Tier: sallyport.TierFullHost, Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
+	})
+	must(t, err)
+	return ws
+}
+
 // caller makes a token and comes with it.
 func (w *world) caller(t testing.TB, home gateway.TokenHome, scopes ...sallyport.Scope) gateway.Caller {
 	t.Helper()

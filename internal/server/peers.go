@@ -84,6 +84,29 @@ func (p *peers) Signal(ctx context.Context, replica, execID, signal string) (sen
 	return answer.Sent, nil
 }
 
+// watchExpiry ends what runs under tokens that expire, until the server is closed.
+func (s *server) watchExpiry(ctx context.Context) {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	var running sync.WaitGroup
+	running.Go(func() {
+		look := time.NewTicker(limits.RecheckEvery)
+		defer look.Stop()
+		for {
+			select {
+			case <-look.C:
+				s.gateway.EndExpired()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	s.onClose(func() error {
+		stop()
+		running.Wait()
+		return nil
+	})
+}
+
 // joinPeers makes this server one of several: it hears the others, and does what the
 // living owe the dead, until it is closed.
 func (s *server) joinPeers(ctx context.Context) error {

@@ -172,6 +172,7 @@ func (s *server) open(ctx context.Context) error {
 		Watch: s.watchAct,
 	}
 	s.watchSources()
+	s.watchExpiry(ctx)
 	return s.joinPeers(ctx)
 }
 
