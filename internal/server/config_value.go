@@ -134,7 +134,7 @@ func setTunnelEndpoint(c *Config, v value) error {
 		c.EIC.TunnelEndpoint = nil
 		return nil
 	}
-	const want = "it takes a scheme, a host and a port, such as wss://tunnels.example.com:443"
+	const want = "it takes a scheme, a host and a port, such as wss://tunnels.example:443"
 	u, err := url.Parse(v.text)
 	if err != nil || !slices.Contains([]string{"ws", "wss", "http", "https"}, u.Scheme) || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" {
 		return errors.New(want)
@@ -195,12 +195,12 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%s is no address and no network; they look like 10.0.0.5 and 10.1.0.0/16", quote(s))
+		return netip.Prefix{}, fmt.Errorf("%s is no address and no network; they look like 192.0.2.5 and 198.51.100.0/24", quote(s))
 	}
 	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)
 	}
-	// Whoever writes 10.0.0.5/8 may have meant the one address, and would trust
+	// Whoever writes 192.0.2.5/8 may have meant the one address, and would trust
 	// sixteen million.
 	if prefix != prefix.Masked() {
 		return netip.Prefix{}, fmt.Errorf("%s is an address within a network: write %s or %s", quote(s), prefix.Addr(), prefix.Masked())

@@ -43,25 +43,34 @@ func TestScripts(t *testing.T) {
 		Dir:                 "testdata",
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("HOME", env.WorkDir)
-			for name, value := range map[string]string{"ESC": "\x1b", "CR": "\r", "LF": "\n", "BIDI": "\u202e", "ZWSP": "\u200b"} {
-				env.Setenv(name, value)
-			}
-			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
-			env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, ".data"))
+			setHome(env)
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"dev":     startDev,
-			"stop":    stopDev,
-			"ended":   awaitEnd,
-			"as":      as,
-			"request": request,
-			"exits":   exits,
-			"field":   field,
-			"awaits":  awaits,
-		},
+		Cmds: scriptCommands(),
 	})
+}
+
+// setHome gives a script a home of its own, and names for what can't be typed.
+func setHome(env *testscript.Env) {
+	env.Setenv("HOME", env.WorkDir)
+	for name, value := range map[string]string{"ESC": "\x1b", "CR": "\r", "LF": "\n", "BIDI": "\u202e", "ZWSP": "\u200b"} {
+		env.Setenv(name, value)
+	}
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
+	env.Setenv("XDG_DATA_HOME", filepath.Join(env.WorkDir, ".data"))
+}
+
+func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"dev":     startDev,
+		"stop":    stopDev,
+		"ended":   awaitEnd,
+		"as":      as,
+		"request": request,
+		"exits":   exits,
+		"field":   field,
+		"awaits":  awaits,
+	}
 }
 
 type devServer struct {

@@ -4,9 +4,11 @@ package machines
 
 import (
 	"bytes"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"golang.org/x/crypto/ssh"
@@ -59,6 +61,59 @@ func TestAdd(t *testing.T) {
 	code, stdout, stderr = run(t, s, "workspaces", "add", "keyed", "--ssh", stranger.User+"@"+stranger.Addr, "--key", file, "--yes")
 	if code != 0 || !strings.Contains(stdout, "workspace keyed runs commands") {
 		t.Errorf("%d %q %q", code, stdout, stderr)
+	}
+	checkNowhere(t, s, private)
+}
+
+// A machine that was made anew is trusted again as docs/machines.md says, and by no other
+// way.
+func TestTrustNewKey(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{})
+	before, anew := newMachine(t, s, sshd.Options{}), newMachine(t, s, sshd.Options{})
+	var addr atomic.Pointer[string]
+	addr.Store(&before.sshd.Addr)
+	way := passesOn(t, "", func() string { return *addr.Load() })
+	if code, _, stderr := run(t, s, "workspaces", "add", "build", "--ssh", before.sshd.User+"@"+way, "--yes"); code != 0 {
+		t.Fatalf("%d %q", code, stderr)
+	}
+	addr.Store(&anew.sshd.Addr)
+	before.sshd.KillConnections()
+	refused := func(why string) {
+		t.Helper()
+		code, _, stderr := run(t, s, "exec", "build", "true")
+		if code != 125 || !strings.Contains(stderr, "sallyport workspaces update --trust-new-key build") {
+			t.Errorf("%s: %d %q", why, code, stderr)
+		}
+	}
+	refused("the key has changed")
+	if code, _, stderr := run(t, s, "workspaces", "update", "--host-key", string(ssh.MarshalAuthorizedKey(before.sshd.HostKey)), "build"); code != 0 {
+		t.Errorf("%d %q", code, stderr)
+	}
+	refused("another key was named")
+	for _, flags := range [][]string{{"--trust-new-key"}, {"--host-key", string(ssh.MarshalAuthorizedKey(anew.sshd.HostKey))}} {
+		if code, _, stderr := run(t, s, append(append([]string{"workspaces", "update"}, flags...), "build")...); code != 0 {
+			t.Errorf("%q: %d %q", flags, code, stderr)
+		}
+		if code, _, stderr := run(t, s, "exec", "build", "true"); code != 0 {
+			t.Errorf("%q: %d %q", flags, code, stderr)
+		}
+	}
+	// Another address, another user's key.
+	private, public := newKey(t)
+	file := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(file, []byte(private), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	stranger := sshd.Start(t, sshd.Options{})
+	stranger.Authorize(t, public)
+	code, stdout, stderr := run(t, s, "workspaces", "update", "--ssh", stranger.User+"@"+stranger.Addr, "--key", file, "--trust-new-key", "build")
+	host, port, _ := net.SplitHostPort(stranger.Addr)
+	if code != 0 || !strings.Contains(stdout, host+":"+port) || !strings.Contains(stdout, stranger.User) {
+		t.Errorf("%d %q %q", code, stdout, stderr)
+	}
+	if code, _, stderr := run(t, s, "exec", "build", "true"); code != 0 {
+		t.Errorf("%d %q", code, stderr)
 	}
 	checkNowhere(t, s, private)
 }

@@ -70,7 +70,7 @@ func (c *Connector) checkAuth(spec sallyport.Connector, hasKey bool) (sallyport.
 // checkHost takes a name or an address, without a port or brackets. Whether the
 // address may be dialled is asked when it is.
 func checkHost(host string) error {
-	const want = "connector.host must be a name or an address, such as 10.0.0.5 or build.example.com, without a port"
+	const want = "connector.host must be a name or an address, such as 192.0.2.5 or build.example, without a port"
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
