@@ -90,6 +90,7 @@ func (e *ender) serve(conn net.Conn) {
 		e.all.Go(func() {
 			for req := range reqs {
 				if req.Type == "exec" {
+					_ = req.Reply(true, nil)
 					e.all.Go(func() { e.run(ch, conn) })
 				}
 			}

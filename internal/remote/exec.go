@@ -7,8 +7,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/sshpool"
@@ -32,7 +30,7 @@ func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error)
 func Start(ctx context.Context, s *sshpool.Session, cmd Command) (p Process, err error) {
 	w := newWrapper()
 	r := &run{
-		s: s, ctx: ctx, cmd: cmd, wrapper: w, marks: newMarks(w.mark), exit: make(chan exit, 1), closed: make(chan struct{}),
+		s: s, ctx: ctx, cmd: cmd, wrapper: w, marks: newMarks(w.mark), request: newRequest(), exit: make(chan exit, 1), closed: make(chan struct{}),
 		started: make(chan struct{}), endWithin: limits.EndTimeMax,
 	}
 	defer r.endAtPanic(ctx)
@@ -52,6 +50,7 @@ type run struct {
 	wrapper wrapper
 	marks   *marks
 
+	request        request
 	stdout, stderr *pump
 	exit           chan exit     // the exit status, once
 	closed         chan struct{} // closed when the session's channel is
@@ -81,6 +80,8 @@ func (r *run) start(ctx context.Context) (*Outcome, error) {
 				return r.unconfirmed(ctx, err)
 			}
 			return nil, nil
+		case <-r.request.refused:
+			return nil, r.refusal()
 		case <-stdout:
 			if stdout = nil; r.stdout.err != nil {
 				return r.unconfirmed(ctx, r.neverStarted(ctx))
@@ -130,10 +131,11 @@ func (r *run) send(ctx context.Context) error {
 	if r.direct = r.s.Learned() == loginSh; r.direct {
 		line = r.wrapper.directLine()
 	}
-	if err := r.request(line); err != nil {
-		return r.unsent(err)
-	}
+	r.ask(line)
 	if err := r.awaitGate(ctx); err != nil {
+		return err
+	}
+	if err := r.awaitAcceptance(ctx); err != nil {
 		return err
 	}
 	r.s.Go(func() { r.feed(r.wrapper.header(r.cmd)) })
@@ -146,16 +148,9 @@ func (r *run) sendPlain(ctx context.Context) error {
 	if err := r.awaitGate(ctx); err != nil {
 		return err
 	}
-	if err := r.request(r.wrapper.plainLine(r.cmd)); err != nil {
-		return transportError("the connection broke while the command was being started", true, err)
-	}
+	r.ask(r.wrapper.plainLine(r.cmd))
 	r.s.Go(func() { r.feed(nil) })
 	return nil
-}
-
-func (r *run) request(line string) error {
-	_, err := r.s.SendRequest("exec", false, ssh.Marshal(struct{ Command string }{line}))
-	return err
 }
 
 // awaitGate waits until the command may start.
@@ -166,11 +161,8 @@ func (r *run) awaitGate(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	switch {
-	case isClosed(r.closed) && r.direct && !r.isBroken():
-		return r.notSh(errors.New("the session ended before the header was sent"))
-	case isClosed(r.closed), r.isBroken():
-		return r.unsent(errors.New("lost before the header was sent"))
+	if isClosed(r.closed) || r.isBroken() {
+		return r.endedUnsent()
 	}
 	return nil
 }

@@ -73,7 +73,7 @@ func (c *Connector) Dial(ctx context.Context, _ connector.Target) (*connector.Li
 	}
 	ours, theirs, err := socketPair()
 	if err != nil {
-		return nil, fmt.Errorf("dial local host: %w", err)
+		return nil, connector.OutOfFiles(fmt.Errorf("dial local host: %w", err))
 	}
 	if !c.start(theirs) {
 		ours.Close()

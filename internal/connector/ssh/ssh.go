@@ -43,7 +43,7 @@ func (c *Connector) Dial(ctx context.Context, target connector.Target) (*connect
 	dialer := net.Dialer{Resolver: c.Resolver, ControlContext: c.control}
 	conn, err := dialer.DialContext(ctx, "tcp", net.JoinHostPort(spec.Host, strconv.Itoa(port)))
 	if err != nil {
-		return nil, dialError(err)
+		return nil, connector.OutOfFiles(dialError(err))
 	}
 	return &connector.Link{
 		Conn: conn, User: spec.User,
