@@ -20,21 +20,45 @@ func (g *Gateway) claim(ws store.Workspace, e Exec) (*store.Claim, error) {
 	if e.IdempotencyKey == "" {
 		return nil, nil
 	}
-	key := e.IdempotencyKey
-	e.IdempotencyKey = ""
-	e.Env = slices.Clone(e.Env)
-	slices.SortFunc(e.Env, func(a, b Var) int { return strings.Compare(a.Name, b.Name) })
-	asked, err := json.Marshal(struct {
-		Workspace string
-		Exec      Exec
-	}{ws.ID, e})
+	asked, err := json.Marshal(claimed(ws.ID, e))
 	if err != nil {
 		return nil, fmt.Errorf("hash what the idempotency key stands for: %w", err)
 	}
 	defer clear(asked)
 	return &store.Claim{
-		Hash: sha256.Sum256([]byte(key)), Bodies: g.MAC("idempotency/"+ws.OrgID, asked), At: g.Now().UTC(), Life: limits.IdempotencyKeyLife,
+		Hash: sha256.Sum256([]byte(e.IdempotencyKey)), Bodies: g.MAC("idempotency/"+ws.OrgID, asked), At: g.Now().UTC(), Life: limits.IdempotencyKeyLife,
 	}, nil
+}
+
+// claimedExec is what is hashed of an exec with a key, as JSON. Hashes outlive a version
+// of the program by a day, and while servers are replaced the versions beside each other
+// must agree on them: the bytes for what could be asked before never change. So a field
+// that is new stands at the end and is left out (omitempty) where it isn't asked for. A
+// golden test holds the bytes.
+type claimedExec struct {
+	Workspace string
+	Exec      struct {
+		Argv           []string
+		Env            []Var
+		Cwd            string
+		Stdin          []byte
+		TimeoutS       int
+		MaxOutputBytes int64
+		Stream         bool
+		// IdempotencyKey is always empty; it was there in the first version.
+		IdempotencyKey string
+	}
+	// Version is 0, left out, until what stands above means something else.
+	Version int `json:",omitempty"`
+}
+
+func claimed(workspaceID string, e Exec) claimedExec {
+	c := claimedExec{Workspace: workspaceID}
+	c.Exec.Argv, c.Exec.Cwd, c.Exec.Stdin = e.Argv, e.Cwd, e.Stdin
+	c.Exec.TimeoutS, c.Exec.MaxOutputBytes, c.Exec.Stream = e.TimeoutS, e.MaxOutputBytes, e.Stream
+	c.Exec.Env = slices.Clone(e.Env)
+	slices.SortFunc(c.Exec.Env, func(a, b Var) int { return strings.Compare(a.Name, b.Name) })
+	return c
 }
 
 // keyTaken is what is answered where another exec has the key.
