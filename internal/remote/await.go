@@ -54,7 +54,7 @@ func (r *run) await(ctx context.Context) *Outcome {
 	return r.count(*w.exited)
 }
 
-// waiting is a command that runs, or whose output still comes.
+// waiting is the state of await: the command runs, or its output still comes.
 type waiting struct {
 	run      *run
 	deadline *time.Timer

@@ -86,8 +86,8 @@ func endProcesses(ctx context.Context, s *sshpool.Session, g *goal) (Survivors, 
 		found, err := w.act(ctx, s, g, signal)
 		switch {
 		case err != nil:
-			// It may have been the connection that has just broken, of which not everybody
-			// knows yet. To send a signal twice does no harm.
+			// The connection may have just broken, and the pool may not know it yet. To
+			// send a signal twice does no harm.
 			if failed++; failed == actAttempts || ctx.Err() != nil {
 				return Survivors{}, err
 			}
@@ -124,8 +124,8 @@ const (
 	afterKill = 300 * time.Millisecond
 )
 
-// remember keeps what was found outside of the group: once its parent has ended, nothing
-// may tell any more whose it was.
+// remember keeps the processes found outside of the group: once its parent has ended, a
+// process may show no sign any more that it belongs to the command.
 func (g *goal) remember(found sight) {
 	for _, stray := range found.strays {
 		if !slices.Contains(g.strays, stray) && len(g.strays) < limits.StraysMax {
@@ -134,7 +134,7 @@ func (g *goal) remember(found sight) {
 	}
 }
 
-// survivorsOf is what the last look says of what is left.
+// survivorsOf returns what the last look says about survivors.
 func survivorsOf(found sight) Survivors {
 	known := found.known && (!found.partial || found.count() > 0)
 	if !known {

@@ -21,11 +21,11 @@ func Exec(ctx context.Context, s *sshpool.Session, cmd Command) (Outcome, error)
 	return p.Wait(), nil
 }
 
-// Start starts cmd on s and returns when it has started, or when nobody can tell any
-// more whether it has. It takes s over, and closes it when it fails. When ctx is canceled,
+// Start starts cmd on s and returns when it has started, or when it may have started and
+// has been ended. It takes s over, and closes it when it fails. When ctx is canceled,
 // the command is ended, also after Start has returned.
 //
-// The error is for a command of which nothing ran; it holds a *sallyport.Error, or
+// An error means that nothing of the command ran; it holds a *sallyport.Error, or
 // is the error of cmd.Gate, or the cause of ctx.
 func Start(ctx context.Context, s *sshpool.Session, cmd Command) (p Process, err error) {
 	w := newWrapper()
@@ -106,8 +106,8 @@ func (r *run) start(ctx context.Context) (*Outcome, error) {
 	return r.unconfirmed(ctx, r.neverStarted(ctx))
 }
 
-// startTime is how long the start is waited for: what is left of the budget, without
-// the time in which a command is ended whose start was not seen.
+// startTime is how long to wait for the start: what is left of the budget, minus the time
+// to end a command whose start was not seen.
 func (r *run) startTime() time.Duration {
 	left := time.Until(r.cmd.ConnectBy)
 	return left - min(limits.EndTimeMax, left/5)
@@ -232,7 +232,7 @@ func (r *run) feed(header []byte) {
 
 func hasStdin(cmd Command) bool { return len(cmd.Stdin) > 0 || cmd.OpenStdin }
 
-// readRequests takes what the machine says of the command's end.
+// readRequests receives the exit status.
 func (r *run) readRequests() {
 	defer close(r.closed)
 	for req := range r.s.Requests() {
@@ -248,7 +248,7 @@ func (r *run) readRequests() {
 	}
 }
 
-// readMark takes what the first mark says, and lets the output flow.
+// readMark reads the first mark, and lets the output flow.
 func (r *run) readMark() error {
 	word, group, login := r.marks.parse()
 	switch {
@@ -268,7 +268,7 @@ func (r *run) readMark() error {
 	return nil
 }
 
-// loginOther is learned of a connection whose login shell is not sh.
+// loginOther is what Session.Learn keeps where the login shell is not sh.
 const loginOther = "other"
 
 func orOther(login string) string {
@@ -284,9 +284,10 @@ func isGroup(s string) bool {
 	return len(s) > 0 && len(s) <= 10 && strings.Trim(s, "0123456789") == "" && s[0] != '0' && s != "1"
 }
 
-// neverStarted is the error of a session that ended without a mark. When the machine sent
+// neverStarted returns the error for a session that ended without a mark. If the machine sent
 // an exit status, the shell ended before it came to the command: nothing ran, unless the
-// machine hides what is printed. When the connection broke behind the header, nobody knows.
+// machine hides what is printed. If the connection broke behind the header, the command may
+// have started.
 func (r *run) neverStarted(ctx context.Context) error {
 	if err := errors.Join(r.stdout.err, r.stderr.err); err != nil {
 		return transportError("the machine printed too much before the command started", false, err)
@@ -339,8 +340,8 @@ func (r *run) hidesMarks(ctx context.Context, other int) bool {
 	return errors.As(err, &end) && end.exit.code == code
 }
 
-// unconfirmed concludes a command whose start no mark has confirmed. If err says that it
-// may have started, it is looked for and ended: its mark may have been lost on the way.
+// unconfirmed concludes a command without a mark. If err says that the command may have
+// started, its processes are looked for and ended: the mark may have been lost on the way.
 func (r *run) unconfirmed(ctx context.Context, err error) (*Outcome, error) {
 	var known *sallyport.Error
 	switch {
@@ -353,8 +354,8 @@ func (r *run) unconfirmed(ctx context.Context, err error) (*Outcome, error) {
 	return r.force(ctx, Outcome{End: Lost, Cause: err}, false), nil
 }
 
-// abandon ends a command whose mark was not waited for any longer: it may be
-// starting just now. It returns an error if it is known that nothing ran.
+// abandon gives up waiting for the mark, and ends the command, which may be starting just
+// now. It returns an error if nothing ran.
 func (r *run) abandon(ctx context.Context, end End, cause error) (*Outcome, error) {
 	if hasStdin(r.cmd) {
 		return nil, cause // it waits for stdin, and finds the end of its session
@@ -402,7 +403,7 @@ func startedOf(err error) bool {
 	return errors.As(err, &known) && known.Started != nil && *known.Started
 }
 
-// endAtPanic lets no command go on whose caller's function panicked.
+// endAtPanic ends the command when a function of the caller's panics.
 func (r *run) endAtPanic(ctx context.Context) {
 	if p := recover(); p != nil {
 		if r.group != "" {

@@ -6,10 +6,10 @@ import (
 	"sallyport/internal/limits"
 )
 
-// isPlain tells whether a command may stand in the command line: it holds nothing that
-// ps must not show (an env value, code of our own), and nothing that a login shell
-// takes for anything but itself between single quotes: fish and tcsh differ there in
-// the backslash and the exclamation mark.
+// isPlain reports whether a command may stand in the command line: it holds nothing that
+// ps must not show (an env value, code of our own), and every login shell reads it
+// alike between single quotes: fish and tcsh treat the backslash and the exclamation mark there
+// in their own ways.
 func isPlain(cmd Command) bool {
 	if len(cmd.Env) > 0 || cmd.script != "" || strings.Trim(cmd.ExecID, "0123456789abcdef-") != "" || strings.HasPrefix(cmd.Argv[0], "-") || !isPlainText(cmd.Dir) {
 		return false

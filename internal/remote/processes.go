@@ -36,8 +36,8 @@ type sight struct {
 	group int
 	// strays are the living processes outside of the group, as PID:START.
 	strays []string
-	// partial reports that there were more than are listed, or that processes exist
-	// which may be the command's, and nothing tells.
+	// partial reports that the list is not whole, or that processes exist which may be the
+	// command's, without any sign of it.
 	partial bool
 }
 
@@ -151,8 +151,8 @@ func writeGoal(b *strings.Builder, n int, g *goal) {
 	}
 }
 
-// ticks is a duration in hundredths of a second, as Linux tells start times to programs,
-// and half a second more, since clocks and the start of a command are known roughly.
+// ticks is a duration in hundredths of a second, the unit of start times in /proc,
+// plus half a second, since clocks and the start of a command are known roughly.
 func ticks(d time.Duration) int64 { return d.Milliseconds()/10 + 50 }
 
 var errNoSight = errors.New("the machine's answer about its processes makes no sense")

@@ -18,7 +18,7 @@
 //   - The header opens with a random word that stands in the string. If an rc
 //     file has eaten the header, nothing starts. If an rc file has become another shell, which
 //     reads the header as its script, that ends at the first word; and the header's code does
-//     nothing in a shell that wasn't told the random word.
+//     nothing in a shell that didn't get the random word.
 //   - Stdin is sent when the marks have been seen, and until then the command waits for it: no
 //     other shell ever reads it as a script.
 //   - A mark is the proof that the command started: what rc files printed before it is
@@ -30,11 +30,10 @@
 //     can still wait for the row that must be on disk before the act (Command.Gate).
 //
 // Where the login shell is sh itself, it takes the header, and the second shell is saved,
-// which is a third of what the machine does for a small command. That the shell claims so
+// which is a third of what the machine does for a small command. The claim of the shell
 // ($SHELL, with the first mark on a connection) is not believed, only tried: bash and zsh
-// are told by their name in the string and start the second shell; fish and tcsh, which
-// can't read the string, start nothing, and the command goes over another session the
-// usual way.
+// show their name in $0, and start the second shell; fish and tcsh can't read the
+// string and start nothing, and the command goes over another session the usual way.
 //
 // A header costs a round trip: sshd opens the window for stdin only when it has
 // started the shell. On a machine that is far (limits.FarRoundTrip) that is more than
@@ -45,9 +44,9 @@
 //
 // Its processes are looked for, by short scripts over sessions of their own: its process
 // group and login session, whatever has its id in its environment, and their descendants. They
-// get TERM, and KILL two seconds later; the server holds the clock, and the answer says
-// what the last look found, or that nobody can know. All who end commands on one machine share
-// the looks at its processes. The scripts need a POSIX shell and nothing else of the machine.
+// get TERM, and KILL two seconds later. The server holds the clock. The answer says
+// what the last look found, or that it is unknown. Ends of several commands on one machine
+// share the looks at its processes. The scripts need a POSIX shell and nothing else of the machine.
 package remote
 
 import (
@@ -79,17 +78,17 @@ type Command struct {
 	// ConnectBy is when the start mark must have come.
 	ConnectBy time.Time
 	// OutputGrace is how long the output may be silent after the exit status
-	// before Exec returns without its end of file.
+	// before Wait returns without its end of file.
 	OutputGrace time.Duration
 
-	// Gate is waited for after the shell has been asked for and before the header
-	// is sent: when it fails, nothing runs and Exec returns its error.
+	// Gate is called after the shell has been requested and before the header is sent. If it
+	// fails, nothing runs, and Start returns its error.
 	Gate func() error
-	// Started is called once, when the command has started and before its first
-	// output.
+	// Started is called once, when the command has started, and before its first output and
+	// the return of Start.
 	Started func(Process)
 	// Stdout and Stderr take the output, each from one goroutine. A Write that
-	// blocks slows the command down; one that fails ends it. After Exec has
+	// blocks slows the command down; one that fails ends it. After Wait has
 	// returned no Write begins, but one that had begun may still be going on.
 	Stdout, Stderr io.Writer
 
@@ -100,22 +99,22 @@ type Command struct {
 // End is why a command is over.
 type End int
 
-// Ends of a command that has started, or of which nobody knows whether it has.
+// Ends of a command that has started, or may have.
 const (
-	// Exited: it ended by itself, by exit or by a signal.
+	// Exited: the command exited, or a signal that isn't ours ended it.
 	Exited End = iota
 	// TimedOut: its time-out ended it.
 	TimedOut
 	// Canceled: the caller's context, or a Write that failed, ended it.
 	Canceled
-	// Lost: the connection broke, while it ran or was being started, or the machine told
-	// no exit status.
+	// Lost: the connection broke while the command ran or was being started, or the machine
+	// sent no exit status.
 	Lost
 	// Late: it started, or may have, when Command.ConnectBy had passed.
 	Late
 )
 
-// Outcome is what is known of a command that has started.
+// Outcome is how a command that has started is over.
 type Outcome struct {
 	End End
 	// ExitCode is set with Exited; 128+n when signal n ended the command.
@@ -130,16 +129,17 @@ type Outcome struct {
 	StdoutBytes, StderrBytes int64
 	// Survivors is what a forced end left.
 	Survivors Survivors
-	// Cause says, for the operator, why a command ended that did not by itself.
+	// Cause says, for the operator, why a command ended that did not exit.
 	Cause error
 }
 
 // Survivors is what is known of the processes that a forced end left.
 type Survivors struct {
-	// Forced tells that the command was ended by us; without it the rest is void.
+	// Forced reports that we ended the command; the other fields are void without it.
 	Forced bool
-	// Known tells that somebody has looked.
+	// Known reports that the machine's processes were looked at, and that nothing can have
+	// been missed.
 	Known bool
-	// Count is how many processes of the group are left.
+	// Count is the number of the command's processes that are left.
 	Count int
 }

@@ -11,12 +11,12 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-// watch looks at the processes of one machine, for all who end commands there. A look
-// costs the machine the same for one command as for fifty: whoever comes while one is on its
-// way shares the next.
+// watch looks at the processes of one machine, for all commands that are being ended there. A
+// look costs the machine the same for one command as for fifty: the requests that come
+// while one is on its way share the next.
 type watch struct {
 	mu      sync.Mutex // guards what follows
-	busy    bool       // somebody leads
+	busy    bool       // one of the callers leads
 	waiting []*act
 }
 
@@ -24,7 +24,7 @@ type watch struct {
 type act struct {
 	goal   *goal
 	signal string
-	lead   chan struct{} // buffered: it is this caller's turn to look, for all who wait
+	lead   chan struct{} // buffered: it is this caller's turn to look, for all that wait
 	found  chan sight    // buffered
 	failed chan error    // buffered
 }
@@ -63,7 +63,7 @@ func (w *watch) join(a *act) {
 	}
 }
 
-// leave takes away a caller who waits no longer, and who may have been told to lead.
+// leave removes a request whose caller waits no longer, and passes on the lead if it had it.
 func (w *watch) leave(a *act) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,8 +75,8 @@ func (w *watch) leave(a *act) {
 	}
 }
 
-// pass lets the next one lead, one with a signal to send before those who only look.
-// w.mu is held.
+// pass makes the next request lead; one with a signal goes before those that only look. w.mu
+// is held.
 func (w *watch) pass() {
 	w.busy = len(w.waiting) > 0
 	if w.busy {
@@ -85,8 +85,8 @@ func (w *watch) pass() {
 	}
 }
 
-// look does what the leader and those who wait for the same want, over a session of its
-// own, and lets the next one lead.
+// look serves the leader and the requests for the same signal, over a session of its own,
+// and passes the lead on.
 func (w *watch) look(ctx context.Context, s *sshpool.Session, leader *act) {
 	acts := w.take(leader)
 	defer func() {
@@ -108,7 +108,7 @@ func (w *watch) look(ctx context.Context, s *sshpool.Session, leader *act) {
 	}
 }
 
-// take removes from those who wait the leader, and others who want the same signal.
+// take removes the leader from the waiting requests, and others for the same signal.
 func (w *watch) take(leader *act) []*act {
 	w.mu.Lock()
 	defer w.mu.Unlock()

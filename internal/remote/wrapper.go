@@ -24,12 +24,12 @@ func newWrapper() wrapper {
 }
 
 // line is the command string: plain characters in single quotes, which sh, bash,
-// dash, zsh, fish and tcsh all read alike. It shows in ps, and tells nothing.
+// dash, zsh, fish and tcsh all read alike. It shows in ps, and reveals nothing.
 func (w wrapper) line() string { return `exec /bin/sh -c '` + w.read() + `'` }
 
 // directLine is the same for a login shell that is sh, which takes the header itself: a
-// process saves its start. One that only says that it is sh, and reads shell, is found
-// out by its name; one that doesn't even read it starts nothing.
+// process saves its start. A shell that only claims to be sh, and reads shell, shows its
+// name; one that can't read it starts nothing.
 func (w wrapper) directLine() string {
 	return `case $0 in sh|dash|ash) ` + w.read() + `;; *) ` + w.line() + `;; esac`
 }
@@ -102,10 +102,10 @@ func (w wrapper) header(cmd Command) []byte {
 	return []byte(b.String())
 }
 
-// guarded is code that does nothing in a shell which wasn't told the door's word, and has
-// read the header as its script.
+// guarded is code that does nothing in a shell that has read the header as its script: only
+// the shell that read it as a header has it in the variable.
 func (w wrapper) guarded(code string) string {
-	return `case $SALLYPORT_H in "` + w.opening() + `"*) ` + code + ";; esac\n"
+	return `case $SALLYPORT_H in *` + w.door[:8] + `*) ` + code + ";; esac\n"
 }
 
 // begin prints the marks, and goes on with what stands behind it.
