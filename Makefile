@@ -67,6 +67,7 @@ bench: ## measure the whole stack against bare SSH sessions, the engines of the 
 	go test -count=1 ./test/eic -run '^TestBench$$' -v -bench-runs 400
 	go test -count=1 ./test/engines -run '^Test(Log|Proof)$$' -v -bench-round 1s -bench-runs 2000
 	go test -count=1 ./test/cluster -run '^TestBench$$' -v -bench-round 4s
+	go test -count=1 ./test/faults -run '^TestHostileOrganisation$$' -v -hostile 60s
 
 soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
 	@scripts/setup

@@ -105,6 +105,7 @@ type child struct {
 	ready   string // its ready file
 	logFile string
 	ended   chan struct{} // closed when the process is gone
+	env     []string      // what its environment has besides the test's
 }
 
 type childOptions struct {
@@ -117,6 +118,8 @@ type childOptions struct {
 	humble bool
 	// openFiles is the limit on open files; 0 is the test's own.
 	openFiles uint64
+	// processEnv is added to the environment of the process.
+	processEnv []string
 	// times are those of callers, where limits' are too long for a test.
 	times httpapi.Times
 }
@@ -147,7 +150,7 @@ func launchChild(t testing.TB, o childOptions) *child {
 	own := t.TempDir()
 	c := &child{
 		Stack: &stack.Stack{DataDir: o.dataDir}, ended: make(chan struct{}),
-		ready: filepath.Join(own, "ready"), logFile: filepath.Join(own, "log"),
+		ready: filepath.Join(own, "ready"), logFile: filepath.Join(own, "log"), env: o.processEnv,
 	}
 	spec := childSpec{ReadyFile: c.ready, Humble: o.humble && os.Getuid() == 0, Env: o.env, OpenFiles: o.openFiles, Times: o.times, Flags: map[string]string{
 		"listen": "127.0.0.1:0", "data_dir": o.dataDir, "drain_timeout": "1s",
@@ -174,7 +177,7 @@ func (c *child) run(t testing.TB, spec childSpec) {
 	}
 	defer log.Close()
 	c.cmd = exec.Command(program)
-	c.cmd.Env = append(os.Environ(), childVariable+"="+string(variable))
+	c.cmd.Env = append(append(os.Environ(), c.env...), childVariable+"="+string(variable))
 	c.cmd.Stdout, c.cmd.Stderr = log, log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
