@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"sallyport"
 	"sallyport/internal/feed"
@@ -20,9 +22,10 @@ type EventSink struct {
 	Opened func(at int64) error
 	// Events is handed what has happened, in order, one event at least.
 	Events func([]Event) error
-	// Idle is called when there was nothing to hand over for
+	// Idle is called when there was nothing to hand over for IdleEvery; 0 is
 	// limits.KeepaliveFrameEvery.
-	Idle func() error
+	Idle      func() error
+	IdleEvery time.Duration
 }
 
 // EventStreamLimits bounds the event streams that are open at once; 0 is no bound.
@@ -90,7 +93,7 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 
 // followOn hands over what comes next, or says that nothing does.
 func followOn(ctx context.Context, reader *feed.Reader, workspaceID string, sink EventSink) error {
-	waiting, cancel := context.WithTimeout(ctx, limits.KeepaliveFrameEvery)
+	waiting, cancel := context.WithTimeout(ctx, cmp.Or(sink.IdleEvery, limits.KeepaliveFrameEvery))
 	defer cancel()
 	for {
 		events, err := reader.Next(waiting)

@@ -40,7 +40,8 @@ func (c *call) events(follow follow) error {
 	if isUpgrade(c.r) {
 		return c.eventsOverSocket(follow)
 	}
-	s := &eventStream{w: c.w, control: http.NewResponseController(c.w)}
+	times := c.api.Times.orLimits()
+	s := &eventStream{w: c.w, control: http.NewResponseController(c.w), writeTime: times.EventWrite}
 	ctx, cancel := context.WithCancel(c.r.Context())
 	defer cancel()
 	err = follow(ctx, lastEventID(c.r), gateway.EventSink{
@@ -51,7 +52,7 @@ func (c *call) events(follow follow) error {
 			return s.open(at)
 		},
 		Events: s.events,
-		Idle:   s.idle,
+		Idle:   s.idle, IdleEvery: times.Keepalive,
 	})
 	if !s.begun {
 		return err
@@ -87,6 +88,8 @@ type eventStream struct {
 	control *http.ResponseController
 	begun   bool
 	buf     []byte
+	// writeTime is how long a reader may hold an event up.
+	writeTime time.Duration
 }
 
 // open begins the answer, with nothing in it: a block without data is no event, but
@@ -126,7 +129,7 @@ func (s *eventStream) end(why *sallyport.Error) error {
 }
 
 func (s *eventStream) write(b []byte) error {
-	setWriteDeadline(s.control, time.Now().Add(limits.EventWriteTime))
+	setWriteDeadline(s.control, time.Now().Add(s.writeTime))
 	if _, err := s.w.Write(b); err != nil {
 		return err
 	}

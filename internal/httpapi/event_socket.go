@@ -6,13 +6,13 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"sallyport"
 	"sallyport/internal/frame"
 	"sallyport/internal/gateway"
-	"sallyport/internal/limits"
 )
 
 // isUpgrade tells whether a request asks for a WebSocket (RFC 6455, section 4.1).
@@ -44,7 +44,8 @@ func (c *call) eventsOverSocket(follow follow) error {
 	}
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	defer cancel(nil)
-	s := &eventSocket{ctx: ctx}
+	times := c.api.Times.orLimits()
+	s := &eventSocket{ctx: ctx, writeTime: times.EventWrite}
 	err := follow(ctx, lastEventID(c.r), gateway.EventSink{
 		Opened: func(at int64) (err error) {
 			tellBegin(c.w.Header(), at)
@@ -56,7 +57,7 @@ func (c *call) eventsOverSocket(follow follow) error {
 			return nil
 		},
 		Events: s.events,
-		Idle:   s.idle,
+		Idle:   s.idle, IdleEvery: times.Keepalive,
 	})
 	switch {
 	case errors.Is(err, errNotAccepted):
@@ -76,6 +77,8 @@ var errNotAccepted = errors.New("not a WebSocket handshake")
 type eventSocket struct {
 	ctx  context.Context
 	conn *websocket.Conn
+	// writeTime is how long a reader may hold an event up.
+	writeTime time.Duration
 }
 
 func (s *eventSocket) events(events []gateway.Event) error {
@@ -89,13 +92,13 @@ func (s *eventSocket) events(events []gateway.Event) error {
 
 // idle asks whether the reader is there.
 func (s *eventSocket) idle() error {
-	ctx, cancel := context.WithTimeout(s.ctx, limits.EventWriteTime)
+	ctx, cancel := context.WithTimeout(s.ctx, s.writeTime)
 	defer cancel()
 	return s.conn.Ping(ctx)
 }
 
 func (s *eventSocket) write(ctx context.Context, message []byte) error {
-	ctx, cancel := context.WithTimeout(ctx, limits.EventWriteTime)
+	ctx, cancel := context.WithTimeout(ctx, s.writeTime)
 	defer cancel()
 	return s.conn.Write(ctx, websocket.MessageText, message)
 }

@@ -110,7 +110,7 @@ func (c *call) sendBuffered(as frame.Encoding, stdout, stderr *frame.Buffer, res
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
 func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
-	s := newStream(c.w, as, req.MaxOutputBytes)
+	s := newStream(c.w, as, req.MaxOutputBytes, c.api.Times.orLimits().Keepalive)
 	whole := false
 	defer func() {
 		if !whole { // a panic cuts the answer

@@ -49,6 +49,7 @@ type stream struct {
 	control        *http.ResponseController
 	stdout, stderr *streamSide
 	keepalive      *time.Timer
+	keepaliveEvery time.Duration
 	begun          atomic.Bool // the header was sent
 
 	mu    sync.Mutex // guards the writer and what follows; a stuck Write holds it
@@ -68,11 +69,11 @@ var errEnded = errors.New("the answer has ended")
 // frameBuffers hold frames while they are written: no stream keeps one.
 var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, limits.ChunkBytesMax+limits.ChunkBytesMax/2); return &b }}
 
-func newStream(w http.ResponseWriter, as frame.Encoding, maxOutput int64) *stream {
-	s := &stream{as: as, w: w, control: http.NewResponseController(w)}
+func newStream(w http.ResponseWriter, as frame.Encoding, maxOutput int64, keepaliveEvery time.Duration) *stream {
+	s := &stream{as: as, w: w, keepaliveEvery: keepaliveEvery, control: http.NewResponseController(w)}
 	s.stdout = &streamSide{s, frame.NewStream(as, sallyport.Stdout, maxOutput)}
 	s.stderr = &streamSide{s, frame.NewStream(as, sallyport.Stderr, maxOutput)}
-	s.keepalive = time.AfterFunc(limits.KeepaliveFrameEvery, s.keepAlive)
+	s.keepalive = time.AfterFunc(s.keepaliveEvery, s.keepAlive)
 	s.keepalive.Stop() // until start
 	return s
 }
@@ -89,7 +90,7 @@ func (s *stream) start() {
 	_ = s.control.Flush() // a reader that has gone is noticed by the request's context
 	s.last = time.Now()
 	s.begun.Store(true)
-	s.keepalive.Reset(limits.KeepaliveFrameEvery)
+	s.keepalive.Reset(s.keepaliveEvery)
 }
 
 // Write sends p as a frame and returns when it has left.
@@ -125,7 +126,7 @@ func (s *stream) flush(b []byte) error {
 // that is busy, or stuck, needs none.
 func (s *stream) keepAlive() {
 	if !s.mu.TryLock() {
-		s.keepalive.Reset(limits.KeepaliveFrameEvery)
+		s.keepalive.Reset(s.keepaliveEvery)
 		return
 	}
 	defer s.mu.Unlock()
@@ -133,12 +134,12 @@ func (s *stream) keepAlive() {
 		return
 	}
 	quiet := time.Since(s.last)
-	if quiet >= limits.KeepaliveFrameEvery {
+	if quiet >= s.keepaliveEvery {
 		// A reader that has gone is noticed by the request's context.
 		_ = s.flush(s.as.AppendKeepalive(nil))
 		quiet = 0
 	}
-	s.keepalive.Reset(limits.KeepaliveFrameEvery - quiet)
+	s.keepalive.Reset(s.keepaliveEvery - quiet)
 }
 
 // stop lets nothing be written any more.

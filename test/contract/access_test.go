@@ -217,7 +217,9 @@ func TestAccess(t *testing.T) {
 		t.Setenv(name, value)
 	}
 	for engine, o := range engines(t) {
-		t.Run(engine, func(t *testing.T) { testAccess(t, o) })
+		// Who may is decided above the store: on one engine each caller asks each route, on the
+		// other each caller some and each route one.
+		t.Run(engine, func(t *testing.T) { testAccess(t, o, engine == "SQLite") })
 	}
 }
 
@@ -229,10 +231,14 @@ func engines(t *testing.T) map[string]stack.Options {
 	}
 }
 
-func testAccess(t *testing.T, o stack.Options) {
+func testAccess(t *testing.T, o stack.Options, all bool) {
 	g := gather(t, o)
-	for _, r := range accesses {
-		for _, as := range g.guests {
+	for i, r := range accesses {
+		guests := g.guests
+		if !all {
+			guests = guests[i%len(guests):][:1]
+		}
+		for _, as := range guests {
 			what := r.method + " " + r.path + " by " + as.name
 			path, body := g.fill(t, r.path, as), g.fill(t, r.body, as)
 			before := g.denials(t)[0].ID
@@ -319,6 +325,7 @@ func (g *gathering) checkDenial(t *testing.T, what string, r access, as guest, r
 
 // TestPublicRoutes: health and documentation are anyone's, whatever they bring.
 func TestPublicRoutes(t *testing.T) {
+	t.Parallel()
 	g := gather(t, stack.Options{})
 	for _, route := range public {
 		method, path, _ := strings.Cut(route, " ")
@@ -330,6 +337,7 @@ func TestPublicRoutes(t *testing.T) {
 
 // TestAccessIsWhole: no route is missing in the table.
 func TestAccessIsWhole(t *testing.T) {
+	t.Parallel()
 	source, err := os.ReadFile("../../internal/httpapi/routes.go")
 	if err != nil {
 		t.Fatal(err)
@@ -356,6 +364,7 @@ func TestAccessIsWhole(t *testing.T) {
 // A scope that nobody has doesn't widen what a workspace's token reaches: each
 // names its own workspace by id and by name, and no other.
 func TestWorkspaceTokenSeesItsOwn(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	newWorkspace(t, s, h.ID, "sibling", 4, true)

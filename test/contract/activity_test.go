@@ -32,6 +32,7 @@ var everyKey = []string{"id", "seq", "type", "status", "actor", "org_id", "summa
 
 // A row of each type holds its fields, rightly filled, and no others.
 func TestRowOfEachType(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	org := newOrg(t, s, "a")
 	owner := newToken(t, s, "/orgs/a", sallyport.AllScopes()...)
@@ -109,6 +110,7 @@ func (want act) check(t *testing.T, raw json.RawMessage, before time.Time, prefi
 
 // The summary is one line of at most 200 characters, cut between two.
 func TestSummary(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, arg := range []string{
 		"a\nb\tc\r\x1b[31m\x7f\u0085", strings.Repeat("é", 250), strings.Repeat("a", 190) + "\n\n\n\n\n\n\n\n\n", strings.Repeat("☂\x01", 100), long(100000),
@@ -130,6 +132,7 @@ func TestSummary(t *testing.T) {
 // Each change takes its organisation's next number; a row shows the last, and
 // stands where it was written.
 func TestSeq(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h, other := newHome(t, s, "a"), newHome(t, s, "b")
 	want := func(when string, rows ...string) {
@@ -169,6 +172,7 @@ func TestSeq(t *testing.T) {
 
 // Filters let through what they say, alone and together.
 func TestActivityFilters(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	other := newToken(t, s, "/orgs/a")
@@ -257,6 +261,7 @@ func TestActivityFilters(t *testing.T) {
 // A page's cursor goes on where the page ended, whatever was written or completed
 // since: no row is lost, none comes twice, and no new one is among them.
 func TestPagesWhileRowsCome(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	type held struct {
@@ -306,6 +311,7 @@ func ids(rows []sallyport.Activity) (all []string) {
 
 // A page has 100 items unless asked for fewer or more, and 500 at most.
 func TestPageSizes(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for i := range 501 {
 		wantAnswer(t, "patch", s.Do(t, "PATCH", "/workspaces/local", s.Token, fmt.Sprintf(`{"labels":{"i":"%d"}}`, i)), 200, "")

@@ -9,6 +9,7 @@ import (
 
 // An organisation's access to AWS is the admin's to set: a merge patch, checked whole.
 func TestOrgAWS(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	newHome(t, s, "a")
 	const role, other = `arn:aws:iam::123456789012:role/sallyport`, `arn:aws-us-gov:iam::123456789012:role/path/x`
@@ -57,6 +58,7 @@ func TestOrgAWS(t *testing.T) {
 // An EC2 instance's connector is checked, filled in, and changed by merging; nobody is
 // asked about it.
 func TestEICConnector(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	const id = `"instance_id":"i-0123456789abcdef0"`

@@ -177,6 +177,7 @@ func TestEncodedBodies(t *testing.T) {
 // A body that never ends is refused when it is too large, and not listened to any
 // longer, whether or not it had said how large it would be.
 func TestBodyWithoutEnd(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, r := range bodiedRoutes(t, s, newHome(t, s, "a")) {
 		for name, framing := range map[string]struct{ head, piece string }{
@@ -223,6 +224,7 @@ func TestBodyWithoutEnd(t *testing.T) {
 // on every route that changes something, also with a token at hand; a page is told
 // nothing that would let it send more.
 func TestFormsOfOtherSites(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	before := s.Do(t, "GET", "/activity", s.AdminToken, "").Body

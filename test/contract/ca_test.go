@@ -49,6 +49,7 @@ func rotateCA(t *testing.T, s *stack.Stack, body string) []sallyport.CAKey {
 // The CA is there from the first start, and a rotation keeps the old key beside the
 // new one; now ends all others. Each leaves a row.
 func TestCA(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_KEYS_CA_OVERLAP": "48h"}})
 	first := caLines(t, s)
 	if len(first) != 1 || strings.Contains(first[0], "until") {
@@ -95,6 +96,7 @@ func TestCA(t *testing.T) {
 
 // The CA and its seal outlive the server; the seal is its owner's alone.
 func TestCARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir})
 	before := caLines(t, s)
@@ -129,6 +131,7 @@ func TestCARestart(t *testing.T) {
 // No private key of the CA, and no key of the seal, is in a log or in a file but
 // the seal's own.
 func TestCASecrets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir, Env: map[string]string{"SALLYPORT_LOG_LEVEL": "debug"}})
 	rotateCA(t, s, "")
@@ -218,6 +221,7 @@ func wantNone(t *testing.T, name string, content []byte, secrets [][]byte, isSea
 // Each organisation has its own CA, made with it: nobody sees another's, and a rotation
 // of one changes no other.
 func TestCAOfEachOrganisation(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	get := func(path, token string) string {
@@ -268,6 +272,7 @@ func TestCAOfEachOrganisation(t *testing.T) {
 
 // Who prefers JSON gets it.
 func TestCAAccept(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for accept, isJSON := range map[string]bool{
 		"application/json": true, "text/html, application/json;q=0.9": true, "application/json, text/plain;q=0.5": true,
@@ -293,6 +298,7 @@ func TestCAAccept(t *testing.T) {
 // A store of a version in which all organisations shared one CA: the log names the
 // machines that must learn their organisation's, and doctor does until each has.
 func TestSharedCAOfBefore(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir})
 	h := newHome(t, s, "acme")

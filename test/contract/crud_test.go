@@ -91,6 +91,7 @@ func refuseAll(t *testing.T, s *stack.Stack, method, path, token string, bodies 
 
 // Every bad field of every body has its code, and makes or changes nothing.
 func TestBodiesThatAreRefused(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	org, ws := "/orgs/"+h.ID, "/workspaces/"+h.ws.ID
@@ -139,6 +140,7 @@ func tokensRefused() (all []bad) {
 // Names at the borders are taken, and each names what it was given to, as the id
 // does.
 func TestNames(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "home")
 	for _, name := range goodNames() {
@@ -183,6 +185,7 @@ func TestNames(t *testing.T) {
 // A name is in use once: organisations' on the server, workspaces' in their
 // organisation. Whoever gives it up leaves it to others.
 func TestNameTaken(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b") // both have a workspace build
 	newWorkspace(t, s, a.ID, "two", 2, false)
@@ -222,6 +225,7 @@ func TestNameTaken(t *testing.T) {
 
 // What is created answers whole, with its defaults, and reads the same ever after.
 func TestCreatedWhole(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	const idForm, timeForm = `"id":"ID"`, `"created_at":"TIME"`
@@ -257,6 +261,7 @@ func TestCreatedWhole(t *testing.T) {
 
 // PATCH is a JSON merge patch: what isn't named stays, null takes away.
 func TestPatch(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	steps := []struct{ patch, want string }{
@@ -298,6 +303,7 @@ func TestPatch(t *testing.T) {
 // What is deleted is gone for everybody, with all that belonged to it alone, and
 // what happened stays on record.
 func TestDelete(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	ws := newToken(t, s, "/workspaces/"+a.ws.ID)
@@ -356,6 +362,7 @@ func TestDelete(t *testing.T) {
 // A new token has what was asked for, or the defaults, and its secret once: no
 // answer ever shows it again.
 func TestTokens(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	org, ws := "/orgs/"+h.ID+"/tokens", "/workspaces/"+h.ws.ID+"/tokens"
@@ -415,6 +422,7 @@ func TestTokens(t *testing.T) {
 
 // A token is revoked by its id, where it belongs, once.
 func TestRevoke(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	org, ws := newToken(t, s, "/orgs/a"), newToken(t, s, "/workspaces/"+a.ws.ID)
@@ -448,6 +456,7 @@ func TestRevoke(t *testing.T) {
 // A list is walked page by page, to the same end whatever the pages' size, and
 // takes no other list's cursor.
 func TestLists(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	other := newWorkspace(t, s, h.ID, "w", 2, false)

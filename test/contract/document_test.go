@@ -13,6 +13,7 @@ import (
 
 // The documentation is anyone's, and kept as long as it is the same.
 func TestDocumentation(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for path, mediaType := range map[string]string{"/openapi.json": "application/json", "/docs": "text/html; charset=utf-8"} {
 		a := s.Do(t, "GET", path, "", "")
@@ -44,6 +45,7 @@ func TestDocumentation(t *testing.T) {
 
 // TestDocumentNamesNobody: what a stranger may read tells nothing of who is here.
 func TestDocumentNamesNobody(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "secret-name")
 	for _, path := range []string{"/openapi.json", "/docs", "/healthz", "/readyz"} {
@@ -58,6 +60,7 @@ func TestDocumentNamesNobody(t *testing.T) {
 
 // TestRequestFields: what a route says that it takes is what the document says.
 func TestRequestFields(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	var doc struct {
@@ -97,6 +100,7 @@ func TestRequestFields(t *testing.T) {
 
 // What asks for a WebSocket and is no handshake is answered as the document says.
 func TestRefusedHandshakes(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for connection, want := range map[string]int{"close": http.StatusUpgradeRequired, "Upgrade": http.StatusBadRequest} {
 		req := s.Request(t, "GET", "/orgs/dev/events", s.Token, "")

@@ -38,6 +38,7 @@ func wantCanceled(t testing.TB, rows []sallyport.Activity, execID, reason string
 // Deleting a workspace ends what runs there, kills its tokens, and keeps its rows
 // in the organisation's activity.
 func TestDeletingAWorkspaceEndsWhatRuns(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	other := newWorkspace(t, s, h.ID, "other", 4, true)
@@ -83,6 +84,7 @@ func TestDeletingAWorkspaceEndsWhatRuns(t *testing.T) {
 
 // Revoking a token ends the streams that run under it, and no others.
 func TestRevokingATokenEndsItsStreams(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	for _, home := range []string{"/orgs/" + h.ID, "/workspaces/" + h.ws.ID} {
@@ -106,6 +108,7 @@ func TestRevokingATokenEndsItsStreams(t *testing.T) {
 // A caller that was proven before its token was revoked, and whose body comes
 // after, runs nothing: revoking works once it has answered.
 func TestRevokedWhileTheBodyIsOnItsWay(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	token := newToken(t, s, "/orgs/"+h.ID)

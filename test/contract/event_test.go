@@ -187,6 +187,7 @@ func eachTransport(t *testing.T, test func(t *testing.T, s *stack.Stack, h home,
 
 // An event is a row as it was written and as it was completed: what the log shows.
 func TestEventsOfAnExec(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack.Stack, h home, read transport) {
 		workspace := read(t, s, "/workspaces/"+h.ws.ID+"/events", h.token, "")
 		org := read(t, s, "/orgs/"+h.ID+"/events", h.token, "")
@@ -212,6 +213,7 @@ func TestEventsOfAnExec(t *testing.T) {
 // A reader that comes again with the id of its last event gets what came since, as
 // it was then; one with an id that there isn't, or none, gets what comes next.
 func TestEventsResume(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack.Stack, h home, read transport) {
 		for range 3 {
 			wantAnswer(t, "exec", s.Do(t, "POST", "/workspaces/"+h.ws.ID+"/exec", h.token, `{"cmd":["true"]}`), 200, "")
@@ -247,6 +249,7 @@ func TestEventsResume(t *testing.T) {
 
 // A workspace's events are those that its activity shows, and another's are not.
 func TestEventsOfAWorkspaceAlone(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack.Stack, h home, read transport) {
 		sibling := newWorkspace(t, s, h.ID, "sibling", 4, true)
 		stranger := newHome(t, s, h.Name+"-stranger")
@@ -274,6 +277,7 @@ func TestEventsOfAWorkspaceAlone(t *testing.T) {
 // Events end when what gave the right to them does, and say so; the deletion of a
 // workspace is the last that its readers see.
 func TestEventsEnd(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack.Stack, h home, read transport) {
 		revoked := newToken(t, s, "/orgs/"+h.ID)
 		var short sallyport.Token
@@ -307,6 +311,7 @@ func TestEventsEnd(t *testing.T) {
 
 // A server that ends tells its readers so at once, and doesn't wait for them.
 func TestEventsWhileDraining(t *testing.T) {
+	t.Parallel()
 	for name, read := range transports {
 		t.Run(name, func(t *testing.T) {
 			s := stack.Start(t, stack.Options{Flags: map[string]string{"drain_timeout": "5m"}})
@@ -321,6 +326,7 @@ func TestEventsWhileDraining(t *testing.T) {
 
 // A browser's page of another site can't open a WebSocket here; our own can.
 func TestEventsOfAnotherSite(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for origin, want := range map[string]int{
 		"https://evil.example": 403, "null": 403, s.URL + ".evil.example": 403, "http://localhost:1": 403, s.URL: 101,
@@ -340,6 +346,7 @@ func TestEventsOfAnotherSite(t *testing.T) {
 // The beginning of a stream tells where it stands, so that who is cut off before the
 // first event misses none either.
 func TestEventsTellWhereTheyBegin(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()

@@ -31,6 +31,7 @@ func quote(v any) string {
 
 // Every malformed body gets its 4xx, runs nothing and leaves no row.
 func TestExecRefusesBadBodies(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	tests := []struct {
 		body   string
@@ -137,6 +138,7 @@ func names(n int) map[string]string {
 
 // What the contract allows at its very borders runs.
 func TestExecTakesTheBorders(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	tests := []struct{ name, body, stdout string }{
 		{"most elements", `{"cmd":` + quote(append([]string{"echo"}, make([]string, 4095)...)) + `}`, strings.Repeat(" ", 4094) + "\n"},
@@ -164,6 +166,7 @@ func TestExecTakesTheBorders(t *testing.T) {
 }
 
 func TestTimeoutInForce(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	tests := []struct{ timeout, want string }{
 		{"", "30"}, {`,"timeout_s":0`, "30"}, {`,"timeout_s":-5`, "30"}, {`,"timeout_s":null`, "30"},
@@ -224,6 +227,7 @@ func parse(t testing.TB, a stack.Answer) parsed {
 }
 
 func TestBufferedAnswer(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	tests := []struct{ name, body, want string }{
 		{"both streams, fixed order", `{"cmd":["sh","-c","echo err >&2; echo out; exit 3"]}`,
@@ -255,6 +259,7 @@ func withoutDuration(body string) string {
 }
 
 func TestProgramsThatDoNotRun(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for body, want := range map[string]int{
 		`{"cmd":["no-such-program"]}`: 127,
@@ -268,6 +273,7 @@ func TestProgramsThatDoNotRun(t *testing.T) {
 }
 
 func TestTimeout(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a := s.Exec(t, `{"cmd":["sh","-c","echo out; sleep 600"],"timeout_s":1}`)
 	if a.Status != http.StatusGatewayTimeout || a.Code() != "exec_timeout" || strings.Contains(a.Body, "out\\n") {
@@ -290,6 +296,7 @@ func TestTimeout(t *testing.T) {
 }
 
 func TestCwdThatCanNotBeEntered(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []string{"false", "true"} {
 		a := s.Exec(t, `{"cmd":["true"],"cwd":"/no/such/dir","stream":`+stream+`}`)
@@ -304,6 +311,7 @@ func TestCwdThatCanNotBeEntered(t *testing.T) {
 }
 
 func TestOutputOpen(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []string{"false", "true"} {
 		p := parse(t, s.Exec(t, `{"cmd":["sh","-c","sleep 3 & echo out"],"stream":`+stream+`}`))
@@ -314,6 +322,7 @@ func TestOutputOpen(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a := s.Exec(t, `{"cmd":["sh","-c","printf %s $SALLYPORT_EXEC_ID"]}`)
 	execID := a.Header.Get("Sallyport-Exec-Id")
@@ -343,6 +352,7 @@ func TestHeaders(t *testing.T) {
 }
 
 func TestRow(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	s.Exec(t, `{"cmd":["sh","-c","echo out; echo err >&2; exit 2","--password=hunter2"],"env":{"B":"x","A":"y"},"cwd":"/tmp","stdin":"12345","timeout_s":9}`)
 	rows := s.Execs(t)

@@ -14,6 +14,7 @@ import (
 // Running execs are listed, read and signalled by their id; the signal is on record
 // before it is sent, and the command's own end is told to its own caller.
 func TestExecs(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	ws := "/workspaces/" + h.ws.ID

@@ -34,6 +34,7 @@ func foreignExec(t *testing.T, s *stack.Stack, accept string, stream bool) *http
 
 // Docker's own reader reads Docker's framing.
 func TestDockerReadsIt(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []bool{false, true} {
 		resp := foreignExec(t, s, mediaDocker, stream)
@@ -50,6 +51,7 @@ func TestDockerReadsIt(t *testing.T) {
 
 // A reader of server-sent events that knows nothing of Sallyport reads SSE.
 func TestEventSourceReadsIt(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []bool{false, true} {
 		resp := foreignExec(t, s, mediaSSE, stream)

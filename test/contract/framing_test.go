@@ -81,6 +81,7 @@ func execAs(t *testing.T, s *stack.Stack, accept, body string) (stack.Answer, ht
 const bothStreams = `{"cmd":["sh","-c","printf 'a\\377b'; echo err >&2; exit 3"],"stream":%t}`
 
 func TestDockerFraming(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []bool{false, true} {
 		a, trailer := execAs(t, s, mediaDocker, fmt.Sprintf(bothStreams, stream))
@@ -105,6 +106,7 @@ func TestDockerFraming(t *testing.T) {
 
 // HTTP/1.0 has no trailers: the result would be lost.
 func TestDockerFramingTakesHTTP11(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
@@ -132,6 +134,7 @@ func TestDockerFramingTakesHTTP11(t *testing.T) {
 }
 
 func TestOurFraming(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []bool{false, true} {
 		a, _ := execAs(t, s, mediaFrames, fmt.Sprintf(bothStreams, stream))
@@ -149,6 +152,7 @@ func TestOurFraming(t *testing.T) {
 }
 
 func TestSSEFraming(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, stream := range []bool{false, true} {
 		a, _ := execAs(t, s, mediaSSE, fmt.Sprintf(`{"cmd":["echo","hi"],"stream":%t}`, stream))
@@ -161,6 +165,7 @@ func TestSSEFraming(t *testing.T) {
 
 // An unknown Accept, or none, is NDJSON; the best liked of the known ones wins.
 func TestAccept(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for accept, want := range map[string]string{
 		"":                                  "application/x-ndjson",

@@ -26,6 +26,7 @@ func once(t testing.TB, s *stack.Stack, workspace, token, body string, keys ...s
 // The same key and body again never runs the command again, and says what became of it;
 // the body is compared as it is understood.
 func TestIdempotencyKey(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	file := filepath.Join(t.TempDir(), "ran")
@@ -78,6 +79,7 @@ func TestIdempotencyKey(t *testing.T) {
 
 // Of fifty calls at once with one key one runs; the others are told that it does, or did.
 func TestIdempotencyAtOnce(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	file := filepath.Join(t.TempDir(), "ran")
 	var ok, running, over atomic.Int32
@@ -110,6 +112,7 @@ func TestIdempotencyAtOnce(t *testing.T) {
 // An end in which nothing ran frees the key; an exec whose command ran keeps it, however
 // it ended, also over a restart.
 func TestIdempotencyFreed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir})
 	const noDir = `{"cmd":["true"],"cwd":"/nowhere"}`

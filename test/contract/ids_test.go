@@ -35,6 +35,7 @@ func oddIDs(id, name string) []string {
 // What is no id and no name names nothing, on every route that takes one: whoever
 // asks is told so, is not sent elsewhere, and nothing happens.
 func TestOddIDs(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "in-all")
 	token := newToken(t, s, "/orgs/"+h.ID)
@@ -95,6 +96,7 @@ type foreignID struct{ parameter, theirs, absent string }
 // by id and by name, to a token of another organisation and to one of another
 // workspace.
 func TestForeignIDs(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	mine, theirs := newHome(t, s, "mine"), newHome(t, s, "theirs")
 	prod := newWorkspace(t, s, theirs.ID, "prod", 4, true)
@@ -149,6 +151,7 @@ func TestForeignIDs(t *testing.T) {
 
 // A cursor of another's list is as good as one made up.
 func TestForeignCursors(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	mine, theirs := newHome(t, s, "mine"), newHome(t, s, "theirs")
 	for _, h := range []home{mine, theirs} {
@@ -181,6 +184,7 @@ func TestForeignCursors(t *testing.T) {
 // The id of another's event is one that there isn't: a reader that names it begins
 // with what comes next of its own, and the answer tells nothing else.
 func TestForeignEventIDs(t *testing.T) {
+	t.Parallel()
 	eachTransport(t, func(t *testing.T, s *stack.Stack, h home, read transport) {
 		theirs := newHome(t, s, h.Name+"-theirs")
 		run := func(h home) { s.Do(t, "POST", "/workspaces/"+h.ws.ID+"/exec", h.token, `{"cmd":["true"]}`) }

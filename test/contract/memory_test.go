@@ -62,41 +62,11 @@ func TestBodiesInMemory(t *testing.T) {
 	await(t, "room", func() bool { return exec(a, large).Status == 200 })
 }
 
-// Pages that nobody reads count in the budget until their readers are given up.
-func TestUnreadPages(t *testing.T) {
-	t.Parallel()
-	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES": "67108864"}})
-	a, b := newHome(t, s, "a"), newHome(t, s, "b")
-	for range 16 {
-		wantAnswer(t, "exec", s.Do(t, http.MethodPost, "/workspaces/"+a.ws.ID+"/exec", a.token, quote(sallyport.ExecRequest{Cmd: []string{"true", strings.Repeat("\u0001", 120<<10)}})), 200, "")
-	}
-	agent := newToken(t, s, "/workspaces/"+a.ws.ID, sallyport.ScopeAuditRead).Secret
-	page := func() stack.Answer { return s.Do(t, http.MethodGet, "/workspaces/build/activity", agent, "") }
-	first := page()
-	wantAnswer(t, "a page", first, 200, "")
-	if len(first.Body) < 1<<20 {
-		t.Fatalf("a page of %d bytes", len(first.Body))
-	}
-	for range 60 {
-		begin(t, s, "GET /workspaces/build/activity HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "+agent+"\r\n\r\n")
-	}
-	var full stack.Answer
-	await(t, "the budget to be taken", func() bool {
-		full = page()
-		return full.Status == http.StatusTooManyRequests
-	})
-	want429(t, "one more", full, "rate_limited")
-	if !strings.Contains(full.Body, `"reason":"memory"`) {
-		t.Errorf("one more: %s", full.Body)
-	}
-	wantAnswer(t, "another organisation's", s.Do(t, http.MethodPost, "/workspaces/"+b.ws.ID+"/exec", b.token, `{"cmd":["true"]}`), 200, "")
-	wantAnswer(t, "ready", s.Do(t, http.MethodGet, "/readyz", "", ""), 200, "")
-}
-
 // Many buffered execs with large caps come to a small budget: those that find no memory left
 // are told so before anything runs, the others answer whole, and all of it is given back.
 // What one organisation holds is in nobody else's way, nor in that of its small execs.
 func TestBufferedOutputMemory(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES": "67108864"}})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	const size = 4 << 20 // an organisation's half holds four such execs

@@ -11,6 +11,7 @@ import (
 // Of two things that are wrong with an exec the earlier in the contract's order
 // is told: token, body, workspace, scope, host, tier, working directory.
 func TestExecOrderOfChecks(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	newWorkspace(t, s, a.ID, "bare", 2, false)
@@ -80,6 +81,7 @@ func TestExecOrderOfChecks(t *testing.T) {
 // A server that drains says so before it looks at the body, and after it has
 // looked at the token; what runs may end.
 func TestExecOrderWhileDraining(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Flags: map[string]string{"drain_timeout": "1m"}})
 	g := newGate(t)
 	running := openStream(t, s, "local", s.Token, sh("echo up; "+g.wait()+"; echo end"))
@@ -119,6 +121,7 @@ func TestExecOrderWhileDraining(t *testing.T) {
 
 // What still runs when the time for draining is over is ended, and told why.
 func TestDrainingEndsStreams(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir, Flags: map[string]string{"drain_timeout": "0s"}})
 	running := openStream(t, s, "local", s.Token, sh("echo up; exec sleep 600"))
@@ -137,6 +140,7 @@ func TestDrainingEndsStreams(t *testing.T) {
 // A machine that can't be reached is told before its directory is looked at, and
 // leaves a row.
 func TestExecOrderOfConnecting(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir})
 	if err := s.Stop(); err != nil {

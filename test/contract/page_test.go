@@ -14,6 +14,7 @@ import (
 // A page of any list ends before 2 MiB of JSON as sent, and the next one goes on behind
 // it, whatever a tenant has put into its own rows, labels and names.
 func TestPagesAreBounded(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	argv := strings.Repeat(`\u0001`, limits.ArgvBytesMax-1024)

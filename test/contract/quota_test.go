@@ -32,6 +32,7 @@ func want429(t testing.TB, what string, a stack.Answer, code string) {
 // An organisation's limits are the admin's to set: a merge patch, whose row says what it
 // has changed.
 func TestOrgLimits(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	newHome(t, s, "a")
 	for _, step := range []struct{ patch, code, want, row string }{
@@ -79,6 +80,7 @@ func TestOrgLimits(t *testing.T) {
 // Over its limit an exec is refused: it leaves no row, takes no key, and nothing ran. An end
 // makes room, and another tenant's limits are its own.
 func TestRunningExecsLimit(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_RUNNING_EXECS_PER_WORKSPACE": "2"}})
 	h, other := newHome(t, s, "a"), newHome(t, s, "b")
 	second := newWorkspace(t, s, h.ID, "second", sallyport.TierFullHost, true)
@@ -137,6 +139,7 @@ func TestRunningExecsLimit(t *testing.T) {
 
 // Of many at once no more run than may, and all the rest are refused.
 func TestRunningExecsLimitAtOnce(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	setLimits(t, s, "a", `{"running_execs":5}`)

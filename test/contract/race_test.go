@@ -18,6 +18,7 @@ const endedWithin = 2 * time.Second
 // execs run and events are read under them, and new ones come: each stream ends
 // within its time and says why, and what happened once is on record once.
 func TestRevokedAndDeletedAtOnce(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for round := range 4 {
 		h := newHome(t, s, fmt.Sprintf("home-%d", round))

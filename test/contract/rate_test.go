@@ -28,6 +28,7 @@ func rateOf(t testing.TB, a stack.Answer) (rate [3]int) {
 // A token that asks too often is told so before all else but whether it is one; the limit is
 // its organisation's, or the server's, and each token has a bucket of its own.
 func TestRequestRate(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h, other := newHome(t, s, "a"), newHome(t, s, "b")
 	session := func(token string) stack.Answer { return s.Do(t, http.MethodGet, "/session", token, "") }
@@ -130,6 +131,7 @@ func TestRequestRateOfOrganisation(t *testing.T) {
 
 // The rate comes before whether the server ends.
 func TestRateWhileDraining(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{
 		Flags: map[string]string{"drain_timeout": "1m"},
 		Env:   map[string]string{"SALLYPORT_LIMITS_REQUESTS_PER_S": "1", "SALLYPORT_LIMITS_REQUEST_BURST": "3"},

@@ -43,6 +43,7 @@ var methods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS
 // A path takes the methods of its routes; any other is 405 with Allow. Whoever is
 // not proven learns nothing of that.
 func TestMethods(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	paths := map[string][]string{}
@@ -85,6 +86,7 @@ func TestMethods(t *testing.T) {
 
 // What is no path of ours is 404, to whoever has a token.
 func TestUnknownPaths(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, path := range []string{
 		"/", "/x", "/favicon.ico", "/.well-known/x", "/index.html", "/workspace", "/Workspaces", "/WORKSPACES", "/workspaces/local/exec/x", "/workspaces/local/execute",
@@ -177,6 +179,7 @@ func exchange(t testing.TB, s *stack.Stack, method, request string) stack.Answer
 // A path that isn't clean is 404 and never redirected: who follows a redirect may
 // take the token elsewhere, or turn a POST into a GET.
 func TestUncleanPaths(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, path := range []string{
 		"//", "//healthz", "/./healthz", "/../healthz", "/x/../healthz", "/healthz/.", "/healthz/..", "/healthz//", "/..", "/.", "//evil.example/healthz", `/x/%2e%2e/healthz`,
@@ -199,6 +202,7 @@ func TestUncleanPaths(t *testing.T) {
 
 // HEAD answers as GET does, without the body, and is no way around a check.
 func TestHead(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, path := range []string{
 		"/healthz", "/readyz", "/session", "/workspaces", "/workspaces/local", "/workspaces/none", "/workspaces/local/activity", "/orgs/dev/tokens", "/orgs", "/none", "/workspaces?limit=0",
@@ -228,6 +232,7 @@ func TestHead(t *testing.T) {
 // OPTIONS is a method like any other, also of *, which names the server itself: no
 // page of another site is told that it may.
 func TestOptions(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	preflight := "Host: localhost\r\nConnection: close\r\nOrigin: https://evil.example\r\nAccess-Control-Request-Method: POST\r\nAccess-Control-Request-Headers: authorization\r\n"
 	for _, path := range []string{"/workspaces/local/exec", "/healthz", "/none", "*"} {
@@ -241,6 +246,7 @@ func TestOptions(t *testing.T) {
 
 // A page of another site does nothing here, with whatever its browser adds.
 func TestCrossSite(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	host := strings.TrimPrefix(s.URL, "http://")
 	tests := []struct {
@@ -286,6 +292,7 @@ func TestCrossSite(t *testing.T) {
 // A page whose name was made to lead to this machine has no token. What comes
 // without one is answered on names of loopback alone.
 func TestMisdirected(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	tests := map[string]bool{
 		"localhost": true, "localhost:8080": true, "LOCALHOST": true, "127.0.0.1": true, "127.0.0.1:1": true, "127.9.9.9": true, "[::1]": true, "[::1]:80": true,
@@ -323,6 +330,7 @@ func TestMisdirected(t *testing.T) {
 
 // No two requests have the same id, and none has what its caller wished for.
 func TestRequestIDs(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	seen := map[string]bool{}
 	for range 20 {

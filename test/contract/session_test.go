@@ -40,6 +40,7 @@ func whoami(t testing.TB, s *stack.Stack, cookie *http.Cookie) stack.Answer {
 // A cookie is the browser's alone, acts as its token, and ends with it, by itself, or
 // when it is told to.
 func TestCookieSession(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	token := newToken(t, s, "/workspaces/"+h.ws.ID, sallyport.ScopeExec)
@@ -95,6 +96,7 @@ func TestCookieSession(t *testing.T) {
 
 // What runs under a session ends with it, and with nothing else of its token.
 func TestSessionEndsStreams(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	cookie, other := openSession(t, s, h.token), openSession(t, s, h.token)
@@ -139,6 +141,7 @@ func TestSessionEndsStreams(t *testing.T) {
 
 // The admin's cookie is the admin, until the admin has another token.
 func TestAdminSession(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := stack.Start(t, stack.Options{DataDir: dir})
 	cookie := openSession(t, s, s.AdminToken)
@@ -154,6 +157,7 @@ func TestAdminSession(t *testing.T) {
 
 // What a page of another origin can send with a cookie does nothing.
 func TestSessionAgainstPages(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	cookie := openSession(t, s, h.token)
@@ -194,6 +198,7 @@ func TestSessionAgainstPages(t *testing.T) {
 // Behind a proxy that ends TLS the cookie is Secure, and of this host alone; who is no
 // proxy can't say so.
 func TestSessionOverTLS(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_PROXIES_TRUSTED": "127.0.0.1"}})
 	open := func(proto string) *http.Cookie {
 		req := s.Request(t, http.MethodPost, "/session", s.Token, "")

@@ -14,6 +14,7 @@ import (
 // Who holds a request's body back until the token is revoked does nothing with it any
 // more: a token that is lost can't mint its successor.
 func TestRevokedWhileBodyComes(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	for name, begin := range map[string]func(secret string) []string{

@@ -16,6 +16,7 @@ import (
 	"unicode/utf8"
 
 	"sallyport"
+	"sallyport/internal/httpapi"
 	"sallyport/internal/limits"
 	"sallyport/test/spec"
 	"sallyport/test/stack"
@@ -24,6 +25,7 @@ import (
 // The header goes out when the command starts, each frame when its bytes come,
 // and the end when the command has ended.
 func TestFramesComeAsTheyAre(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	silent, out, errs := newGate(t), newGate(t), newGate(t)
 	// That it returns says that the header came: the command is silent yet.
@@ -86,6 +88,7 @@ func octal(text string) string {
 
 // A character that a read has cut waits for its rest; all before it doesn't.
 func TestCutCharacters(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, char := range []string{"é", "☂", "😀"} {
 		for cut := 1; cut < len(char); cut++ {
@@ -128,6 +131,7 @@ func text(t *testing.T, f map[string]any) string {
 
 // Bytes that are no text are neither replaced nor lost, however they are cut.
 func TestBytesThatAreNoText(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	every := make([]byte, 256)
 	for i := range every {
@@ -164,6 +168,7 @@ func TestBytesThatAreNoText(t *testing.T) {
 
 // Both streams come, each in its own order.
 func TestBothStreamsInOrder(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	l := openStream(t, s, "local", s.Token, sh("i=0; while [ $i -lt 2000 ]; do echo out $i; echo err $i >&2; i=$((i+1)); done"))
 	stdout, stderr, last := l.rest(t)
@@ -180,6 +185,7 @@ func TestBothStreamsInOrder(t *testing.T) {
 // A cap lets through what fits, to the byte; what is beyond is cut and marked,
 // and the command goes on.
 func TestCaps(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	const mib, buffered = limits.OutputBytesDefault, limits.OutputBytesBufferedMax
 	tests := []struct {
@@ -268,6 +274,7 @@ func checkTruncated(t *testing.T, what string, p parsed, cut bool) {
 // Each stream has the cap for itself, and the marker comes when the cap is passed,
 // not when the command ends.
 func TestCapOfEachStream(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	g := newGate(t)
 	e := sh("printf abcd; printf 1234 >&2; " + g.wait() + "; printf e; " + g.wait() + "; printf 567 >&2; printf ghi; exit 1")
@@ -295,6 +302,7 @@ func TestCapOfEachStream(t *testing.T) {
 
 // What fails once the header is out is told in the last frame, without an exit code.
 func TestErrorInTheLastFrame(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	e := sh("printf out; printf err >&2; sleep 600")
 	e.TimeoutS = 1
@@ -316,11 +324,13 @@ func TestErrorInTheLastFrame(t *testing.T) {
 	}
 }
 
-// A quiet stream says something that means nothing every 15 seconds, in each
-// framing its own.
+// A quiet stream says something that means nothing now and then, in each framing its own.
+// That it is every 15 seconds, and not when something else was said, TestKeepalive of
+// internal/httpapi says.
 func TestKeepalives(t *testing.T) {
-	t.Parallel() // it takes as long as it says
-	s := stack.Start(t, stack.Options{})
+	t.Parallel()
+	const every = time.Second
+	s := stack.Start(t, stack.Options{Times: httpapi.Times{Keepalive: every}})
 	for accept, want := range map[string]string{
 		"application/x-ndjson": "\n", mediaSSE: ":\n\n", mediaFrames: "\x01\x00\x00\x00\x00\x00\x00\x00", mediaDocker: "\x01\x00\x00\x00\x00\x00\x00\x00",
 	} {
@@ -344,7 +354,7 @@ func TestKeepalives(t *testing.T) {
 				t.Fatal(err)
 			}
 			// The header may have been on its way for a moment when the clock began.
-			if took := time.Since(began); string(got) != want || took < 14*time.Second || took > 20*time.Second {
+			if took := time.Since(began); string(got) != want || took < every/2 {
 				t.Errorf("got %q after %s, want %q", got, took, want)
 			}
 			g.open(t)
@@ -358,6 +368,7 @@ func TestKeepalives(t *testing.T) {
 // A reader that stops holds the command up, and when it reads on it misses
 // nothing, nor is that held against the command.
 func TestBackPressure(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	const chunks, chunk = 512, 64 << 10
 	const heldMax = 24 << 20 // what sockets, pipes and windows hold on the way

@@ -13,6 +13,7 @@ import (
 // others, as if it had no routes but health and metrics; and whoever has no token the
 // same, whichever organisation is named.
 func TestOneOrganisation(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	all := stack.Start(t, stack.Options{DataDir: dir})
 	a, b := newHome(t, all, "a"), newHome(t, all, "b")

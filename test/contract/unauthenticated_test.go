@@ -27,6 +27,7 @@ func changed(s string, i int) string {
 // Whatever proves nobody gets one and the same answer: no header of it and no byte
 // of its body tells what was wrong.
 func TestUnauthenticated(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	org, ws, admin := h.token, newToken(t, s, "/workspaces/"+h.ws.ID).Secret, s.AdminToken
@@ -95,6 +96,7 @@ func TestUnauthenticated(t *testing.T) {
 
 // A token is taken from one header alone, whose scheme may be written in any case.
 func TestWhereTheTokenStands(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for _, scheme := range []string{"Bearer ", "bearer ", "BEARER ", "Bearer  "} {
 		req := s.Request(t, http.MethodGet, "/session", "", "")
@@ -119,6 +121,7 @@ func TestWhereTheTokenStands(t *testing.T) {
 
 // A token of a megabyte is refused before it is looked at.
 func TestHeaderOverTheLimit(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
 	if err != nil {
@@ -136,6 +139,7 @@ func TestHeaderOverTheLimit(t *testing.T) {
 
 // Who somebody is doesn't depend on what they claim besides.
 func TestForgedHeaders(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	a, b := newHome(t, s, "a"), newHome(t, s, "b")
 	want := s.Do(t, http.MethodGet, "/session", a.token, "")
@@ -166,6 +170,7 @@ func TestForgedHeaders(t *testing.T) {
 
 // What a proxy says of its client is believed of the proxies that are trusted.
 func TestTrustedProxy(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_PROXIES_TRUSTED": "127.0.0.0/8,10.0.0.1"}})
 	tests := []struct{ forwarded, want string }{
 		{"", "127.0.0.1"},
@@ -190,6 +195,7 @@ func TestTrustedProxy(t *testing.T) {
 
 // GET /session tells each kind of caller who it is.
 func TestSession(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	org := newToken(t, s, "/orgs/"+h.ID, "audit:read", "exec")
