@@ -100,9 +100,10 @@ func strerror(err error) string {
 }
 
 // isShortage tells whether err is this process's lack of something, so that
-// nothing was executed and another time may do.
+// nothing was executed and another time may do. EBADF is what a child gets that moves its
+// files to numbers beyond the limit on open files, before it executes anything.
 func isShortage(err error) bool {
-	return slices.Contains([]error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}, errno(err))
+	return slices.Contains([]error{syscall.EAGAIN, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE, syscall.EBADF}, errno(err))
 }
 
 // exitStatus and exitSignal are the payloads of RFC 4254 §6.10.

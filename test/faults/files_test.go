@@ -46,6 +46,10 @@ func TestOutOfFilesIsTold(t *testing.T) {
 	if n := bytes.Count(text, []byte("x")); err != nil || n != ran || ran == 0 {
 		t.Errorf("%d commands ran, %d were answered so, %v", n, ran, err)
 	}
+	if t.Failed() {
+		log, _ := os.ReadFile(s.logFile)
+		t.Logf("%s", log)
+	}
 	refused := 0
 	for _, row := range s.Execs(t) {
 		if row.Code == sallyport.CodeTooManyExecs {
