@@ -14,6 +14,7 @@ import (
 	"runtime/pprof"
 	"time"
 
+	"sallyport/internal/config"
 	"sallyport/internal/server"
 )
 
@@ -111,8 +112,8 @@ type side struct {
 
 // withStack runs f with a whole server in this process, and a bare SSH client.
 func withStack(ctx context.Context, dir string, f func(*side) error) error {
-	loaded, err := server.Load(server.LoadOptions{
-		Mode:  server.ModeDev,
+	loaded, err := config.Load(config.LoadOptions{
+		Mode:  config.ModeDev,
 		Flags: map[string]string{"listen": "127.0.0.1:0", "data_dir": filepath.Join(dir, "data")},
 		Env:   func(string) (string, bool) { return "", false },
 	})

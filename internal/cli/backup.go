@@ -12,8 +12,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/backup"
+	"sallyport/internal/config"
 	"sallyport/internal/limits"
-	"sallyport/internal/server"
 )
 
 // stdName is what a command line calls stdin, or stdout.
@@ -39,7 +40,7 @@ what it holds is told on stderr.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.backup(cmd, args, force) },
 	}
 	cmd.ValidArgsFunction = completeFile
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addDev(cmd)
 	cmd.Flags().BoolVar(&force, "force", false, "replace FILE if it is there")
 	return cmd
@@ -54,7 +55,7 @@ func (a *app) backup(cmd *cobra.Command, args []string, force bool) error {
 	if len(args) > 0 {
 		file = args[0]
 	}
-	o := server.BackupOptions{File: file, Force: force, Progress: a.progress()}
+	o := backup.Options{File: file, Force: force, Progress: a.progress()}
 	about := io.Writer(a.out)
 	if file == stdName {
 		if isTerminal(a.Stdout) {
@@ -62,8 +63,8 @@ func (a *app) backup(cmd *cobra.Command, args []string, force bool) error {
 		}
 		o.Writer, about, file = a.out, a.Stderr, ""
 	}
-	held, err := server.Backup(cmd.Context(), loaded.Config, o)
-	if errors.Is(err, server.ErrFileExists) {
+	held, err := backup.Backup(cmd.Context(), loaded.Config, o)
+	if errors.Is(err, backup.ErrExists) {
 		return &hintedError{err, "choose another, or replace it with --force"}
 	}
 	if err != nil {
@@ -97,7 +98,7 @@ type contents struct {
 	NewestAt      *time.Time       `json:"newest_at,omitempty"`
 }
 
-func (a *app) printContents(w io.Writer, file string, held server.StoreContents) error {
+func (a *app) printContents(w io.Writer, file string, held backup.Contents) error {
 	c := contents{
 		File: file, Bytes: held.Bytes, SchemaVersion: held.SchemaVersion, Orgs: held.Orgs, Workspaces: held.Workspaces,
 		Tokens: held.Tokens, Activity: held.Rows, Running: held.Running, LastSeqs: held.LastSeqs,

@@ -1,5 +1,6 @@
 // Package cli is the command line: a file a command. Commands of a client go
-// through package client, those of a server through internal/server.
+// through package client, those of a server through internal/server, config, doctor and
+// backup.
 package cli
 
 import (

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/server"
+	"sallyport/internal/config"
 )
 
 // setting is one key of the configuration, as --output json has it.
@@ -32,12 +32,12 @@ run by: every key, its value, and where the value comes from. Secrets are hidden
 			return a.printSettings(loaded.Settings())
 		},
 	}
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addDev(cmd)
 	return cmd
 }
 
-func (a *app) printSettings(inForce []server.Setting) error {
+func (a *app) printSettings(inForce []config.Setting) error {
 	settings := make([]setting, 0, len(inForce))
 	for _, s := range inForce {
 		settings = append(settings, setting(s))

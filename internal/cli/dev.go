@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/server"
 )
 
@@ -31,10 +32,10 @@ second ends it at once.`,
   sallyport exec local -- uname -a     # in another terminal`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return a.serve(cmd, server.ModeDev, readyFile, a.welcome)
+			return a.serve(cmd, config.ModeDev, readyFile, a.welcome)
 		},
 	}
-	addServerFlags(cmd, server.ModeDev)
+	addServerFlags(cmd, config.ModeDev)
 	addReadyFile(cmd, &readyFile)
 	return cmd
 }

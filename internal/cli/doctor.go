@@ -10,7 +10,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"sallyport"
-	"sallyport/internal/server"
+	"sallyport/internal/config"
+	"sallyport/internal/doctor"
 )
 
 func (a *app) newDoctor() *cobra.Command {
@@ -54,7 +55,7 @@ Exit codes:
 		},
 		ValidArgsFunction: completeFirst(a.completeWorkspaces),
 	}
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addDev(cmd)
 	cmd.Flags().StringVar(&url, "url", "", "examine the server at this `URL` alone, not this machine")
 	cmd.Flags().BoolVar(&deep, "deep", false, "read all of the database, however large, and its indexes")
@@ -113,7 +114,7 @@ func (a *app) printSteps(w io.Writer, found sallyport.Diagnosis) error {
 }
 
 // examine looks at the machine, at the way to a server, or both.
-func (a *app) examine(cmd *cobra.Command, url string, deep bool) ([]server.Finding, error) {
+func (a *app) examine(cmd *cobra.Command, url string, deep bool) ([]doctor.Finding, error) {
 	if cmd.Flags().Changed("url") {
 		return a.examineURL(cmd.Context(), url)
 	}
@@ -122,14 +123,14 @@ func (a *app) examine(cmd *cobra.Command, url string, deep bool) ([]server.Findi
 	if errors.As(err, &usage) {
 		return nil, err
 	}
-	var found []server.Finding
+	var found []doctor.Finding
 	if err != nil {
-		found = append(found, server.Finding{
-			Check: "configuration", Status: server.StatusFail, Message: err.Error(),
+		found = append(found, doctor.Finding{
+			Check: "configuration", Status: doctor.StatusFail, Message: err.Error(),
 			Hint: "mend it and call doctor again: without it, nothing of this machine was examined",
 		})
 	} else {
-		found = server.Examine(cmd.Context(), loaded, server.DoctorOptions{Version: a.Version, Deep: deep})
+		found = doctor.Examine(cmd.Context(), loaded, doctor.Options{Version: a.Version, Deep: deep})
 	}
 	remote, err := a.examineProfile(cmd.Context())
 	if err != nil {
@@ -138,33 +139,33 @@ func (a *app) examine(cmd *cobra.Command, url string, deep bool) ([]server.Findi
 	return append(found, remote...), cmd.Context().Err()
 }
 
-func (a *app) printFindings(found []server.Finding) error {
-	count := map[server.Status]int{}
+func (a *app) printFindings(found []doctor.Finding) error {
+	count := map[doctor.Status]int{}
 	for _, f := range found {
 		count[f.Status]++
 	}
-	worst := server.StatusOK
-	if count[server.StatusWarn] > 0 {
-		worst = server.StatusWarn
+	worst := doctor.StatusOK
+	if count[doctor.StatusWarn] > 0 {
+		worst = doctor.StatusWarn
 	}
-	if count[server.StatusFail] > 0 {
-		worst = server.StatusFail
+	if count[doctor.StatusFail] > 0 {
+		worst = doctor.StatusFail
 	}
 	var err error
 	if a.asJSON() {
 		err = marshalJSON(a.out, map[string]any{"status": worst, "items": found})
 	} else {
 		err = a.printFindingRows(a.out, found)
-		fmt.Fprintf(a.out, "\n%d ok, %d to be warned of, %d failed\n", count[server.StatusOK], count[server.StatusWarn], count[server.StatusFail])
+		fmt.Fprintf(a.out, "\n%d ok, %d to be warned of, %d failed\n", count[doctor.StatusOK], count[doctor.StatusWarn], count[doctor.StatusFail])
 	}
-	if err == nil && worst == server.StatusFail {
+	if err == nil && worst == doctor.StatusFail {
 		return exitCode(exitFailed)
 	}
 	return err
 }
 
 // printFindingRows writes a row for each finding, and one below it for its hint.
-func (a *app) printFindingRows(w io.Writer, found []server.Finding) error {
+func (a *app) printFindingRows(w io.Writer, found []doctor.Finding) error {
 	type row = [3]string
 	var rows []row
 	for _, f := range found {

@@ -12,29 +12,29 @@ import (
 
 	"sallyport"
 	"sallyport/client"
+	"sallyport/internal/doctor"
 	"sallyport/internal/limits"
-	"sallyport/internal/server"
 )
 
 // examination is of a server, from where a client of it is.
 type examination struct {
 	account
-	found []server.Finding
+	found []doctor.Finding
 	// version is this program's.
 	version string
 	// unreachable is the status of a server that can't be reached: a failure to
 	// those who asked for it.
-	unreachable server.Status
+	unreachable doctor.Status
 	http        *http.Client
 }
 
-func (e *examination) add(status server.Status, check, hint, format string, args ...any) {
-	e.found = append(e.found, server.Finding{Check: check, Status: status, Message: fmt.Sprintf(format, args...), Hint: hint})
+func (e *examination) add(status doctor.Status, check, hint, format string, args ...any) {
+	e.found = append(e.found, doctor.Finding{Check: check, Status: status, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // examineURL looks at the server at url, with the token of the account in force if
 // that is for it.
-func (a *app) examineURL(ctx context.Context, url string) ([]server.Finding, error) {
+func (a *app) examineURL(ctx context.Context, url string) ([]doctor.Finding, error) {
 	url = strings.TrimRight(url, "/")
 	parsed, err := urls.Parse(url)
 	if err != nil || parsed.Host == "" || parsed.User != nil || parsed.Scheme != "http" && parsed.Scheme != "https" {
@@ -45,12 +45,12 @@ func (a *app) examineURL(ctx context.Context, url string) ([]server.Finding, err
 	if strings.TrimRight(known.url, "/") != url {
 		known = account{url: url} // a token is for its own server alone, and so is a CA
 	}
-	return a.examineServer(ctx, known, server.StatusFail), nil
+	return a.examineServer(ctx, known, doctor.StatusFail), nil
 }
 
 // examineProfile looks at the server of the account in force; there may be none.
 // Where nobody has named it, that it can't be reached is only worth a warning.
-func (a *app) examineProfile(ctx context.Context) ([]server.Finding, error) {
+func (a *app) examineProfile(ctx context.Context) ([]doctor.Finding, error) {
 	known, err := a.knownAccount()
 	isNamed := a.profileName() != "" || a.env(envURL) != "" && a.env(envToken) != ""
 	switch {
@@ -59,11 +59,11 @@ func (a *app) examineProfile(ctx context.Context) ([]server.Finding, error) {
 	case errors.Is(err, errNoServer), errors.Is(err, errNoHome):
 		return nil, nil
 	case err != nil:
-		return []server.Finding{{Check: "profile", Status: server.StatusWarn, Message: plainly(err.Error()), Hint: a.hintOf(err)}}, nil
+		return []doctor.Finding{{Check: "profile", Status: doctor.StatusWarn, Message: plainly(err.Error()), Hint: a.hintOf(err)}}, nil
 	case isNamed:
-		return a.examineServer(ctx, known, server.StatusFail), nil
+		return a.examineServer(ctx, known, doctor.StatusFail), nil
 	}
-	return a.examineServer(ctx, known, server.StatusWarn), nil
+	return a.examineServer(ctx, known, doctor.StatusWarn), nil
 }
 
 // knownAccount is the account in force, with either of a profile's tokens.
@@ -78,7 +78,7 @@ func (a *app) knownAccount() (account, error) {
 	return known, err
 }
 
-func (a *app) examineServer(ctx context.Context, known account, unreachable server.Status) []server.Finding {
+func (a *app) examineServer(ctx context.Context, known account, unreachable doctor.Status) []doctor.Finding {
 	e := &examination{account: known, version: a.Version, unreachable: unreachable}
 	c := client.New(known.url, known.token)
 	defer c.Close()
@@ -115,7 +115,7 @@ func (e *examination) alive(ctx context.Context) bool {
 		e.add(e.unreachable, check, "check the URL: is it that of a Sallyport server?", "%s answers %d, and not as a server of ours", e.url, status)
 		return false
 	}
-	e.add(server.StatusOK, check, "", "%s answers, in %s", e.url, took.Round(time.Millisecond))
+	e.add(doctor.StatusOK, check, "", "%s answers, in %s", e.url, took.Round(time.Millisecond))
 	e.clock(header.Get("Date"), sent.Add(took/2))
 	return true
 }
@@ -128,12 +128,12 @@ func (e *examination) clock(date string, here time.Time) {
 		return // a proxy may leave it out
 	}
 	ahead := there.Add(time.Second / 2).Sub(here)
-	status := server.StatusOK
+	status := doctor.StatusOK
 	switch {
 	case ahead.Abs() > limits.ClockSkewMax:
-		status = server.StatusFail
+		status = doctor.StatusFail
 	case ahead.Abs() > limits.ClockSkewHigh:
-		status = server.StatusWarn
+		status = doctor.StatusWarn
 	default:
 		e.add(status, check, "", "the server's clock and this one agree, to %s", limits.ClockSkewHigh)
 		return
@@ -150,13 +150,13 @@ func (e *examination) ready(ctx context.Context) {
 	status, _, body, err := e.get(ctx, "/readyz")
 	switch {
 	case err != nil:
-		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "%s", err)
+		e.add(doctor.StatusFail, check, hints{e.account, ""}.of(err), "%s", err)
 	case status != http.StatusOK:
-		e.add(server.StatusFail, check, "the server's log tells more", "it can't serve: %d %s", status, strings.TrimSpace(body))
+		e.add(doctor.StatusFail, check, "the server's log tells more", "it can't serve: %d %s", status, strings.TrimSpace(body))
 	case strings.Contains(body, `"degraded"`):
-		e.add(server.StatusWarn, check, "the server's log tells more", "it serves, but is degraded: events may come late")
+		e.add(doctor.StatusWarn, check, "the server's log tells more", "it serves, but is degraded: events may come late")
 	default:
-		e.add(server.StatusOK, check, "", "it can serve")
+		e.add(doctor.StatusOK, check, "", "it can serve")
 	}
 }
 
@@ -170,12 +170,12 @@ func (e *examination) versions(ctx context.Context) {
 	version, _, _ := strings.Cut(value, `"`)
 	switch {
 	case err != nil || status != http.StatusOK || !found || !isTold:
-		e.add(server.StatusOK, check, "", "not told to clients")
+		e.add(doctor.StatusOK, check, "", "not told to clients")
 	case version != e.version:
-		e.add(server.StatusWarn, check, "use the same on both sides, where one lacks what the other has",
+		e.add(doctor.StatusWarn, check, "use the same on both sides, where one lacks what the other has",
 			"the server is %s, and this program %s", version, e.version)
 	default:
-		e.add(server.StatusOK, check, "", "%s, as this program", version)
+		e.add(doctor.StatusOK, check, "", "%s, as this program", version)
 	}
 }
 
@@ -187,11 +187,11 @@ func (e *examination) token(ctx context.Context, c *client.Client) {
 	who, err := c.Session(ctx)
 	switch {
 	case sallyport.CodeOf(err) == sallyport.CodeUnauthenticated:
-		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "the server doesn't know it: it was mistyped, revoked, or has expired")
+		e.add(doctor.StatusFail, check, hints{e.account, ""}.of(err), "the server doesn't know it: it was mistyped, revoked, or has expired")
 	case err != nil:
-		e.add(server.StatusFail, check, hints{e.account, ""}.of(err), "%s", plainly(err.Error()))
+		e.add(doctor.StatusFail, check, hints{e.account, ""}.of(err), "%s", plainly(err.Error()))
 	default:
-		e.add(server.StatusOK, check, "", "valid: %s, with %d scopes", who.Actor, len(who.Scopes))
+		e.add(doctor.StatusOK, check, "", "valid: %s, with %d scopes", who.Actor, len(who.Scopes))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/server"
 )
 
@@ -38,7 +39,7 @@ on PostgreSQL servers of the version before go on serving.`,
 			return err
 		},
 	}
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addDev(cmd)
 	return cmd
 }

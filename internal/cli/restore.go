@@ -3,7 +3,8 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/server"
+	"sallyport/internal/backup"
+	"sallyport/internal/config"
 )
 
 func (a *app) newRestore() *cobra.Command {
@@ -25,14 +26,14 @@ as interrupted by the next start, and tokens that were revoked since are valid a
 			if err != nil {
 				return err
 			}
-			o := server.RestoreOptions{File: args[0]}
+			o := backup.RestoreOptions{File: args[0]}
 			if o.File == stdName {
 				if _, isTerminal := openTerminal(a.Stdin); isTerminal {
 					return usagef("name a file, or: sallyport restore - < FILE", "a backup can't be typed")
 				}
-				o = server.RestoreOptions{Reader: a.Stdin}
+				o = backup.RestoreOptions{Reader: a.Stdin}
 			}
-			held, err := server.Restore(cmd.Context(), loaded.Config, o)
+			held, err := backup.Restore(cmd.Context(), loaded.Config, o)
 			if err != nil {
 				return err
 			}
@@ -40,7 +41,7 @@ as interrupted by the next start, and tokens that were revoked since are valid a
 		},
 	}
 	cmd.ValidArgsFunction = completeFile
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addDev(cmd)
 	return cmd
 }

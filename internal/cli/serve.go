@@ -7,14 +7,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/internal/config"
 	"sallyport/internal/logqueue"
 	"sallyport/internal/server"
 )
 
 // addServerFlags gives a command the flags that set a key of the configuration,
 // as the server's own table has them.
-func addServerFlags(cmd *cobra.Command, mode server.Mode) {
-	for _, f := range server.Flags(mode) {
+func addServerFlags(cmd *cobra.Command, mode config.Mode) {
+	for _, f := range config.Flags(mode) {
 		meaning := plainly(f.Meaning)
 		if f.IsBool {
 			cmd.Flags().Bool(f.Name, false, meaning)
@@ -26,7 +27,7 @@ func addServerFlags(cmd *cobra.Command, mode server.Mode) {
 		cmd.Flags().Var(&given{placeholder: f.Placeholder}, f.Name, meaning)
 		completeValue(cmd, f)
 	}
-	if mode == server.ModeServer {
+	if mode == config.ModeServer {
 		cmd.Flags().String("config", "", "the configuration's `FILE`, in YAML")
 	}
 }
@@ -47,7 +48,7 @@ func (g *given) String() string { return g.text }
 func (g *given) Type() string { return g.placeholder }
 
 // completeValue completes what a flag of the server takes.
-func completeValue(cmd *cobra.Command, f server.Flag) {
+func completeValue(cmd *cobra.Command, f config.Flag) {
 	switch {
 	case f.Placeholder == "FILE":
 	case f.Placeholder == "DIR":
@@ -65,17 +66,17 @@ func addDev(cmd *cobra.Command) {
 }
 
 // modeOf is the command whose defaults hold.
-func modeOf(cmd *cobra.Command) server.Mode {
+func modeOf(cmd *cobra.Command) config.Mode {
 	if dev, err := cmd.Flags().GetBool("dev"); err == nil && dev {
-		return server.ModeDev
+		return config.ModeDev
 	}
-	return server.ModeServer
+	return config.ModeServer
 }
 
 // forServerAlone names a flag that was given and that dev doesn't have, or "".
 func forServerAlone(cmd *cobra.Command) string {
-	for _, f := range append(server.Flags(server.ModeServer), server.Flag{Name: "config"}) {
-		isDevs := slices.ContainsFunc(server.Flags(server.ModeDev), func(d server.Flag) bool { return d.Name == f.Name })
+	for _, f := range append(config.Flags(config.ModeServer), config.Flag{Name: "config"}) {
+		isDevs := slices.ContainsFunc(config.Flags(config.ModeDev), func(d config.Flag) bool { return d.Name == f.Name })
 		if !isDevs && cmd.Flags().Changed(f.Name) {
 			return "--" + f.Name
 		}
@@ -85,12 +86,12 @@ func forServerAlone(cmd *cobra.Command) string {
 
 // loadConfig puts the configuration together from the file, the environment and
 // the flags that were given.
-func (a *app) loadConfig(cmd *cobra.Command, mode server.Mode) (*server.Loaded, error) {
-	if name := forServerAlone(cmd); mode == server.ModeDev && name != "" {
+func (a *app) loadConfig(cmd *cobra.Command, mode config.Mode) (*config.Loaded, error) {
+	if name := forServerAlone(cmd); mode == config.ModeDev && name != "" {
 		return nil, usagef("leave one of them out", "%s is for server, and --dev has the defaults of dev", name)
 	}
 	given := map[string]string{}
-	for _, f := range server.Flags(mode) {
+	for _, f := range config.Flags(mode) {
 		if cmd.Flags().Changed(f.Name) {
 			given[f.Key] = cmd.Flags().Lookup(f.Name).Value.String()
 		}
@@ -99,8 +100,8 @@ func (a *app) loadConfig(cmd *cobra.Command, mode server.Mode) (*server.Loaded, 
 	if f := cmd.Flags().Lookup("config"); f != nil {
 		file = f.Value.String()
 	}
-	loaded, err := server.Load(server.LoadOptions{Mode: mode, File: file, Env: a.Env, Flags: given})
-	var flag *server.FlagError
+	loaded, err := config.Load(config.LoadOptions{Mode: mode, File: file, Env: a.Env, Flags: given})
+	var flag *config.FlagError
 	if errors.As(err, &flag) {
 		return nil, usagef("see "+cmd.CommandPath()+" --help", "%s", err)
 	}
@@ -113,13 +114,13 @@ func addReadyFile(cmd *cobra.Command, name *string) {
 }
 
 // serve runs a server until a signal, and then as long as it drains.
-func (a *app) serve(cmd *cobra.Command, mode server.Mode, readyFile string, ready func(server.Ready)) error {
+func (a *app) serve(cmd *cobra.Command, mode config.Mode, readyFile string, ready func(server.Ready)) error {
 	loaded, err := a.loadConfig(cmd, mode)
 	if err != nil {
 		return err
 	}
 	a.watch.patience.Store(2) // the second ends the draining, and still in order
-	defer a.watch.takeServerSignals(mode == server.ModeDev)()
+	defer a.watch.takeServerSignals(mode == config.ModeDev)()
 	queue := a.queueWords(loaded.Config)
 	err = server.Run(cmd.Context(), loaded.Config, server.RunOptions{
 		Version: a.Version, ReadyFile: readyFile, LogWriter: queue, LogLost: queue.Lost, Ready: ready, Interrupt: a.watch.interrupt,
@@ -136,7 +137,7 @@ func (a *app) serve(cmd *cobra.Command, mode server.Mode, readyFile string, read
 
 // queueWords puts a queue before stderr, for the log of a server and for all else that
 // the command has to say: nothing waits for who reads them. Run closes it.
-func (a *app) queueWords(cfg server.Config) *logqueue.Queue {
+func (a *app) queueWords(cfg config.Config) *logqueue.Queue {
 	queue := logqueue.New(a.Stderr)
 	log := server.NewLogger(cfg, queue)
 	queue.OnResume(func(lost uint64) {

@@ -3,7 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"sallyport/internal/server"
+	"sallyport/internal/config"
 )
 
 func (a *app) newServer() *cobra.Command {
@@ -21,9 +21,9 @@ draining at once. SIGHUP changes nothing.`,
   SALLYPORT_ADMIN_TOKEN_FILE=/run/secrets/admin sallyport server --listen 127.0.0.1:8080
   sallyport config --config /etc/sallyport/server.yaml`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, server.ModeServer, readyFile, nil) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.serve(cmd, config.ModeServer, readyFile, nil) },
 	}
-	addServerFlags(cmd, server.ModeServer)
+	addServerFlags(cmd, config.ModeServer)
 	addReadyFile(cmd, &readyFile)
 	return cmd
 }

@@ -9,13 +9,15 @@ import (
 	"sync/atomic"
 	"time"
 
+	"sallyport/internal/config"
+	"sallyport/internal/disk"
 	"sallyport/internal/limits"
 )
 
 // certificate is the pair that is served. Its files are looked at again while it is,
 // so that one that was renewed is served without a signal or a restart.
 type certificate struct {
-	files TLSFiles
+	files config.TLSFiles
 	log   *slog.Logger
 	pair  atomic.Pointer[tls.Certificate]
 
@@ -31,7 +33,7 @@ type certificate struct {
 }
 
 // openCertificate loads the pair from its files, and fails where they don't fit.
-func openCertificate(files TLSFiles, log *slog.Logger) (*certificate, error) {
+func openCertificate(files config.TLSFiles, log *slog.Logger) (*certificate, error) {
 	c := &certificate{files: files, log: log, served: stateOf(files), next: time.Now().Add(limits.CertificateLookEvery)}
 	pair, err := tls.LoadX509KeyPair(files.CertFile, files.KeyFile)
 	if err != nil {
@@ -65,7 +67,7 @@ func (c *certificate) look() {
 	if err == nil {
 		c.pair.Store(&pair)
 		c.served, c.refused, c.isTold = found, pairState{}, false
-		c.log.Info("the renewed certificate is served from now on", "file", c.files.CertFile, "not_after", when(pair.Leaf.NotAfter))
+		c.log.Info("the renewed certificate is served from now on", "file", c.files.CertFile, "not_after", pair.Leaf.NotAfter.UTC().Format(time.RFC3339))
 		return
 	}
 	// A renewal replaces one file after the other. What is the same at the next look is
@@ -73,7 +75,7 @@ func (c *certificate) look() {
 	if isSame := found.is(c.refused); isSame && !c.isTold {
 		c.isTold = true
 		c.log.Error("the files of the certificate have changed, and can't be served: the one of before still is",
-			"cert_file", c.files.CertFile, "key_file", c.files.KeyFile, "cause", cause(err))
+			"cert_file", c.files.CertFile, "key_file", c.files.KeyFile, "cause", disk.Cause(err))
 	} else if !isSame {
 		c.refused, c.isTold = found, false
 	}
@@ -83,7 +85,7 @@ func (c *certificate) look() {
 // can't be looked at.
 type pairState struct{ cert, key os.FileInfo }
 
-func stateOf(files TLSFiles) pairState {
+func stateOf(files config.TLSFiles) pairState {
 	cert, _ := os.Stat(files.CertFile) // loading tells why
 	key, _ := os.Stat(files.KeyFile)
 	return pairState{cert, key}

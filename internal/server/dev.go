@@ -7,6 +7,7 @@ import (
 
 	"sallyport"
 	"sallyport/internal/audit"
+	"sallyport/internal/config"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/principal"
@@ -23,7 +24,7 @@ const (
 // bootstrap gives dev its organisation, its workspace and new tokens. A server
 // of production needs nothing.
 func (s *server) bootstrap(ctx context.Context) (Ready, error) {
-	if s.cfg.Mode != ModeDev {
+	if s.cfg.Mode != config.ModeDev {
 		return Ready{}, nil
 	}
 	admin := identity.Mint(principal.Admin)

@@ -3,8 +3,9 @@ package server
 import (
 	"context"
 	"errors"
-	"fmt"
 
+	"sallyport/internal/config"
+	"sallyport/internal/datadir"
 	"sallyport/internal/store/postgres"
 	"sallyport/internal/store/sqlite"
 )
@@ -12,22 +13,14 @@ import (
 // Migrate brings the store's schema up to date, and returns its version before and after.
 // A store in the data directory must be open by no server; servers on PostgreSQL may go
 // on serving.
-func Migrate(ctx context.Context, cfg Config) (from, to int64, err error) {
+func Migrate(ctx context.Context, cfg config.Config) (from, to int64, err error) {
 	if cfg.Store.URL != "" {
 		return postgres.Migrate(ctx, cfg.Store.URL)
 	}
-	dir, err := openDataDir(cfg.DataDir)
+	dir, err := datadir.Open(cfg.DataDir)
 	if err != nil {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
-	return sqlite.Migrate(ctx, dir.database())
-}
-
-// mustBeOurs refuses what is done to the files of a store when it has none here.
-func (c Config) mustBeOurs(doing, tool string) error {
-	if c.Store.URL == "" {
-		return nil
-	}
-	return fmt.Errorf("%s is for SQLite, and the records are in PostgreSQL (store.url): use its own %s", doing, tool)
+	return sqlite.Migrate(ctx, dir.Database())
 }

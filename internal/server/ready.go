@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"sallyport/internal/disk"
 )
 
 // Ready is what a server tells when it can serve. `server` tells its URL alone.
@@ -43,7 +45,7 @@ func writeReadyFile(name string, r Ready) error {
 	}
 	tmp, err := os.CreateTemp(filepath.Dir(name), ".ready-*") // 0600
 	if err != nil {
-		return fmt.Errorf("ready file %s can't be written: %w", name, cause(err))
+		return fmt.Errorf("ready file %s can't be written: %w", name, disk.Cause(err))
 	}
 	defer func() { _ = os.Remove(tmp.Name()) }() // it is gone when it was renamed
 	_, err = tmp.Write(append(body, '\n'))
@@ -54,7 +56,7 @@ func writeReadyFile(name string, r Ready) error {
 		err = os.Rename(tmp.Name(), name)
 	}
 	if err != nil {
-		return fmt.Errorf("ready file %s can't be written: %w", name, cause(err))
+		return fmt.Errorf("ready file %s can't be written: %w", name, disk.Cause(err))
 	}
 	return nil
 }
@@ -72,5 +74,5 @@ func removeReadyFile(name string) error {
 	case errors.Is(err, syscall.ENOTDIR):
 		return fmt.Errorf("ready file %s can't be written: %s is no directory", name, dir)
 	}
-	return fmt.Errorf("ready file %s can't be removed: %w", name, cause(err))
+	return fmt.Errorf("ready file %s can't be removed: %w", name, disk.Cause(err))
 }

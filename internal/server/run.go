@@ -16,12 +16,15 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/bus"
+	"sallyport/internal/config"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/eic"
 	"sallyport/internal/connector/local"
 	"sallyport/internal/connector/ssh"
+	"sallyport/internal/datadir"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
@@ -33,8 +36,6 @@ import (
 	"sallyport/internal/replica"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
-
-	"sallyport"
 )
 
 // RunOptions is what a run needs besides its configuration.
@@ -59,7 +60,7 @@ type RunOptions struct {
 // ones may end until the drain time-out, and the rest are canceled and recorded.
 // It returns nil after that, and an error of one sentence when it could not start
 // or had to stop. Everything it started has ended when it returns.
-func Run(ctx context.Context, cfg Config, o RunOptions) (err error) {
+func Run(ctx context.Context, cfg config.Config, o RunOptions) (err error) {
 	s := &server{cfg: cfg, options: o, log: NewLogger(cfg, o.LogWriter)}
 	// Closed in reverse, whatever happens.
 	defer func() { err = errors.Join(err, s.close()) }()
@@ -96,7 +97,7 @@ func (s *server) warnOfNobody(ctx context.Context) error {
 
 // server is what Run has built, in the order in which it was.
 type server struct {
-	cfg     Config
+	cfg     config.Config
 	options RunOptions
 	log     *slog.Logger
 
@@ -121,7 +122,7 @@ type server struct {
 
 // open builds everything, from the ground up.
 func (s *server) open(ctx context.Context) error {
-	dir, err := openDataDir(s.cfg.DataDir)
+	dir, err := datadir.Open(s.cfg.DataDir)
 	if err != nil {
 		return err
 	}
@@ -245,7 +246,7 @@ func (s *server) connectors(pool *sshpool.Pool) (map[string]connector.Connector,
 		connectors[sallyport.ConnectorLocal] = c
 	}
 	connectors[sallyport.ConnectorSSH] = &ssh.Connector{
-		Rules:   ssh.Rules{Allow: s.cfg.SSHAllow, Loopback: s.cfg.Mode == ModeDev},
+		Rules:   ssh.Rules{Allow: s.cfg.SSHAllow, Loopback: s.cfg.Mode == config.ModeDev},
 		Certify: s.ca.Certify,
 		OpenKey: func(workspaceID string, sealed []byte) ([]byte, error) {
 			return s.ca.Seal.Open(keyPurpose(workspaceID), sealed)
@@ -270,7 +271,7 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		Memory:       quota.NewMemory(s.memoryBudget()),
 		OpenRequests: s.connections.Most, Times: s.options.Times,
-		LoopbackOnly: s.cfg.Mode == ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
+		LoopbackOnly: s.cfg.Mode == config.ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,
 		Watch: s.watchRequests(), Metrics: s.sharedMetrics(), Version: s.options.Version,
 	}
 	web := httpapi.Server(api.Handler(), s.log, s.options.Times)
@@ -384,7 +385,7 @@ func (s *server) logLost() uint64 {
 }
 
 // NewLogger returns a log in the configuration's format. Nil discards it.
-func NewLogger(cfg Config, w io.Writer) *slog.Logger {
+func NewLogger(cfg config.Config, w io.Writer) *slog.Logger {
 	if w == nil {
 		return slog.New(slog.DiscardHandler)
 	}

@@ -7,9 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
+	"sallyport/internal/config"
+	"sallyport/internal/datadir"
+	"sallyport/internal/disk"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
@@ -18,10 +19,10 @@ import (
 // openCA opens the organisations' SSH CAs with the seal that opens the database's private
 // keys. The very first start makes the seal, and each start makes a CA for the
 // organisations that have none.
-func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
+func (s *server) openCA(ctx context.Context, dir *datadir.Dir) (*keys.CA, error) {
 	path := s.cfg.Keys.SealFile
 	if path == "" {
-		path = sealFile(dir.path)
+		path = datadir.SealFile(dir.Path)
 		isNeeded, err := s.store.HasSealed(ctx)
 		if err != nil {
 			return nil, err
@@ -30,7 +31,7 @@ func (s *server) openCA(ctx context.Context, dir *dataDir) (*keys.CA, error) {
 			return nil, fmt.Errorf("seal %s: %w", path, err)
 		}
 	}
-	seal, err := readSeal(path)
+	seal, err := config.ReadSeal(path)
 	if err != nil {
 		return nil, fmt.Errorf("seal %s: %w", path, err)
 	}
@@ -94,25 +95,11 @@ func (s *server) retireSharedCA(ctx context.Context) error {
 	case len(stale) == 0:
 		return s.store.ForgetSharedCA(ctx)
 	}
-	count, names := staleText(stale)
+	count, names := store.NameMachines(stale)
 	s.log.Warn("each organisation has an SSH CA of its own now, and the one before, which all shared, signs no more: "+
 		"these machines refuse the server until they trust the CA of their organisation (sallyport ca show --org ORG; docs/keys.md)",
 		"machines", count, "workspaces", names)
 	return nil
-}
-
-// staleText counts and names machines: ORG/WORKSPACE of each.
-func staleText(stale []store.StaleMachine) (count, names string) {
-	count = strconv.Itoa(len(stale))
-	if len(stale) > limits.StaleMachinesTold {
-		stale = stale[:limits.StaleMachinesTold]
-		count = "more than " + strconv.Itoa(len(stale))
-	}
-	var words []string
-	for _, m := range stale {
-		words = append(words, m.Org+"/"+m.Workspace)
-	}
-	return count, strings.Join(words, ", ")
 }
 
 // resealKeys seals those private keys of workspaces anew that an older key of the seal
@@ -151,16 +138,6 @@ func (s *server) resealKey(ctx context.Context, key store.SealedKey) error {
 	return s.store.ResealWorkspaceKey(ctx, key.WorkspaceID, key.Sealed, s.ca.Seal.Seal(keyPurpose(key.WorkspaceID), private))
 }
 
-// readSeal reads a seal file.
-func readSeal(path string) (*keys.Sealer, error) {
-	text, err := readSecret(path, limits.SealFileBytesMax, notReadable)
-	defer clear(text)
-	if err != nil {
-		return nil, err
-	}
-	return keys.ReadSeal(text)
-}
-
 // makeSeal makes the file of the seal where there is none, unless something is
 // sealed already: what was sealed with a lost key is lost, and a new one would hide
 // that.
@@ -168,10 +145,10 @@ func makeSeal(path string, isNeeded bool) error {
 	_, err := os.Lstat(path)
 	switch {
 	case !errors.Is(err, fs.ErrNotExist):
-		return cause(err) // nil where there is one
+		return disk.Cause(err) // nil where there is one
 	case isNeeded:
 		return errors.New("the file is missing, and the database holds private keys that only it opens: " +
-			"restore it from a copy, or name it with " + keySealFile)
+			"restore it from a copy, or name it with " + "keys.seal_file")
 	}
 	text := keys.NewSeal()
 	defer clear(text)
@@ -184,13 +161,13 @@ func makeSeal(path string, isNeeded bool) error {
 // writeSeal writes a new file for its owner alone, whole and on disk before it has
 // its name: what it seals is kept by a database that is.
 func writeSeal(path string, text []byte) error {
-	tmp, err := newScratch(filepath.Dir(path), ".seal-*")
+	tmp, err := disk.NewScratch(filepath.Dir(path), ".seal-*")
 	if err != nil {
-		return cause(err)
+		return disk.Cause(err)
 	}
 	defer func() { _ = os.Remove(tmp) }() // it is gone when it was renamed
 	if err := os.WriteFile(tmp, text, 0o600); err != nil {
-		return cause(err)
+		return disk.Cause(err)
 	}
-	return place(tmp, path, false)
+	return disk.Place(tmp, path, false)
 }

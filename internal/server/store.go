@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/internal/audit"
+	"sallyport/internal/datadir"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
@@ -44,11 +45,11 @@ type engine interface {
 }
 
 // openStore opens the store, and makes this server one of its replicas.
-func (s *server) openStore(ctx context.Context, dir *dataDir) (err error) {
+func (s *server) openStore(ctx context.Context, dir *datadir.Dir) (err error) {
 	if s.cfg.Store.URL != "" {
 		return s.openShared(ctx)
 	}
-	db, err := sqlite.Open(ctx, dir.database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
+	db, err := sqlite.Open(ctx, dir.Database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
 	if err != nil {
 		return err
 	}

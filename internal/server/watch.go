@@ -26,7 +26,7 @@ type watch struct {
 func (s *server) openWatch(ctx context.Context) error {
 	s.watch.meter = meter.New(s.options.Version, s.log)
 	if s.cfg.MetricsListen != "" {
-		listener, err := s.take(s.cfg.MetricsListen, "choose another address for "+keyMetricsListen)
+		listener, err := s.take(s.cfg.MetricsListen, "choose another address for "+"metrics.listen")
 		if err != nil {
 			return err
 		}

@@ -6,9 +6,12 @@ package store
 
 import (
 	"errors"
+	"strconv"
+	"strings"
 	"time"
 
 	"sallyport"
+	"sallyport/internal/limits"
 )
 
 // Errors that an engine returns, wrapped with what was being done. Any other
@@ -219,4 +222,18 @@ type ActivityFilter struct {
 	// Query is a substring of the summary, letter for letter (case-sensitive,
 	// no wildcards).
 	Query string
+}
+
+// NameMachines counts and names machines: ORG/WORKSPACE of each.
+func NameMachines(stale []StaleMachine) (count, names string) {
+	count = strconv.Itoa(len(stale))
+	if len(stale) > limits.StaleMachinesTold {
+		stale = stale[:limits.StaleMachinesTold]
+		count = "more than " + strconv.Itoa(len(stale))
+	}
+	var words []string
+	for _, m := range stale {
+		words = append(words, m.Org+"/"+m.Workspace)
+	}
+	return count, strings.Join(words, ", ")
 }

@@ -90,7 +90,7 @@ func TestQuickPartOfTheSuite(t *testing.T) {
 	if isRace {
 		args = append(args, "-race") // what is built already
 	}
-	cmd := exec.Command("go", append(args, "../../internal/connector/eic", "../../internal/cli", "../../internal/server", "../../internal/tracing")...)
+	cmd := exec.Command("go", append(args, "../../internal/connector/eic", "../../internal/cli", "../../internal/config", "../../internal/doctor", "../../internal/tracing")...)
 	cmd.Env = append(hostile(t), "CGO_ENABLED="+map[bool]string{true: "1", false: "0"}[isRace])
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("%v:\n%s", err, out)

@@ -21,7 +21,8 @@ import (
 	"time"
 
 	"sallyport"
-	"sallyport/internal/server"
+	"sallyport/internal/backup"
+	"sallyport/internal/config"
 	"sallyport/internal/store"
 	"sallyport/internal/store/sqlite"
 )
@@ -81,7 +82,7 @@ type backingUp struct {
 // taken is one backup.
 type taken struct {
 	file string
-	held server.StoreContents
+	held backup.Contents
 }
 
 // plant returns a new secret.
@@ -183,7 +184,7 @@ func (b *backingUp) admin(ctx context.Context, method, path, body string) error 
 func (b *backingUp) take(i int) {
 	b.t.Helper()
 	file := filepath.Join(b.dir, fmt.Sprintf("backup-%d.db", i))
-	held, err := server.Backup(b.t.Context(), server.Config{DataDir: b.live.DataDir}, server.BackupOptions{File: file})
+	held, err := backup.Backup(b.t.Context(), config.Config{DataDir: b.live.DataDir}, backup.Options{File: file})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -282,17 +283,17 @@ func openStore(t *testing.T, path string) *sqlite.DB {
 }
 
 // restore puts a backup where a server then starts and serves.
-func (b *backingUp) restore(backup taken) {
+func (b *backingUp) restore(was taken) {
 	t := b.t
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "restored")
-	cfg := server.Config{DataDir: dir}
-	held, err := server.Restore(t.Context(), cfg, server.RestoreOptions{File: backup.file})
+	cfg := config.Config{DataDir: dir}
+	held, err := backup.Restore(t.Context(), cfg, backup.RestoreOptions{File: was.file})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(held, backup.held) {
-		t.Errorf("restored %+v, backed up %+v", held, backup.held)
+	if !reflect.DeepEqual(held, was.held) {
+		t.Errorf("restored %+v, backed up %+v", held, was.held)
 	}
 	seal, err := os.ReadFile(filepath.Join(b.live.DataDir, "seal.key")) // which no backup holds
 	if err != nil {
@@ -313,11 +314,11 @@ func (b *backingUp) restore(backup taken) {
 	if interrupted != held.Running {
 		t.Errorf("%d rows are closed as interrupted, %d were open", interrupted, held.Running)
 	}
-	if _, err := server.Restore(t.Context(), cfg, server.RestoreOptions{File: backup.file}); err == nil || !strings.Contains(err.Error(), "in use by another sallyport") {
+	if _, err := backup.Restore(t.Context(), cfg, backup.RestoreOptions{File: was.file}); err == nil || !strings.Contains(err.Error(), "in use by another sallyport") {
 		t.Errorf("restoring below a server that serves: %v", err)
 	}
 	restored.terminate(t)
-	if _, err := server.Restore(t.Context(), cfg, server.RestoreOptions{File: backup.file}); err == nil || !strings.Contains(err.Error(), "has a store already") {
+	if _, err := backup.Restore(t.Context(), cfg, backup.RestoreOptions{File: was.file}); err == nil || !strings.Contains(err.Error(), "has a store already") {
 		t.Errorf("restoring over records: %v", err)
 	}
 }
@@ -327,7 +328,7 @@ func TestBackupOnFullDisk(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	seedData(t, data)
 	disk := mount(t, "size=4m")
-	_, err := server.Backup(t.Context(), server.Config{DataDir: data}, server.BackupOptions{File: filepath.Join(disk, "backup.db")})
+	_, err := backup.Backup(t.Context(), config.Config{DataDir: data}, backup.Options{File: filepath.Join(disk, "backup.db")})
 	if err == nil || !strings.Contains(err.Error(), "with some to spare, and the disk of "+disk+" has") {
 		t.Errorf("error %v", err)
 	}

@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/config"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
 	"sallyport/test/stack"
@@ -65,8 +66,8 @@ func runChild(spec string) int {
 	// A write beyond a limit of the file's size is to fail, as on a full disk, and
 	// not to end the process.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGXFSZ)
-	loaded, err := server.Load(server.LoadOptions{
-		Mode: server.ModeDev, Flags: s.Flags, Env: func(name string) (string, bool) { v, ok := s.Env[name]; return v, ok },
+	loaded, err := config.Load(config.LoadOptions{
+		Mode: config.ModeDev, Flags: s.Flags, Env: func(name string) (string, bool) { v, ok := s.Env[name]; return v, ok },
 	})
 	if err == nil {
 		err = server.Run(ctx, loaded.Config, server.RunOptions{ReadyFile: s.ReadyFile, LogWriter: os.Stderr, Times: s.Times})

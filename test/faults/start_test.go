@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
 
+	"sallyport/internal/config"
 	"sallyport/internal/keys"
 	"sallyport/internal/server"
 )
@@ -161,7 +162,7 @@ func TestStartFails(t *testing.T) {
 
 // start runs the server; it must not come to serve.
 func (a *attempt) start(t *testing.T) error {
-	loaded, err := server.Load(server.LoadOptions{Mode: server.ModeDev, Flags: maps.Clone(a.flags)})
+	loaded, err := config.Load(config.LoadOptions{Mode: config.ModeDev, Flags: maps.Clone(a.flags)})
 	if err != nil {
 		return fmt.Errorf("the configuration: %w", err)
 	}

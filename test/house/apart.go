@@ -11,7 +11,7 @@ const apartPackage = "test/apart"
 // reaching are imports by which a test comes to read an environment or a home: it starts
 // processes, or servers, or what asks AWS.
 var reaching = []string{
-	"os/exec", "internal/server", "internal/cli", "internal/connector/eic", "internal/connector/local", "internal/sshhost",
+	"os/exec", "internal/server", "internal/doctor", "internal/cli", "internal/connector/eic", "internal/connector/local", "internal/sshhost",
 	"test/stack", "test/sshd", "test/pg",
 }
 

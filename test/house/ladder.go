@@ -28,6 +28,7 @@ type rung struct {
 var rungs = []rung{
 	{".", ground, "the vocabulary that server, command line and client share"},
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
+	{"internal/disk", ground, "what a server does with its own files, whatever they hold"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
 	{"internal/redact/shell", ground, "a text as a shell splits it"},
@@ -39,6 +40,7 @@ var rungs = []rung{
 	{"internal/frame", 0, "framing, used at both ends of the wire"},
 	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},
 	{"internal/redact", 0, "masking, a function of text alone"},
+	{"internal/datadir", 0, "a data directory and its lock"},
 	{"internal/logqueue", 0, "a log that nobody waits for, whatever it is about"},
 	{"internal/keys", 0, "the CA and the sealing of stored keys"},
 
@@ -64,9 +66,12 @@ var rungs = []rung{
 	{"internal/replica", 3, "who is alive among the servers on one store"},
 	{"internal/remote", 3, "the acts on one leased connection"},
 
+	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/audit", 4, "the activity log and its integrity"},
 
+	{"internal/doctor", 5, "what is wrong with a machine, beside the server that runs there"},
+	{"internal/backup", 5, "copies of a store, beside the server that uses it"},
 	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},
 
 	{"internal/meter", 6, "a way out for numbers: it asks the gateway, as the ways in do"},

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"sallyport"
+	"sallyport/internal/config"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
 	_ "sallyport/test/apart"
@@ -53,8 +54,8 @@ func Start(t testing.TB, o Options) *Stack {
 	for key, value := range o.Flags {
 		flags[key] = value
 	}
-	loaded, err := server.Load(server.LoadOptions{
-		Mode: server.ModeDev, Flags: flags, Env: func(name string) (string, bool) { v, ok := o.Env[name]; return v, ok },
+	loaded, err := config.Load(config.LoadOptions{
+		Mode: config.ModeDev, Flags: flags, Env: func(name string) (string, bool) { v, ok := o.Env[name]; return v, ok },
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -17,8 +17,8 @@ import (
 	"github.com/VictoriaMetrics/metricsql"
 	"go.yaml.in/yaml/v3"
 
+	"sallyport/internal/config"
 	"sallyport/internal/limits"
-	"sallyport/internal/server"
 	"sallyport/test/stack"
 )
 
@@ -280,8 +280,8 @@ func TestUnit(t *testing.T) {
 	if err := os.WriteFile(token, []byte(strings.Repeat("x", 40)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	loaded, err := server.Load(server.LoadOptions{
-		Mode: server.ModeServer, File: deployDir + "/systemd/server.yaml",
+	loaded, err := config.Load(config.LoadOptions{
+		Mode: config.ModeServer, File: deployDir + "/systemd/server.yaml",
 		Env: func(name string) (string, bool) { return token, name == "SALLYPORT_ADMIN_TOKEN_FILE" },
 	})
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"sallyport/internal/config"
 	"sallyport/internal/server"
 	"sallyport/test/stack"
 )
@@ -251,8 +252,8 @@ func TestMetricsListenerTaken(t *testing.T) {
 	}
 	defer taken.Close()
 	address := taken.Addr().String()
-	loaded, err := server.Load(server.LoadOptions{
-		Mode: server.ModeDev, Flags: map[string]string{"listen": "127.0.0.1:0", "data_dir": t.TempDir()},
+	loaded, err := config.Load(config.LoadOptions{
+		Mode: config.ModeDev, Flags: map[string]string{"listen": "127.0.0.1:0", "data_dir": t.TempDir()},
 		Env: func(name string) (string, bool) { return address, name == "SALLYPORT_METRICS_LISTEN" },
 	})
 	if err != nil {

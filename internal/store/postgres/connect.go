@@ -11,6 +11,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"sallyport/internal/store"
 )
 
 const (
@@ -48,7 +50,7 @@ type database struct {
 // parse reads the URL of a database, or its keyword=value form. No error of its holds
 // any part of the URL: wherever its password ended up, it isn't shown.
 func parse(url string) (database, error) {
-	if err := CheckURL(url); err != nil {
+	if err := store.CheckURL(url); err != nil {
 		return database{}, err
 	}
 	config, err := pgxpool.ParseConfig(url)
@@ -74,21 +76,6 @@ func parse(url string) (database, error) {
 // errURL tells nothing of the URL, whatever is wrong with it.
 var errURL = errors.New("the database's URL can't be read, it must be like postgres://USER:PASSWORD@HOST:PORT/DATABASE " +
 	"(it isn't shown here, since it may hold a password)")
-
-// CheckURL refuses a URL in which a password may have ended up in what is shown: where a
-// slash, a question mark or a number sign in it is taken for the end of the host, the
-// host's name is a part of the password.
-func CheckURL(url string) error {
-	scheme, rest, isURL := strings.Cut(url, "://")
-	if !isURL || strings.Contains(scheme, "=") {
-		return nil // of the form keyword=value, whose words have no such places
-	}
-	if end := strings.IndexAny(rest, "/?#"); end >= 0 && strings.Contains(rest[end:], "@") {
-		return errors.New("the database's URL can't be read: behind its host is an @. " +
-			"In a password write @ as %40, / as %2F, ? as %3F, # as %23 and % as %25 (the URL isn't shown here, since it may hold a password)")
-	}
-	return nil
-}
 
 func hostName(host string, port uint16) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(port)))
