@@ -166,7 +166,7 @@ func exitText(r sallyport.Activity) string {
 		return r.Signal
 	case r.ExitCode != nil:
 		return strconv.Itoa(*r.ExitCode)
-	case r.Code != "":
+	case r.Code != "" && r.Status != sallyport.StatusTimeout: // which says as much
 		return string(r.Code)
 	}
 	return "-"

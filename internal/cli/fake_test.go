@@ -30,6 +30,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("PATCH /workspaces/{id}", fakeEcho)
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
+	mux.HandleFunc("GET /workspaces/{id}/execs", fakeExecs)
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
 	mux.HandleFunc("GET /ca", fakeCA)
 	mux.HandleFunc("POST /orgs/{id}/ca/rotate", fakeRotateCA)
@@ -209,6 +210,17 @@ func fakeActivity(w http.ResponseWriter, r *http.Request) {
 		ExecEnded: sallyport.ExecEnded{ExitCode: &zero},
 	}
 	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}, NextCursor: "x"})
+}
+
+// fakeExecs has one exec, which has run out of time.
+func fakeExecs(w http.ResponseWriter, r *http.Request) {
+	took := int64(30286)
+	row := sallyport.Activity{
+		ID: "0198c9a4-9d10-7c3d-8e5f-6a7b8c9d0e1f", Type: sallyport.ActivityExec, Status: sallyport.StatusTimeout, WorkspaceID: "id-of-w1",
+		Actor: "org-token:sp_org_12345678", Summary: "make --directory=/srv/app all test install", CreatedAt: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC),
+	}
+	row.DurationMS, row.Code = &took, sallyport.CodeExecTimeout
+	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}})
 }
 
 // fakeExec does what the first word of the argv says.

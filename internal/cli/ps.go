@@ -111,7 +111,11 @@ func execColumns(names *names, withEnd bool) []column[sallyport.Activity] {
 func execTook(r sallyport.Activity) string {
 	switch {
 	case r.DurationMS != nil:
-		return (time.Duration(*r.DurationMS) * time.Millisecond).String()
+		took := time.Duration(*r.DurationMS) * time.Millisecond
+		if took > 10*time.Second {
+			took = took.Round(100 * time.Millisecond)
+		}
+		return took.String()
 	case r.Status == sallyport.StatusRunning:
 		return time.Since(r.CreatedAt).Round(time.Second).String()
 	}

@@ -25,13 +25,14 @@ const (
 	kindTime              // to the clock, where all are of this day
 	kindActor
 	kindText
-	kindMain // last of all
+	kindMain  // last of all
+	kindWhole // never: the terminal breaks its lines
 )
 
 // kindOf is a column's kind: columns of one name look alike in every table.
 func kindOf(header string) kind {
 	switch header {
-	case "TIER", "EXIT", "TOOK", "PREFIX", stateHeader, "STATE", "RESULT":
+	case "TIER", "TOOK", "PREFIX", stateHeader, "STATE", "RESULT":
 		return kindFixed
 	case "EXEC", "ID", "ORG ID":
 		return kindID
@@ -39,8 +40,10 @@ func kindOf(header string) kind {
 		return kindTime
 	case "ACTOR":
 		return kindActor
-	case "SUMMARY", "COMMAND", "FOUND":
+	case "SUMMARY", "COMMAND":
 		return kindMain
+	case "FOUND":
+		return kindWhole
 	}
 	return kindText
 }
@@ -95,9 +98,11 @@ func (t *table[T]) text(i int, item T) string {
 
 // excess is by how much a line is too long.
 func (t *table[T]) excess() int {
-	total := gap * (len(t.widths) - 1)
-	for _, w := range t.widths {
-		total += w
+	total := -gap
+	for i, w := range t.widths {
+		if w > 0 && kindOf(t.columns[i].header) != kindWhole {
+			total += w + gap
+		}
 	}
 	return total - t.screen.columns
 }
@@ -118,6 +123,27 @@ func (t *table[T]) shrink(items []T) {
 				break
 			}
 			t.widths[i]--
+		}
+	}
+	for _, k := range []kind{kindActor, kindTime} { // in the last resort without these
+		for i, c := range t.columns {
+			if t.excess() > 0 && kindOf(c.header) == k {
+				t.drop(i, items)
+			}
+		}
+	}
+}
+
+// drop leaves a column out, and gives its room to what is read first.
+func (t *table[T]) drop(dropped int, items []T) {
+	t.widths[dropped] = 0
+	for i, c := range t.columns {
+		if kindOf(c.header) != kindMain {
+			continue
+		}
+		for _, item := range items {
+			wanted := cells(t.text(i, item))
+			t.widths[i] = max(t.widths[i], min(wanted, t.widths[i]-t.excess()))
 		}
 	}
 }
@@ -158,11 +184,14 @@ func (t *table[T]) row(w io.Writer, item T) error {
 func (t *table[T]) line(w io.Writer, cell func(int) (string, style)) error {
 	var b strings.Builder
 	left, blanks := t.screen.columns, 0
-	for i := range t.columns {
+	for i, c := range t.columns {
+		if t.widths[i] == 0 {
+			continue
+		}
 		text, s := cell(i)
-		switch {
-		case t.screen.columns == 0:
-		case kindOf(t.columns[i].header) == kindID && t.widths[i] >= idShort && len(text) > t.widths[i]:
+		switch k := kindOf(c.header); {
+		case t.screen.columns == 0, k == kindWhole:
+		case k == kindID && t.widths[i] >= idShort && len(text) > t.widths[i]:
 			text = cut(text[:t.widths[i]], left-blanks) // without a mark, so that it can be copied
 		default:
 			text = cut(text, min(t.widths[i], left-blanks))
