@@ -64,6 +64,8 @@ const (
 	CodeNameTaken          Code = "name_taken"
 	CodeOrgNotEmpty        Code = "org_not_empty"
 	CodeTooManyCAKeys      Code = "too_many_ca_keys"
+	CodeTooManyTokens      Code = "too_many_tokens"
+	CodeTooManyWorkspaces  Code = "too_many_workspaces"
 	CodeNotRunning         Code = "not_running"
 
 	// Of an Idempotency-Key that an exec has already: with Error.ExecID.

@@ -31,6 +31,10 @@ type OrgLimits struct {
 	// OrgRequestsPerS and OrgRequestBurst bound the same for all of its tokens together.
 	OrgRequestsPerS int `json:"org_requests_per_s,omitempty"`
 	OrgRequestBurst int `json:"org_request_burst,omitempty"`
+	// Tokens bounds its live tokens, those of its workspaces among them, and Workspaces its
+	// workspaces.
+	Tokens     int `json:"tokens,omitempty"`
+	Workspaces int `json:"workspaces,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

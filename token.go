@@ -50,7 +50,8 @@ type TokenCreate struct {
 	Name string `json:"name"`
 	// Scopes: none is DefaultScopes. A maker can't give what it hasn't.
 	Scopes []Scope `json:"scopes,omitempty"`
-	// ExpiresInS is the token's life in seconds; 0 is for ever.
+	// ExpiresInS is the token's life in seconds; 0 is for ever. It is cut to its maker's,
+	// where that has an end: Token.ExpiresAt tells.
 	ExpiresInS int64 `json:"expires_in_s,omitempty"`
 }
 

@@ -81,6 +81,10 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return "see what is left: sallyport workspaces list --admin --org NAME"
 	case sallyport.CodeTooManyCAKeys:
 		return "wait, or end the older ones at once: sallyport ca rotate --now"
+	case sallyport.CodeTooManyTokens:
+		return "see which nobody uses: sallyport tokens list; the admin may allow more: sallyport orgs update --tokens N ORG"
+	case sallyport.CodeTooManyWorkspaces:
+		return "see which nobody uses: sallyport workspaces list; the admin may allow more: sallyport orgs update --workspaces N ORG"
 	case sallyport.CodeAlreadyRun, sallyport.CodeRunning:
 		return "it is exec " + e.ExecID + "; to run the command again, use another --idempotency-key"
 	case sallyport.CodeExecTimeout:

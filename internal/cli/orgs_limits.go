@@ -21,6 +21,8 @@ var limitFlagNames = [...]struct{ flag, limit, meaning string }{
 	{"request-burst", "request_burst", "let each of its tokens make `N` requests at once"},
 	{"org-requests-per-s", "org_requests_per_s", "let all of its tokens together make `N` requests a second"},
 	{"org-request-burst", "org_request_burst", "let all of its tokens together make `N` requests at once"},
+	{"tokens", "tokens", "let the organisation have `N` live tokens"},
+	{"workspaces", "workspaces", "let the organisation have `N` workspaces"},
 }
 
 func (l *limitFlags) add(cmd *cobra.Command, none string) {
@@ -69,7 +71,7 @@ func limitsCell(o sallyport.Org) string {
 	var words []string
 	for i, n := range [len(limitFlagNames)]int{
 		o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst,
-		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst,
+		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst, o.Limits.Tokens, o.Limits.Workspaces,
 	} {
 		if n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", limitFlagNames[i].flag, n))

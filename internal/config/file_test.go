@@ -57,7 +57,7 @@ func TestFileErrors(t *testing.T) {
 		{"unknown, capitals", "Listen: x", "unknown key Listen: did you mean listen? (file x, line 1)"},
 		{"unknown section", "tsl:\n  cert_file: x", "unknown key tsl: did you mean tls? (file x, line 1)"},
 		{"unknown in a section", "log:\n  levl: x", "unknown key log.levl: did you mean log.level? (file x, line 2)"},
-		{"unknown limit", "limits: {execs: 3}", "unknown key limits.execs (file x, line 1)"},
+		{"unknown limit", "limits: {something: 3}", "unknown key limits.something (file x, line 1)"},
 		{"a number for a key", "1: x", "unknown key 1 (file x, line 1)"},
 		{"no key", "~: x", "unknown key … (file x, line 1)"},
 		{"a list for a key", "? [a]\n: x", "a key is a word, not a list (file x, line 1)"},

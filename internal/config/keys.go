@@ -74,7 +74,7 @@ func groups() []group {
 		{"Data", dataKeys()},
 		{"Who may", identityKeys()},
 		{"Reaching machines", connectorKeys()},
-		{"Limits", limitKeys()},
+		{"Limits", append(limitKeys(), tenantKeys()...)},
 		{"Watching", watchingKeys()},
 	}
 }
@@ -190,6 +190,22 @@ func limitKeys() []key {
 			set:     setDuration(func(c *Config) *time.Duration { return &c.Limits.OutputGrace }, time.Millisecond, time.Minute),
 			takes:   "1ms to 1m",
 			meaning: "How long a command's output may stay silent after its exit, while a child of it holds the output open, before the answer ends."},
+		{name: "limits.buffered_output_bytes", env: "SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES", kind: kindNumber,
+			server: strconv.Itoa(limits.BufferedOutputBytes), dev: strconv.Itoa(limits.BufferedOutputBytes),
+			set:     setInteger(func(c *Config) *int64 { return &c.Limits.BufferedOutputBytes }, limits.BufferedOutputBytesMin, 1<<40),
+			takes:   "67108864 (64 MiB) to 1099511627776",
+			meaning: "The memory for what waits for callers: bodies, stdin, output that isn't streamed, other answers. Half of it for one organisation at most ([more](operating.md#limits)). It is half of `GOMEMLIMIT` where that is less."},
+		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", placeholder: "TIME", kind: kindDuration,
+			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
+			takes:   "0s to 24h",
+			meaning: "How long running execs may go on after SIGTERM, before they are canceled."},
+	}
+}
+
+// tenantKeys are of what an organisation, or one of its tokens, may take.
+func tenantKeys() []key {
+	return []key{
 		{name: "limits.running_execs", env: "SALLYPORT_LIMITS_RUNNING_EXECS", kind: kindNumber,
 			server: strconv.Itoa(limits.RunningExecs), dev: strconv.Itoa(limits.RunningExecs),
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningExecs }, 1, limits.OrgLimitMax),
@@ -200,6 +216,16 @@ func limitKeys() []key {
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningExecsPerWorkspace }, 1, limits.OrgLimitMax),
 			takes:   "1 to 1000000",
 			meaning: "How many execs run at once on one workspace."},
+		{name: "limits.tokens", env: "SALLYPORT_LIMITS_TOKENS", kind: kindNumber,
+			server: strconv.Itoa(limits.Tokens), dev: strconv.Itoa(limits.Tokens),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.Tokens }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many live tokens an organisation has, those of its workspaces among them; more are refused. The admin may set another limit for an organisation, as for the next one."},
+		{name: "limits.workspaces", env: "SALLYPORT_LIMITS_WORKSPACES", kind: kindNumber,
+			server: strconv.Itoa(limits.Workspaces), dev: strconv.Itoa(limits.Workspaces),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.Workspaces }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many workspaces an organisation has."},
 		{name: "limits.requests_per_s", env: "SALLYPORT_LIMITS_REQUESTS_PER_S", kind: kindNumber,
 			server: strconv.Itoa(limits.RequestsPerS), dev: "0",
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestsPerS }, 0, limits.OrgLimitMax),
@@ -230,16 +256,6 @@ func limitKeys() []key {
 			set:     setInteger(func(c *Config) *int { return &c.Limits.EventStreams }, 1, limits.OrgLimitMax),
 			takes:   "1 to 1000000",
 			meaning: "How many event streams all tokens of an organisation may have open on each replica."},
-		{name: "limits.buffered_output_bytes", env: "SALLYPORT_LIMITS_BUFFERED_OUTPUT_BYTES", kind: kindNumber,
-			server: strconv.Itoa(limits.BufferedOutputBytes), dev: strconv.Itoa(limits.BufferedOutputBytes),
-			set:     setInteger(func(c *Config) *int64 { return &c.Limits.BufferedOutputBytes }, limits.BufferedOutputBytesMin, 1<<40),
-			takes:   "67108864 (64 MiB) to 1099511627776",
-			meaning: "The memory for what waits for callers: bodies, stdin, output that isn't streamed, other answers. Half of it for one organisation at most ([more](operating.md#limits)). It is half of `GOMEMLIMIT` where that is less."},
-		{name: "drain_timeout", env: "SALLYPORT_DRAIN_TIMEOUT", flag: "drain-timeout", placeholder: "TIME", kind: kindDuration,
-			server: limits.DrainTime.String(), dev: limits.DrainTime.String(),
-			set:     setDuration(func(c *Config) *time.Duration { return &c.DrainTimeout }, 0, 24*time.Hour),
-			takes:   "0s to 24h",
-			meaning: "How long running execs may go on after SIGTERM, before they are canceled."},
 	}
 }
 

@@ -161,6 +161,7 @@ func orgLimits(l sallyport.OrgLimits) []struct {
 		{"running_execs", l.RunningExecs}, {"running_execs_per_workspace", l.RunningExecsPerWorkspace},
 		{"requests_per_s", l.RequestsPerS}, {"request_burst", l.RequestBurst},
 		{"org_requests_per_s", l.OrgRequestsPerS}, {"org_request_burst", l.OrgRequestBurst},
+		{"tokens", l.Tokens}, {"workspaces", l.Workspaces},
 	}
 }
 

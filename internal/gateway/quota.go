@@ -25,6 +25,19 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 	return quota, nil
 }
 
+// orgLimits returns the limits in force for an organisation; none where the gateway has
+// none.
+func (g *Gateway) orgLimits(ctx context.Context, orgID string) (sallyport.OrgLimits, error) {
+	if g.Limits == nil {
+		return sallyport.OrgLimits{}, nil
+	}
+	inForce, err := g.Limits.Of(ctx, orgID)
+	if err != nil {
+		return sallyport.OrgLimits{}, unavailable(err)
+	}
+	return inForce, nil
+}
+
 func tooManyExecs(over store.QuotaOver, q store.Quota) *sallyport.Error {
 	whose, most := "workspace", q.OfWorkspace
 	if over == store.QuotaOfOrg {

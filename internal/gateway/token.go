@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 
 // TokenStore keeps the tokens.
 type TokenStore interface {
-	CreateToken(ctx context.Context, t store.Token, change store.ActivityChange) error
+	// CreateToken keeps an organisation from having more than most live tokens; 0 is no
+	// bound. It returns store.ErrTooMany.
+	CreateToken(ctx context.Context, t store.Token, most int, change store.ActivityChange) error
 	// Token finds a live token of an organisation, or of one workspace of it.
 	Token(ctx context.Context, orgID, workspaceID, id string) (store.Token, error)
 	RevokeToken(ctx context.Context, orgID, workspaceID, id string, at time.Time, change store.ActivityChange) error
@@ -53,9 +56,9 @@ func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string
 	return ws.OrgID, ws.ID, g.check(ctx, by, g.Rules.Tokens, &ws, tried)
 }
 
-// CreateToken mints a token; its secret is in the answer and nowhere else. It
-// returns not_found or workspace_not_found, scope_forbidden, or invalid_ and what
-// is wrong.
+// CreateToken mints a token; its secret is in the answer and nowhere else. The token
+// expires no later than its maker's own. It returns not_found or workspace_not_found,
+// scope_forbidden, too_many_tokens, or invalid_ and what is wrong.
 func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req sallyport.TokenCreate) (sallyport.Token, error) {
 	if err := checkToken(req); err != nil {
 		return sallyport.Token{}, err
@@ -77,13 +80,31 @@ func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req s
 	}
 	minted := identity.Mint(kind)
 	t := g.newToken(minted, orgID, workspaceID, req)
+	t.ExpiresAt = noLater(t.ExpiresAt, by.TokenExpiresAt)
+	most, err := g.orgLimits(ctx, orgID)
+	if err != nil {
+		return sallyport.Token{}, err
+	}
 	change := g.event(by, sallyport.ActivityTokenCreated, orgID, workspaceID, "token %s created: %s", t.Prefix, t.Name)
-	if err := g.Tokens.CreateToken(ctx, t, change); err != nil {
+	switch err := g.Tokens.CreateToken(ctx, t, most.Tokens, change); {
+	case errors.Is(err, store.ErrTooMany):
+		return sallyport.Token{}, sallyport.Errorf(sallyport.CodeTooManyTokens,
+			"the organisation has as many live tokens as it may, %d; revoke some that nobody uses", most.Tokens)
+	case err != nil:
 		return sallyport.Token{}, storeError(err, homeless(workspaceID))
 	}
 	out := wireToken(t)
 	out.Secret = minted.Secret
 	return out, nil
+}
+
+// noLater returns end, or the maker's own end where that comes first; zero is never. What
+// somebody may do until a time, they can't hand on for longer.
+func noLater(end, makers time.Time) time.Time {
+	if makers.IsZero() || !end.IsZero() && end.Before(makers) {
+		return end
+	}
+	return makers
 }
 
 // homeless is what there isn't when a token's home was deleted since it was looked up.

@@ -14,13 +14,14 @@ import (
 
 // WorkspaceStore keeps the workspaces.
 type WorkspaceStore interface {
-	CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error
+	// CreateWorkspace keeps an organisation from having more than most workspaces; 0 is no
+	// bound. It returns store.ErrTooMany.
+	CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error
 	// Workspace finds one by id or name within an organisation; with orgID "" by
 	// id in any.
 	Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error)
 	UpdateWorkspace(ctx context.Context, orgID, id string, change func(*store.Workspace) (store.ActivityChange, error)) (store.Workspace, error)
 	DeleteWorkspace(ctx context.Context, orgID, id string, change store.ActivityChange) error
-	// organisation's.
 	// Workspaces lists those of an organisation, or of all with orgID "",
 	// oldest first.
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)
@@ -29,7 +30,7 @@ type WorkspaceStore interface {
 const noWorkspace = "workspace"
 
 // CreateWorkspace makes a workspace. It returns scope_forbidden, not_found for an
-// unknown organisation, name_taken, or invalid_ and what is wrong.
+// unknown organisation, name_taken, too_many_workspaces, or invalid_ and what is wrong.
 func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.WorkspaceCreate) (sallyport.Workspace, error) {
 	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, nil, "create a workspace"); err != nil {
 		return sallyport.Workspace{}, err
@@ -55,10 +56,17 @@ func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.
 		ws.Tier = sallyport.DefaultTier
 	}
 	change := g.event(by, sallyport.ActivityWorkspaceCreated, orgID, ws.ID, "workspace %s created, tier %d", ws.Name, ws.Tier)
-	if err := g.Workspaces.CreateWorkspace(ctx, ws, change); err != nil {
-		if errors.Is(err, store.ErrNotFound) { // deleted since it was looked up
-			return sallyport.Workspace{}, notFound(noOrg)
-		}
+	most, err := g.orgLimits(ctx, orgID)
+	if err != nil {
+		return sallyport.Workspace{}, err
+	}
+	switch err := g.Workspaces.CreateWorkspace(ctx, ws, most.Workspaces, change); {
+	case errors.Is(err, store.ErrNotFound): // deleted since it was looked up
+		return sallyport.Workspace{}, notFound(noOrg)
+	case errors.Is(err, store.ErrTooMany):
+		return sallyport.Workspace{}, sallyport.Errorf(sallyport.CodeTooManyWorkspaces,
+			"the organisation has as many workspaces as it may, %d; delete some that nobody uses", most.Workspaces)
+	case err != nil:
 		return sallyport.Workspace{}, storeError(err, noWorkspace)
 	}
 	return wireWorkspace(ws), nil

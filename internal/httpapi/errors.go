@@ -23,7 +23,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusMethodNotAllowed
 	case sallyport.CodeRequestTimeout:
 		return http.StatusRequestTimeout
-	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeNotRunning,
+	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeTooManyTokens, sallyport.CodeTooManyWorkspaces, sallyport.CodeNotRunning,
 		sallyport.CodeAlreadyRun, sallyport.CodeRunning:
 		return http.StatusConflict
 	case sallyport.CodeBodyTooLarge:

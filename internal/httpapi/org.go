@@ -32,6 +32,8 @@ type limitsBody struct {
 	RequestBurst             optional[integer] `json:"request_burst"`
 	OrgRequestsPerS          optional[integer] `json:"org_requests_per_s"`
 	OrgRequestBurst          optional[integer] `json:"org_request_burst"`
+	Tokens                   optional[integer] `json:"tokens"`
+	Workspaces               optional[integer] `json:"workspaces"`
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -142,6 +144,8 @@ func (l *limitsBody) apply(now *sallyport.OrgLimits) error {
 		{"request_burst", l.RequestBurst, &now.RequestBurst},
 		{"org_requests_per_s", l.OrgRequestsPerS, &now.OrgRequestsPerS},
 		{"org_request_burst", l.OrgRequestBurst, &now.OrgRequestBurst},
+		{"tokens", l.Tokens, &now.Tokens},
+		{"workspaces", l.Workspaces, &now.Workspaces},
 	} {
 		if f.given.is() && (f.given.value < 1 || f.given.value > limits.OrgLimitMax) {
 			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, limits.OrgLimitMax)

@@ -46,9 +46,9 @@ func (l *ledger) DeleteOrg(ctx context.Context, id string, change store.Activity
 	return l.DB.DeleteOrg(ctx, id, change)
 }
 
-func (l *ledger) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
+func (l *ledger) CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error {
 	l.note("CreateWorkspace", ws.OrgID)
-	return l.DB.CreateWorkspace(ctx, ws, change)
+	return l.DB.CreateWorkspace(ctx, ws, 0, change)
 }
 
 func (l *ledger) Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error) {
@@ -66,9 +66,9 @@ func (l *ledger) DeleteWorkspace(ctx context.Context, orgID, id string, change s
 	return l.DB.DeleteWorkspace(ctx, orgID, id, change)
 }
 
-func (l *ledger) CreateToken(ctx context.Context, t store.Token, change store.ActivityChange) error {
+func (l *ledger) CreateToken(ctx context.Context, t store.Token, most int, change store.ActivityChange) error {
 	l.note("CreateToken", t.OrgID)
-	return l.DB.CreateToken(ctx, t, change)
+	return l.DB.CreateToken(ctx, t, 0, change)
 }
 
 func (l *ledger) Token(ctx context.Context, orgID, workspaceID, id string) (store.Token, error) {

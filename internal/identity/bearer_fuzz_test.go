@@ -20,7 +20,7 @@ func FuzzAuthenticate(f *testing.F) {
 	d.Admin = &admin.Hash
 	must(f, d.db.CreateToken(f.Context(), store.Token{
 		ID: id.New(), OrgID: d.org, Name: "t", Prefix: org.Prefix, Hash: org.Hash, Scopes: sallyport.AllScopes(), CreatedAt: now,
-	}, d.row()))
+	}, 0, d.row()))
 	// The secrets are new each time, and kept inputs are not: words stand for them.
 	secrets := strings.NewReplacer("ORG", org.Secret, "ADMIN", admin.Secret)
 	for _, s := range []string{

@@ -96,7 +96,7 @@ func (a *Authenticator) now() time.Time {
 }
 
 func principalOf(t store.Token) principal.Principal {
-	p := principal.Principal{Kind: principal.Org, OrgID: t.OrgID, TokenID: t.ID, Prefix: t.Prefix, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt}
+	p := principal.Principal{Kind: principal.Org, OrgID: t.OrgID, TokenID: t.ID, Prefix: t.Prefix, Scopes: t.Scopes, ExpiresAt: t.ExpiresAt, TokenExpiresAt: t.ExpiresAt}
 	if t.WorkspaceID != "" {
 		p.Kind, p.WorkspaceID = principal.Workspace, t.WorkspaceID
 	}

@@ -41,7 +41,7 @@ func newDesk(t testing.TB) *desk {
 	must(t, db.CreateOrg(t.Context(), store.Org{ID: d.org, Name: "o", CreatedAt: now}, d.row()))
 	must(t, db.CreateWorkspace(t.Context(), store.Workspace{
 		ID: d.workspace, OrgID: d.org, Name: "w", Tier: 3, CreatedAt: now, UpdatedAt: now,
-	}, d.row()))
+	}, 0, d.row()))
 	return d
 }
 
@@ -71,7 +71,7 @@ func (d *desk) mint(t testing.TB, kind principal.Kind, change func(*store.Token)
 	if change != nil {
 		change(&record)
 	}
-	must(t, d.db.CreateToken(t.Context(), record, d.row()))
+	must(t, d.db.CreateToken(t.Context(), record, 0, d.row()))
 	return m.Secret, record
 }
 

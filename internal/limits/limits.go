@@ -27,6 +27,10 @@ const (
 	// RunningExecsPerWorkspace how many on one of its machines.
 	RunningExecs             = 1024
 	RunningExecsPerWorkspace = 256
+	// Tokens and Workspaces are how many an organisation has: more than any person looks
+	// after, and few enough to be counted for each new one.
+	Tokens     = 10_000
+	Workspaces = 10_000
 	// RequestsPerS is how many requests a second a token may make, and RequestBurst how
 	// many at once.
 	RequestsPerS = 200

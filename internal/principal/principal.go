@@ -38,6 +38,9 @@ type Principal struct {
 	Scopes  []sallyport.Scope
 	// ExpiresAt is zero for who may act for ever.
 	ExpiresAt time.Time
+	// TokenExpiresAt is when the token itself expires, which may be later than a session
+	// that stands for it; zero for a token that doesn't.
+	TokenExpiresAt time.Time
 }
 
 // Actor is the name by which the activity log knows p. It is no secret.

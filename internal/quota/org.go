@@ -107,5 +107,7 @@ func merge(of, own sallyport.OrgLimits) sallyport.OrgLimits {
 		RequestBurst:             cmp.Or(of.RequestBurst, own.RequestBurst),
 		OrgRequestsPerS:          cmp.Or(of.OrgRequestsPerS, own.OrgRequestsPerS),
 		OrgRequestBurst:          cmp.Or(of.OrgRequestBurst, own.OrgRequestBurst),
+		Tokens:                   cmp.Or(of.Tokens, own.Tokens),
+		Workspaces:               cmp.Or(of.Workspaces, own.Workspaces),
 	}
 }

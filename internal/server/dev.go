@@ -67,7 +67,7 @@ func (s *server) devWorkspace(ctx context.Context, org store.Org) (store.Workspa
 		ID: id.New(), OrgID: org.ID, Name: localName, Tier: sallyport.TierFullHost, Labels: map[string]string{},
 		Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal}, CreatedAt: at, UpdatedAt: at,
 	}
-	return ws, s.store.CreateWorkspace(ctx, ws, s.devEvent(sallyport.ActivityWorkspaceCreated, org.ID, ws.ID, "workspace local created, tier 4"))
+	return ws, s.store.CreateWorkspace(ctx, ws, 0, s.devEvent(sallyport.ActivityWorkspaceCreated, org.ID, ws.ID, "workspace local created, tier 4"))
 }
 
 // devToken replaces the token of the start before, which nobody can have any more.
@@ -82,7 +82,7 @@ func (s *server) devToken(ctx context.Context, org store.Org) (string, error) {
 		Scopes: sallyport.AllScopes(), CreatedAt: at,
 	}
 	change := s.devEvent(sallyport.ActivityTokenCreated, org.ID, "", "token "+token.Prefix+" created: "+token.Name)
-	return minted.Secret, s.store.CreateToken(ctx, token, change)
+	return minted.Secret, s.store.CreateToken(ctx, token, 0, change)
 }
 
 // devEvent is a row for what dev sets up for itself: whoever starts it has the

@@ -26,6 +26,8 @@ var (
 	// ErrUnwritable: the store is well, but refuses a change for what is in it, whenever it
 	// is tried. Nothing was changed.
 	ErrUnwritable = errors.New("the store refuses what is in it")
+	// ErrTooMany: the organisation has as many of these records as it may.
+	ErrTooMany = errors.New("too many")
 	// ErrLeaseLost: the replica has no lease any more. What it ran is others' to complete.
 	ErrLeaseLost = errors.New("lease lost")
 )

@@ -37,8 +37,8 @@ type engine interface {
 	audit.Store
 	identity.Store
 	CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error
-	CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error
-	CreateToken(ctx context.Context, token store.Token, change store.ActivityChange) error
+	CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error
+	CreateToken(ctx context.Context, token store.Token, most int, change store.ActivityChange) error
 	TakeLease(ctx context.Context, replica string, life time.Duration) error
 	Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error)
 	Close() error
@@ -95,8 +95,8 @@ func (w *world) fill(t testing.TB) {
 	for _, err := range []error{
 		w.TakeLease(t.Context(), w.replica, time.Hour),
 		w.CreateOrg(t.Context(), w.org, w.note()),
-		w.CreateWorkspace(t.Context(), w.ws, w.note()),
-		w.CreateToken(t.Context(), token, w.note()),
+		w.CreateWorkspace(t.Context(), w.ws, 0, w.note()),
+		w.CreateToken(t.Context(), token, 0, w.note()),
 	} {
 		if err != nil {
 			t.Fatal(err)

@@ -49,7 +49,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"DeleteOrg": func(c ctx, db *DB) error { return either(db.DeleteOrg(c, id.New(), note(org.ID)), store.ErrNotFound) },
 		"CreateWorkspace": func(c ctx, db *DB) error {
 			w := id.New()
-			return db.CreateWorkspace(c, store.Workspace{ID: w, OrgID: org.ID, Name: w, CreatedAt: time.Now(), UpdatedAt: time.Now()}, note(org.ID))
+			return db.CreateWorkspace(c, store.Workspace{ID: w, OrgID: org.ID, Name: w, CreatedAt: time.Now(), UpdatedAt: time.Now()}, 0, note(org.ID))
 		},
 		"Workspace":  func(c ctx, db *DB) error { return only(db.Workspace(c, org.ID, ws.ID)) },
 		"Workspaces": func(c ctx, db *DB) error { return only(db.Workspaces(c, org.ID, page)) },
@@ -64,7 +64,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"CreateToken": func(c ctx, db *DB) error {
 			k := store.Token{ID: id.New(), OrgID: org.ID, CreatedAt: time.Now()}
 			copy(k.Hash[:], k.ID[4:])
-			return db.CreateToken(c, k, note(org.ID))
+			return db.CreateToken(c, k, 0, note(org.ID))
 		},
 		"TokenByHash": func(c ctx, db *DB) error { return only(db.TokenByHash(c, tok.Hash)) },
 		"Token":       func(c ctx, db *DB) error { return only(db.Token(c, org.ID, "", tok.ID)) },

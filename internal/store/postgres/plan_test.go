@@ -31,6 +31,8 @@ func TestPlans(t *testing.T) {
 		{mine, selectWorkspaces + `WHERE name = 'o7' AND org_id = 'o7'`, "using workspaces_name on workspaces"},
 		{mine, selectWorkspacesOfOrg, "using workspaces_listed on workspaces"},
 		{all, selectCAKeys, "org_ca_keys_listed"},
+		{mine, countTokens, "tokens_live"},
+		{mine, countWorkspaces, "on workspaces"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id ` + page, "Backward using activity_of_org on activity"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id = 'o7' AND workspace_id ` + page, "Backward using activity_of_workspace on activity"},
 		{all, `SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`, "Backward using activity_pkey on activity"},

@@ -38,7 +38,7 @@ func TestReplicasCommitTogether(t *testing.T) {
 			for i := range rounds {
 				org := orgs[(n+i)%4]
 				ws := store.Workspace{ID: id.New(), OrgID: org, Name: id.New(), CreatedAt: time.Now(), UpdatedAt: time.Now()}
-				if err := db.CreateWorkspace(t.Context(), ws, note(org)); err != nil {
+				if err := db.CreateWorkspace(t.Context(), ws, 0, note(org)); err != nil {
 					t.Error(err)
 				}
 				if err := db.DeleteWorkspace(t.Context(), org, ws.ID, note(org)); err != nil {

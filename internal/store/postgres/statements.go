@@ -6,6 +6,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"sallyport/internal/store"
 	"sallyport/internal/store/column"
 )
 
@@ -65,6 +66,23 @@ func (b *statements) oneRow(missed error, query string, args ...any) {
 			return missed
 		}
 		return nil
+	})
+}
+
+// checkRoom adds a statement that fails with ErrTooMany if what it counts is most already;
+// most 0 is no bound. The caller has locked the organisation's log, so that nobody else
+// adds one before the commit.
+func (b *statements) checkRoom(most int, count string, args ...any) {
+	if most == 0 {
+		return
+	}
+	b.Queue(count, holdableAll(args)...).QueryRow(func(row pgx.Row) error {
+		var have int
+		err := row.Scan(&have)
+		if err == nil && have >= most {
+			err = store.ErrTooMany
+		}
+		return err
 	})
 }
 

@@ -15,8 +15,9 @@ const tokenColumns = `position, id, org_id, workspace_id, name, prefix, hash, sc
 const selectTokens = `SELECT ` + tokenColumns + ` FROM tokens `
 
 // CreateToken adds a token, and change to the activity log. ErrNotFound if
-// there is no such organisation, or no such workspace in it.
-func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error {
+// there is no such organisation, or no such workspace in it; ErrTooMany if the
+// organisation and its workspaces have most live tokens already, where most isn't 0.
+func (db *DB) CreateToken(ctx context.Context, tok store.Token, most int, change store.ActivityChange) error {
 	if tok.Scopes == nil {
 		tok.Scopes = []sallyport.Scope{}
 	}
@@ -25,6 +26,7 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 		return fmt.Errorf("create token: encode scopes: %w", err)
 	}
 	err = db.change(ctx, tok.OrgID, tenant(tok.OrgID), change, func(s *statements) {
+		s.checkRoom(most, countTokens, tok.OrgID, column.Time(tok.CreatedAt))
 		s.add(`
 			INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at)
 			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
@@ -33,6 +35,11 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 	})
 	return wrap(err, "create token")
 }
+
+// countTokens counts the tokens of an organisation and its workspaces that are live at a
+// time: two ranges of one index.
+const countTokens = `SELECT (SELECT count(*) FROM tokens WHERE org_id = $1 AND revoked_at IS NULL AND expires_at IS NULL)
+	+ (SELECT count(*) FROM tokens WHERE org_id = $1 AND revoked_at IS NULL AND expires_at > $2)`
 
 // TokenByHash returns the token with this SHA-256. ErrNotFound if there is none.
 // Revoked and expired ones are returned too: the caller judges their times.

@@ -41,8 +41,8 @@ func newTenant(t testing.TB, db *DB) (store.Org, store.Workspace, store.Token) {
 	tok := store.Token{ID: id.New(), OrgID: org.ID, Name: "ci", Scopes: sallyport.DefaultScopes(), CreatedAt: time.Now()}
 	copy(tok.Hash[:], tok.ID[4:])
 	must(t, db.CreateOrg(t.Context(), org, note(org.ID)))
-	must(t, db.CreateWorkspace(t.Context(), ws, note(org.ID)))
-	must(t, db.CreateToken(t.Context(), tok, note(org.ID)))
+	must(t, db.CreateWorkspace(t.Context(), ws, 0, note(org.ID)))
+	must(t, db.CreateToken(t.Context(), tok, 0, note(org.ID)))
 	must(t, db.AddFirstCAKey(t.Context(), keys.CAKey{ID: id.New(), OrgID: org.ID, PublicKey: "ssh-ed25519 " + org.ID, Sealed: []byte("x"), CreatedAt: time.Now()}))
 	claim := &store.Claim{Bodies: [][]byte{{1}}, At: time.Now(), Life: time.Hour}
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{{Row: newExec(org.ID), Claim: claim}}, true))

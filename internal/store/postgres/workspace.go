@@ -15,13 +15,14 @@ const selectWorkspaces = `SELECT ` + workspaceColumns + ` FROM workspaces `
 
 // CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
 // if its name is in use in its organisation, ErrNotFound if there is no such
-// organisation.
-func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error {
+// organisation, ErrTooMany if that has most workspaces already, where most isn't 0.
+func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error {
 	labels, connector, err := column.Workspace(ws)
 	if err != nil {
 		return wrap(err, "create workspace %s", ws.Name)
 	}
 	err = db.change(ctx, ws.OrgID, tenant(ws.OrgID), change, func(s *statements) {
+		s.checkRoom(most, countWorkspaces, ws.OrgID)
 		s.add(`
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
 				created_at, updated_at)
@@ -31,6 +32,8 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, change st
 	})
 	return wrap(err, "create workspace %s", ws.Name)
 }
+
+const countWorkspaces = `SELECT count(*) FROM workspaces WHERE org_id = $1`
 
 // Workspace returns the organisation's workspace with the id or the name ref.
 // With orgID empty it is any organisation's, and ref must be an id: that is the

@@ -76,8 +76,8 @@ func BenchmarkLookups(b *testing.B) {
 	tok := store.Token{ID: id.New(), OrgID: org.ID, Scopes: sallyport.DefaultScopes(), CreatedAt: time.Now()}
 	for _, err := range []error{
 		db.CreateOrg(b.Context(), org, note()[0]),
-		db.CreateWorkspace(b.Context(), ws, note()[0]),
-		db.CreateToken(b.Context(), tok, note()[0]),
+		db.CreateWorkspace(b.Context(), ws, 0, note()[0]),
+		db.CreateToken(b.Context(), tok, 0, note()[0]),
 	} {
 		if err != nil {
 			b.Fatal(err)

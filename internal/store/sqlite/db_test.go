@@ -246,6 +246,8 @@ func TestPlans(t *testing.T) {
 		selectEvents:    `activity_of_org (org_id=? AND written_seq>?)`,
 		selectLastSeq:   `(org_id=?)`,
 		selectCAKeys:    `org_ca_keys_listed (org_id=?)`,
+		countTokens:     `tokens_live (org_id=? AND expires_at>?)`,
+		countWorkspaces: `(org_id=?)`,
 		`UPDATE activity SET status = 'ok' WHERE id = 'x' AND org_id = 'x' AND status = 'running'`: `(id=?)`,
 	} {
 		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+arguments.Replace(query))

@@ -22,9 +22,9 @@ func TestFloodOfListings(t *testing.T) {
 	}
 	must(t, db.CreateOrg(t.Context(), org, row()))
 	ws := store.Workspace{ID: id.New(), OrgID: org.ID, Name: "w", CreatedAt: now, UpdatedAt: now}
-	must(t, db.CreateWorkspace(t.Context(), ws, row()))
+	must(t, db.CreateWorkspace(t.Context(), ws, 0, row()))
 	tok := store.Token{ID: id.New(), OrgID: org.ID, Hash: [32]byte{1}, CreatedAt: now}
-	must(t, db.CreateToken(t.Context(), tok, row()))
+	must(t, db.CreateToken(t.Context(), tok, 0, row()))
 	for range connsListing {
 		conn, err := db.listings.Conn(t.Context())
 		must(t, err)

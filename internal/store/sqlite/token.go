@@ -14,8 +14,9 @@ import (
 const selectTokens = `SELECT position, id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at FROM tokens `
 
 // CreateToken adds a token, and change to the activity log. ErrNotFound if
-// there is no such organisation, or no such workspace in it.
-func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error {
+// there is no such organisation, or no such workspace in it; ErrTooMany if the
+// organisation and its workspaces have most live tokens already, where most isn't 0.
+func (db *DB) CreateToken(ctx context.Context, tok store.Token, most int, change store.ActivityChange) error {
 	if tok.Scopes == nil {
 		tok.Scopes = []sallyport.Scope{}
 	}
@@ -24,6 +25,9 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 		return fmt.Errorf("create token: encode scopes: %w", err)
 	}
 	err = db.change(ctx, change, func(ctx context.Context, w *sql.Conn) error {
+		if err := checkRoom(ctx, w, most, countTokens, tok.OrgID, column.Time(tok.CreatedAt)); err != nil {
+			return err
+		}
 		_, err := w.ExecContext(ctx, `
 			INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at, expires_at, revoked_at)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -32,6 +36,27 @@ func (db *DB) CreateToken(ctx context.Context, tok store.Token, change store.Act
 		return err
 	})
 	return wrap(err, "create token")
+}
+
+// countTokens counts the tokens of an organisation and its workspaces that are live at a
+// time: two ranges of one index.
+const countTokens = `SELECT (SELECT count(*) FROM tokens WHERE org_id = ?1 AND revoked_at IS NULL AND expires_at IS NULL)
+	+ (SELECT count(*) FROM tokens WHERE org_id = ?1 AND revoked_at IS NULL AND expires_at > ?2)`
+
+// checkRoom returns ErrTooMany if what a statement counts is most already; most 0 is no
+// bound.
+func checkRoom(ctx context.Context, w *sql.Conn, most int, count string, args ...any) error {
+	if most == 0 {
+		return nil
+	}
+	var have int
+	if err := w.QueryRowContext(ctx, count, args...).Scan(&have); err != nil {
+		return err
+	}
+	if have >= most {
+		return store.ErrTooMany
+	}
+	return nil
 }
 
 // TokenByHash returns the token with this SHA-256. ErrNotFound if there is none.

@@ -99,7 +99,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		},
 		"DeleteOrg": func(c ctx, e Engine) error { return e.DeleteOrg(c, org.ID, noted(org.ID)) },
 		"CreateWorkspace": func(c ctx, e Engine) error {
-			return e.CreateWorkspace(c, store.Workspace{ID: id.New(), OrgID: org.ID, Name: "new"}, noted(org.ID))
+			return e.CreateWorkspace(c, store.Workspace{ID: id.New(), OrgID: org.ID, Name: "new"}, 0, noted(org.ID))
 		},
 		"Workspace":  func(c ctx, e Engine) error { return only(e.Workspace(c, org.ID, ws.ID)) },
 		"Workspaces": func(c ctx, e Engine) error { return only(e.Workspaces(c, org.ID, all)) },
@@ -115,7 +115,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		},
 		"DeleteWorkspace": func(c ctx, e Engine) error { return e.DeleteWorkspace(c, org.ID, ws.ID, noted(org.ID)) },
 		"CreateToken": func(c ctx, e Engine) error {
-			return e.CreateToken(c, newToken(org.ID, "", "new"), noted(org.ID))
+			return e.CreateToken(c, newToken(org.ID, "", "new"), 0, noted(org.ID))
 		},
 		"TokenByHash": func(c ctx, e Engine) error { return only(e.TokenByHash(c, tok.Hash)) },
 		"Token":       func(c ctx, e Engine) error { return only(e.Token(c, org.ID, "", tok.ID)) },

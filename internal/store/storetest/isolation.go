@@ -114,7 +114,7 @@ func (w *world) createWorkspace(rt *rapid.T) {
 		want = store.ErrConflict
 	}
 	change := w.change(o, ws.ID)
-	if settle(rt, o, change, w.e.CreateWorkspace(rt.Context(), ws, change), want) {
+	if settle(rt, o, change, w.e.CreateWorkspace(rt.Context(), ws, 0, change), want) {
 		o.workspaces = append(o.workspaces, ws)
 	}
 }
@@ -161,7 +161,7 @@ func (w *world) createToken(rt *rapid.T) {
 		want = store.ErrNotFound
 	}
 	change := w.change(o, wsID)
-	if settle(rt, o, change, w.e.CreateToken(rt.Context(), tok, change), want) {
+	if settle(rt, o, change, w.e.CreateToken(rt.Context(), tok, 0, change), want) {
 		o.tokens = append(o.tokens, tok)
 	}
 }

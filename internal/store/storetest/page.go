@@ -21,8 +21,8 @@ func testPagesAreBounded(t *testing.T, e Engine) {
 			mustOrg(t, e, fmt.Sprint("org-", i))
 		}
 		ws := store.Workspace{ID: id.New(), OrgID: org.ID, Name: fmt.Sprint("ws-", i), Labels: map[string]string{"l": large}, CreatedAt: start(), UpdatedAt: start()}
-		must(t, e.CreateWorkspace(ctx, ws, noted(id.New())))
-		must(t, e.CreateToken(ctx, newToken(org.ID, "", fmt.Sprint("token-", i)), noted(id.New())))
+		must(t, e.CreateWorkspace(ctx, ws, 0, noted(id.New())))
+		must(t, e.CreateToken(ctx, newToken(org.ID, "", fmt.Sprint("token-", i)), 0, noted(id.New())))
 	}
 	log := id.New()
 	for range 5 {

@@ -19,7 +19,7 @@ func testSealedKeys(t *testing.T, e Engine) {
 			ID: id.New(), OrgID: orgID, Name: "with-" + sealed, Tier: 3, CreatedAt: start(), UpdatedAt: start(),
 			Connector: &sallyport.Connector{Type: sallyport.ConnectorSSH}, SealedKey: []byte(sealed), ConnectorVersion: 7,
 		}
-		must(t, e.CreateWorkspace(ctx, ws, noted(orgID)))
+		must(t, e.CreateWorkspace(ctx, ws, 0, noted(orgID)))
 		return ws.ID
 	}
 	first, second := make(org.ID, "a"), make(other.ID, "b")

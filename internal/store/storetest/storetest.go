@@ -35,7 +35,7 @@ type Engine interface {
 		change func(*store.Org) (store.ActivityChange, error)) (store.Org, error)
 	DeleteOrg(ctx context.Context, orgID string, change store.ActivityChange) error
 
-	CreateWorkspace(ctx context.Context, ws store.Workspace, change store.ActivityChange) error
+	CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error
 	Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error)
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)
 	UpdateWorkspace(ctx context.Context, orgID, workspaceID string,
@@ -44,7 +44,7 @@ type Engine interface {
 	ResealWorkspaceKey(ctx context.Context, workspaceID string, was, sealed []byte) error
 	DeleteWorkspace(ctx context.Context, orgID, workspaceID string, change store.ActivityChange) error
 
-	CreateToken(ctx context.Context, tok store.Token, change store.ActivityChange) error
+	CreateToken(ctx context.Context, tok store.Token, most int, change store.ActivityChange) error
 	TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error)
 	Token(ctx context.Context, orgID, workspaceID, tokenID string) (store.Token, error)
 	Tokens(ctx context.Context, orgID, workspaceID string, page store.Page) ([]store.Positioned[store.Token], error)
@@ -105,6 +105,8 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"Tokens", testTokens},
 		{"TokenErrors", testTokenErrors},
 		{"TokensListing", testTokensListing},
+		{"TokensAreCounted", testTokensAreCounted},
+		{"WorkspacesAreCounted", testWorkspacesAreCounted},
 		{"RevokeToken", testRevokeToken},
 		{"RevokeTokensNamed", testRevokeTokensNamed},
 		{"Sessions", testSessions},
@@ -213,7 +215,7 @@ func mustWorkspace(t testing.TB, e Engine, orgID, name string) store.Workspace {
 		ID: id.New(), OrgID: orgID, Name: name, Tier: sallyport.TierFullHost,
 		Labels: map[string]string{}, CreatedAt: start(), UpdatedAt: start(),
 	}
-	must(t, e.CreateWorkspace(t.Context(), ws, noted(orgID)))
+	must(t, e.CreateWorkspace(t.Context(), ws, 0, noted(orgID)))
 	return ws
 }
 
@@ -229,7 +231,7 @@ func newToken(orgID, workspaceID, name string) store.Token {
 func mustToken(t testing.TB, e Engine, orgID, workspaceID, name string) store.Token {
 	t.Helper()
 	tok := newToken(orgID, workspaceID, name)
-	must(t, e.CreateToken(t.Context(), tok, noted(orgID)))
+	must(t, e.CreateToken(t.Context(), tok, 0, noted(orgID)))
 	return tok
 }
 
@@ -267,7 +269,7 @@ func wantOther(t fataler, err error) {
 	if err == nil {
 		t.Fatalf("no error")
 	}
-	for _, known := range []error{store.ErrNotFound, store.ErrConflict, store.ErrNotEmpty, store.ErrLeaseLost} {
+	for _, known := range []error{store.ErrNotFound, store.ErrConflict, store.ErrNotEmpty, store.ErrTooMany, store.ErrLeaseLost} {
 		if errors.Is(err, known) {
 			t.Fatalf("error is %v, which is an answer", err)
 		}

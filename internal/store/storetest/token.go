@@ -20,7 +20,7 @@ func testTokens(t *testing.T, e Engine) {
 		{ID: id.New(), OrgID: org.ID, Name: "for ever", Hash: [32]byte{1}, Scopes: []sallyport.Scope{}, CreatedAt: start()},
 	} {
 		row := newRow(org.ID, tok.WorkspaceID, sallyport.ActivityTokenCreated)
-		must(t, e.CreateToken(ctx, tok, store.ActivityChange{Row: row}))
+		must(t, e.CreateToken(ctx, tok, 0, store.ActivityChange{Row: row}))
 		wantEqual(t, value(e.TokenByHash(ctx, tok.Hash))(t), tok)
 		wantEqual(t, value(e.Token(ctx, org.ID, tok.WorkspaceID, tok.ID))(t), tok)
 		wantEqual(t, value(e.Activity(ctx, org.ID, row.ID))(t), *row)
@@ -37,7 +37,7 @@ func testTokenErrors(t *testing.T, e Engine) {
 		newToken(org.ID, id.New(), "for nothing"),
 		newToken(org.ID, foreign.ID, "for another's"),
 	} {
-		wantError(t, e.CreateToken(ctx, tok, change), store.ErrNotFound)
+		wantError(t, e.CreateToken(ctx, tok, 0, change), store.ErrNotFound)
 		_, err := e.TokenByHash(ctx, tok.Hash)
 		wantError(t, err, store.ErrNotFound)
 	}
@@ -49,7 +49,7 @@ func testTokenErrors(t *testing.T, e Engine) {
 	tok := mustToken(t, e, org.ID, "", "ci")
 	twin := newToken(org.ID, "", "ci")
 	twin.Hash = tok.Hash
-	wantOther(t, e.CreateToken(ctx, twin, noted(org.ID)))
+	wantOther(t, e.CreateToken(ctx, twin, 0, noted(org.ID)))
 	mustToken(t, e, org.ID, "", "ci") // names are free text
 }
 

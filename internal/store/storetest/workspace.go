@@ -28,14 +28,14 @@ func testWorkspaces(t *testing.T, e Engine) {
 		CreatedAt: start(), UpdatedAt: start().Add(time.Minute),
 	}
 	row := newRow(org.ID, ws.ID, sallyport.ActivityWorkspaceCreated)
-	must(t, e.CreateWorkspace(ctx, ws, store.ActivityChange{Row: row}))
+	must(t, e.CreateWorkspace(ctx, ws, 0, store.ActivityChange{Row: row}))
 	wantEqual(t, value(e.Workspace(ctx, org.ID, ws.ID))(t), ws)
 	wantEqual(t, value(e.Workspace(ctx, org.ID, "web"))(t), ws)
 	wantEqual(t, value(e.Workspace(ctx, "", ws.ID))(t), ws)
 	wantEqual(t, value(e.Activity(ctx, org.ID, row.ID))(t), *row)
 
 	bare := store.Workspace{ID: id.New(), OrgID: org.ID, Name: "bare", Tier: 1, CreatedAt: start(), UpdatedAt: start()}
-	must(t, e.CreateWorkspace(ctx, bare, noted(org.ID)))
+	must(t, e.CreateWorkspace(ctx, bare, 0, noted(org.ID)))
 	bare.Labels = map[string]string{}
 	wantEqual(t, value(e.Workspace(ctx, org.ID, "bare"))(t), bare)
 }
@@ -49,11 +49,11 @@ func testWorkspaceErrors(t *testing.T, e Engine) {
 
 	twin := ws
 	twin.ID = id.New()
-	wantError(t, e.CreateWorkspace(ctx, twin, noted(org.ID)), store.ErrConflict)
+	wantError(t, e.CreateWorkspace(ctx, twin, 0, noted(org.ID)), store.ErrConflict)
 	twin.Name, twin.OrgID = "new", id.New()
-	wantError(t, e.CreateWorkspace(ctx, twin, noted(org.ID)), store.ErrNotFound)
+	wantError(t, e.CreateWorkspace(ctx, twin, 0, noted(org.ID)), store.ErrNotFound)
 	twin.ID, twin.OrgID = ws.ID, org.ID
-	wantOther(t, e.CreateWorkspace(ctx, twin, noted(org.ID)))
+	wantOther(t, e.CreateWorkspace(ctx, twin, 0, noted(org.ID)))
 
 	for _, c := range []struct{ org, ref string }{
 		{org.ID, foreign.ID}, {org.ID, "db"}, {org.ID, id.New()}, {org.ID, ""}, {org.ID, "WEB"}, {org.ID, "w%"},
