@@ -19,18 +19,19 @@ import (
 
 // call is one request on its way through a handler.
 type call struct {
-	api       *API
-	w         *recorder
-	r         *http.Request
-	methods   map[string]route // what the path takes; nil for one that there is not
-	route     route            // the one that answers
-	by        gateway.Caller
-	proven    time.Time // when the caller was proven, by what was so then
-	byCookie  bool      // the caller was proven by a cookie
-	requestID string
-	bodyTaken bool        // somebody has read the body, or tried
-	held      *quota.Held // what waits in memory for the caller
-	isExec    bool
+	api     *API
+	w       *recorder
+	r       *http.Request
+	methods map[string]route // what the path takes; nil for one that there is not
+	route   route            // the one that answers
+	by      gateway.Caller
+	// authenticatedAt is when the caller was authenticated, before the store was asked.
+	authenticatedAt time.Time
+	byCookie        bool // the caller was authenticated by a cookie
+	requestID       string
+	bodyTaken       bool        // somebody has read the body, or tried
+	held            *quota.Held // what waits in memory for the caller
+	isExec          bool
 	// countedFor is the organisation whose open requests count this one; empty for none.
 	countedFor string
 

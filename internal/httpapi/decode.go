@@ -24,7 +24,7 @@ import (
 //
 // It returns body_too_large, unsupported_media_type, request_timeout, too_many_execs or
 // rate_limited with the reason memory, invalid_json, unknown_field, or the code of the member
-// that is wrong; or what prove does of a caller who isn't authenticated any more.
+// that is wrong; or what authenticate returns for a caller whose token has ended meanwhile.
 func decode[T any](c *call) (T, error) {
 	var v T
 	return v, c.readBody(func(r *bodyReader) error { return parse(r, &v) })
@@ -79,7 +79,7 @@ func (c *call) readBody(parse func(*bodyReader) error) error {
 	}
 	c.held.Shrink(body.read) // what was made of it stays until the answer
 	// From now on a read tells only whether the caller is still there.
-	return errors.Join(c.setReadDeadline(time.Time{}), c.proveAgain())
+	return errors.Join(c.setReadDeadline(time.Time{}), c.authenticateAgain())
 }
 
 // checkBodyHeader refuses what the header says of the body.

@@ -106,8 +106,8 @@ func (a *API) front(mux http.Handler) http.Handler {
 	})
 }
 
-// endpoint answers one path: proves the caller, then finds the method. Whoever
-// is not proven learns nothing of which paths there are.
+// endpoint answers one path. It authenticates the caller, then finds the method: a caller who
+// isn't authenticated learns nothing about which paths exist.
 func (a *API) endpoint(methods map[string]route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := a.newCall(w, r, methods)
@@ -179,7 +179,7 @@ func (c *call) admit(route route, isPublic bool) error {
 	named := c.r.Header[sallyport.HeaderOrg]
 	switch {
 	case isPublic && isRebound:
-		if c.prove() != nil {
+		if c.authenticate() != nil {
 			return misdirected()
 		}
 	case isPublic && (route.everywhere || c.api.Gateway.OnlyOrg == ""):
@@ -192,15 +192,16 @@ func (c *call) admit(route route, isPublic bool) error {
 		}
 		return c.api.Gateway.Serves(c.by.Principal)
 	default:
-		if err := c.prove(); err != nil {
+		if err := c.authenticate(); err != nil {
 			return err
 		}
 	}
 	return c.api.Gateway.ServesOrg(c.r.Context(), named)
 }
 
-// prove finds out who asks: by the token, or where there is none by the cookie.
-func (c *call) prove() error {
+// authenticate finds the caller by the token, or without one by the cookie, and admits the
+// request: within its rates, and within the organisation's open requests.
+func (c *call) authenticate() error {
 	if err := c.identify(); err != nil {
 		return err
 	}
@@ -215,9 +216,9 @@ func (c *call) prove() error {
 	return c.api.Gateway.Serves(c.by.Principal)
 }
 
-// identify proves the caller as things stand now.
+// identify authenticates the caller by what the store says now.
 func (c *call) identify() error {
-	c.proven = time.Now()
+	c.authenticatedAt = time.Now()
 	epoch := c.api.Gateway.RevocationEpoch()
 	ctx, tokens := c.r.Context(), c.r.Header["Authorization"]
 	var who principal.Principal
@@ -238,10 +239,10 @@ func (c *call) identify() error {
 	return nil
 }
 
-// proveAgain proves a caller whose body was long in coming, as one who asked only now: a
+// authenticateAgain repeats the authentication of a caller whose body took long to arrive: a
 // token may have been revoked meanwhile, also where no notice of it has come.
-func (c *call) proveAgain() error {
-	if c.api.Gateway.RevocationEpoch() == c.by.RevocationEpoch && time.Since(c.proven) < limits.ProofTime {
+func (c *call) authenticateAgain() error {
+	if c.api.Gateway.RevocationEpoch() == c.by.RevocationEpoch && time.Since(c.authenticatedAt) < limits.ProofTime {
 		return nil
 	}
 	return c.identify()
