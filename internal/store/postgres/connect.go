@@ -27,6 +27,9 @@ const (
 	idleTime = 1500 * time.Millisecond
 	// connectTime bounds the making of a connection.
 	connectTime = time.Second
+	// lookAgain is how often who waits for a connection looks for one, while the database
+	// makes no more.
+	lookAgain = 5 * time.Millisecond
 	// connsMax is how many connections there are, unless the URL says (pool_max_conns).
 	// A quarter of them write. A commit takes the lock of its organisation's log, so
 	// that more would only wait for each other.
@@ -178,7 +181,7 @@ func (p *pool) once(
 ) (again, lost bool, err error) {
 	waiting, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	conn, err := p.Acquire(waiting)
+	conn, err := p.acquire(waiting)
 	if err != nil {
 		return false, false, oneLine(err)
 	}
@@ -187,6 +190,22 @@ func (p *pool) once(
 	defer cancelInside()
 	again, err = act(inside, conn.Conn())
 	return again, err != nil && isLost(err, conn.Conn().IsClosed()), err
+}
+
+// acquire waits for a connection. Where the database has none left for one more, one that
+// the pool has already will do: what serves does so for as long as it has any.
+func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
+	for {
+		conn, err := p.Acquire(ctx)
+		if codeOf(err) != codeTooManyConnections || p.Stat().TotalConns() == 0 {
+			return conn, err
+		}
+		select {
+		case <-time.After(lookAgain):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // giveBack returns a connection to the pool. One that broke leaves it at once: it

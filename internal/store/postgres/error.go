@@ -24,6 +24,8 @@ const (
 	codeAdminShutdown    = "57P01"
 	codeCrashShutdown    = "57P02"
 	codeCannotConnectNow = "57P03"
+	// codeTooManyConnections is of the server's limit, and of the role's.
+	codeTooManyConnections = "53300"
 )
 
 var (
