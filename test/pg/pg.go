@@ -56,6 +56,10 @@ type Server struct {
 	// databases counts those that were made, so that each has a name of its own.
 	databases atomic.Int64
 
+	mu sync.Mutex // guards what follows
+	// template is the database of which Copy makes others.
+	template string
+
 	// alive keeps the server up; when it is closed, as it is at the latest when this
 	// process ends in whatever way, the server is killed.
 	alive io.Closer
@@ -129,6 +133,11 @@ func start(t testing.TB, settings ...string) *Server {
 	dir, err := os.MkdirTemp("", "pg-") // not t.TempDir, which another account can't enter
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, isBench := t.(*testing.B); !isBench {
+		// What a process has written outlives it, however that ends; only the machine's own
+		// crash would lose it, which no test makes.
+		settings = append([]string{"fsync=off", "full_page_writes=off"}, settings...)
 	}
 	s := &Server{dir: dir, bin: bin, settings: settings}
 	if err := s.create(); err != nil {
@@ -217,10 +226,36 @@ func (s *Server) url(user, database string) string {
 
 // Database makes a database for a test, which is dropped when it ends, and returns its
 // URL for a login role that owns it and may make roles.
-func (s *Server) Database(t testing.TB) string {
+func (s *Server) Database(t testing.TB) string { return s.database(t, "") }
+
+// Copy is Database for one that is as fill leaves it, which is called once for a server,
+// with the URL of an empty one, and must leave no connection to it.
+func (s *Server) Copy(t testing.TB, fill func(url string) error) string {
+	t.Helper()
+	return s.database(t, ` TEMPLATE `+s.filled(t, fill))
+}
+
+func (s *Server) filled(t testing.TB, fill func(url string) error) string {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.template == "" {
+		const name = "test_template"
+		if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login); err != nil {
+			t.Fatal(err)
+		}
+		if err := fill(s.URL(name)); err != nil {
+			t.Fatal(err)
+		}
+		s.template = name
+	}
+	return s.template
+}
+
+func (s *Server) database(t testing.TB, like string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login); err != nil {
+	if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login+like); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

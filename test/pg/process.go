@@ -158,13 +158,37 @@ func (s *Server) Restart(t testing.TB) {
 	s.Start(t)
 }
 
-// Kill kills all of the server's processes, as a crash would.
+// Kill kills all of the server's processes, as a crash would. When it returns they have
+// let go of their shared memory, without which no other starts in their place.
 func (s *Server) Kill(t testing.TB) {
 	t.Helper()
-	s.signal(syscall.SIGKILL, s.halt()...)
-	if err := s.gone(); err != nil {
+	if err := s.kill(); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (s *Server) kill() error {
+	pids := s.halt()
+	s.signal(syscall.SIGKILL, pids...)
+	if err := s.gone(); err != nil {
+		return err
+	}
+	deadline := time.After(stopTime)
+	for slices.ContainsFunc(pids, hasMemory) {
+		select {
+		case <-deadline:
+			return fmt.Errorf("of PostgreSQL's processes %v some don't end", pids)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// hasMemory tells whether a process is there that has not given its memory back: one that
+// is dead, and that nobody has asked about yet, has.
+func hasMemory(pid int) bool {
+	fields := statFields(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
+	return len(fields) > 0 && fields[0] != "Z" && fields[0] != "X"
 }
 
 // Pause stops all of the server's processes in their tracks: the kernel goes on
@@ -213,8 +237,7 @@ func (s *Server) gone() error {
 func (s *Server) end() error {
 	var err error
 	if s.ended != nil {
-		s.signal(syscall.SIGKILL, s.halt()...)
-		err = s.gone()
+		err = s.kill()
 	}
 	return errors.Join(err, os.RemoveAll(s.dir))
 }
@@ -263,11 +286,7 @@ func (s *Server) processes() []int {
 
 // parent reads a process's parent from its stat file, 0 when it has ended.
 func parent(stat string) int {
-	text, err := os.ReadFile(stat)
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
+	fields := statFields(stat)
 	if len(fields) < 2 {
 		return 0
 	}
@@ -276,4 +295,13 @@ func parent(stat string) int {
 		return 0
 	}
 	return pid
+}
+
+// statFields are those of a process's stat file from its state on, none when it is gone.
+func statFields(stat string) []string {
+	text, err := os.ReadFile(stat)
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"sallyport/internal/store"
-	"sallyport/test/pg"
 )
 
 // deafConn sends one last batch when it is told to, and hears no answer.
@@ -44,7 +43,7 @@ func (c *deafConn) Read(p []byte) (int, error) {
 // TestAdoptLost: what was adopted by a commit of which nobody knows whether it was made is
 // handed over by the next try. Its replica is alive, so that nobody else would see to it.
 func TestAdoptLost(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	other := openURL(t, url)
 	d, err := parse(url)
 	must(t, err)

@@ -19,7 +19,16 @@ func TestSuite(t *testing.T) {
 // openTest opens a new database, which is closed when the test ends.
 func openTest(t testing.TB) *DB {
 	t.Helper()
-	return openURL(t, pg.Start(t).Database(t))
+	return openURL(t, migrated(t))
+}
+
+// migrated returns the URL of a new database that has all tables.
+func migrated(t testing.TB) string {
+	t.Helper()
+	return pg.Start(t).Copy(t, func(url string) error {
+		_, _, err := Migrate(t.Context(), url)
+		return err
+	})
 }
 
 func openURL(t testing.TB, url string) *DB {

@@ -12,7 +12,6 @@ import (
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
-	"sallyport/test/pg"
 )
 
 // TestReplicasCommitTogether: several replicas commit to the same logs, in batches that
@@ -20,7 +19,7 @@ import (
 // None waits for ever, each log's seqs have no gap, and its listings are in their order.
 func TestReplicasCommitTogether(t *testing.T) {
 	const rounds = 25
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	replicas := []*DB{openURL(t, url), openURL(t, url), openURL(t, url)}
 	var orgs []string
 	for range 4 {
@@ -116,7 +115,7 @@ func wantGapless(t *testing.T, db *DB, org string) {
 // TestStoppedReplica: one that stops in the midst of a commit, when it holds a log's
 // lock, holds the others up for no longer than idleTime.
 func TestStoppedReplica(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	stopped, db := openURL(t, url), openURL(t, url)
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{note("a")}, true))
 	holds, done := make(chan struct{}), make(chan error)
@@ -154,7 +153,7 @@ func TestStoppedReplica(t *testing.T) {
 
 // TestLeaseClock: a lease is over by the database's clock, whatever a replica's says.
 func TestLeaseClock(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	db, conn := openURL(t, url), raw(t, url)
 	must(t, db.TakeLease(t.Context(), "a", time.Hour))
 	var seconds float64
@@ -197,7 +196,7 @@ func TestDurability(t *testing.T) {
 // no other.
 func TestOnChange(t *testing.T) {
 	var told []string
-	db, err := Open(t.Context(), pg.Start(t).Database(t),
+	db, err := Open(t.Context(), migrated(t),
 		Options{Migrate: true, OnChange: func(orgID string) { told = append(told, orgID) }})
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })

@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"sallyport/internal/store"
-	"sallyport/test/pg"
 )
 
 // TestFloodOfChanges: whoever floods one organisation with changes of its records keeps
 // neither a lease from being renewed, which would end every tenant's execs, nor another
 // organisation's execs from their rows.
 func TestFloodOfChanges(t *testing.T) {
-	db := openURL(t, pg.Start(t).Database(t))
+	db := openURL(t, migrated(t))
 	org, ws, _ := newTenant(t, db)
 	must(t, db.TakeLease(t.Context(), "me", time.Hour))
 	stop := make(chan struct{})
@@ -43,7 +42,7 @@ func TestFloodOfChanges(t *testing.T) {
 // TestFloodOfListings: whoever reads through long logs again and again keeps nobody from
 // being proven or found.
 func TestFloodOfListings(t *testing.T) {
-	db := openURL(t, pg.Start(t).Database(t))
+	db := openURL(t, migrated(t))
 	org, ws, tok := newTenant(t, db)
 	pool := db.listings
 	stop, held := make(chan struct{}), make(chan struct{}, 2*connsListing)

@@ -15,7 +15,6 @@ import (
 	"sallyport/internal/keys"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
-	"sallyport/test/pg"
 )
 
 // note is the change that goes with one of an organisation's.
@@ -120,7 +119,7 @@ func isRefused(err error) bool { return codeOf(err) == codePrivilege }
 // TestNobodySeesNothing: who forgets to say for which organisation it asks gets nothing
 // from any table, and neither does the tables' own owner.
 func TestNobodySeesNothing(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	db, conn := openURL(t, url), raw(t, url)
 	newTenant(t, db)
 	fillCommon(t, db)
@@ -148,7 +147,7 @@ func TestNobodySeesNothing(t *testing.T) {
 // TestTenantSeesItsOwn: an organisation's rows and no other's, of the tables that it
 // has rows in; the others are refused.
 func TestTenantSeesItsOwn(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	db, conn := openURL(t, url), raw(t, url)
 	mine, _, _ := newTenant(t, db)
 	newTenant(t, db)
@@ -187,7 +186,7 @@ func TestTenantSeesItsOwn(t *testing.T) {
 // TestTenantWritesItsOwn: another's row can be neither changed nor made, nor one's own
 // made another's.
 func TestTenantWritesItsOwn(t *testing.T) {
-	url := pg.Start(t).Database(t)
+	url := migrated(t)
 	db, conn := openURL(t, url), raw(t, url)
 	mine, _, _ := newTenant(t, db)
 	other, _, _ := newTenant(t, db)
@@ -225,7 +224,7 @@ func TestTenantWritesItsOwn(t *testing.T) {
 
 // TestNothingStaysOnAConnection: whose statements were is over with them.
 func TestNothingStaysOnAConnection(t *testing.T) {
-	db := openURL(t, pg.Start(t).Database(t)+"&pool_max_conns=2") // one that reads, one that writes
+	db := openURL(t, migrated(t)+"&pool_max_conns=2") // one that reads, one that writes
 	org, ws, _ := newTenant(t, db)
 	look := func(when string, p *pool) {
 		t.Helper()
