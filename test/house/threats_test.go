@@ -13,7 +13,7 @@ import (
 
 // threatsPage says what is tried, and where that is tested.
 const (
-	threatsPage = "doc/threats.md"
+	threatsPage = "docs/internals/threats.md"
 	scriptsDir  = "test/acceptance/testdata"
 )
 
