@@ -12,6 +12,7 @@ import (
 // One session is opened ahead on a connection that is in use, within its slots, and
 // the next act has it.
 func TestOpenAhead(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 3}, m)
@@ -32,6 +33,7 @@ func TestOpenAhead(t *testing.T) {
 // On a connection that has been quiet nobody knows that the machine is still there:
 // the session that was opened ahead is not used unasked.
 func TestOpenAheadIsNotTrustedForLong(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -48,6 +50,7 @@ func TestOpenAheadIsNotTrustedForLong(t *testing.T) {
 // What was learned of a machine's capacity in a bad moment is tried again, one more
 // at a time, and only where somebody needs it.
 func TestCapacityGrowsBack(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{ConnectionsPerKey: 1}, m)

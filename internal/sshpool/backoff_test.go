@@ -39,6 +39,7 @@ func (d *dead) target() call {
 // Who asks for a dead machine gets the same error at once, and it is dialled again
 // after pauses that grow, up to a bound.
 func TestBackOff(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
@@ -75,6 +76,7 @@ func TestBackOff(t *testing.T) {
 // A machine that is back is found by the first who asks after the pause, and the
 // next failure begins with a short one.
 func TestBackOffEnds(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -102,6 +104,7 @@ func TestBackOffEnds(t *testing.T) {
 // Of a machine that is dead and doesn't say so, one caller learns that it is so
 // still; no others wait with him.
 func TestNoPileOnADeadMachine(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
@@ -129,6 +132,7 @@ func TestNoPileOnADeadMachine(t *testing.T) {
 // A dial that fails beside a connection that there is puts off the next one, and
 // who waits gets what becomes free.
 func TestDialFailsBesideOthers(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1}, m)
@@ -152,6 +156,7 @@ func TestDialFailsBesideOthers(t *testing.T) {
 
 // The queue for a machine's sessions has a bound, and who comes then is told so.
 func TestQueueIsBounded(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -178,6 +183,7 @@ func TestQueueIsBounded(t *testing.T) {
 // A machine that drops one of the connections that come together is not dead: who asks
 // while another is on its way waits for that.
 func TestDropBesideADial(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)

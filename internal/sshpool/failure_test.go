@@ -17,6 +17,7 @@ import (
 
 // Whatever keeps a connection from coming to be has its code.
 func TestDialFails(t *testing.T) {
+	t.Parallel()
 	refusal := sallyport.Errorf(sallyport.CodeConnectFailed, "no tunnel")
 	refusal.Reason = "capacity"
 	denied := sallyport.Errorf(sallyport.CodeHostKeyMismatch, "not the pinned one")
@@ -76,6 +77,7 @@ func TestDialFails(t *testing.T) {
 
 // The target judges the key that the machine has proven, where the link doesn't.
 func TestCheckHostKey(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	p := start(t, &sshpool.Pool{}, m)
 	var seen sshpool.HostKey
@@ -95,6 +97,7 @@ func TestCheckHostKey(t *testing.T) {
 
 // A failed dial is told to all who waited for it, by one dial.
 func TestDialFailsForAll(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
@@ -123,6 +126,7 @@ func TestDialFailsForAll(t *testing.T) {
 // A machine that doesn't answer is given up by the caller's time or by the
 // pool's own, whether it is the dial that hangs or the handshake.
 func TestConnectTimeout(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	deaf := func(context.Context) (*connector.Link, error) { return m.link(end{newPipe(), 0}), nil }
 	hanging := func(ctx context.Context) (*connector.Link, error) {
@@ -160,6 +164,7 @@ func TestConnectTimeout(t *testing.T) {
 // Who goes away while a connection is dialled is let go at once; the connection
 // comes to be all the same, for the next.
 func TestCancelWhileDialing(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		m.gate = make(chan struct{})
@@ -182,6 +187,7 @@ func TestCancelWhileDialing(t *testing.T) {
 
 // Canceled is not the machine's fault, and has none of its codes.
 func TestCancelHasNoCode(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		m.gate = make(chan struct{})
@@ -200,6 +206,7 @@ func TestCancelHasNoCode(t *testing.T) {
 
 // A machine that takes no session at all is full, and isn't asked for ever.
 func TestRefusesEverySession(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 0)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -215,6 +222,7 @@ func TestRefusesEverySession(t *testing.T) {
 
 // Who was refused waits for one of the sessions that the machine does take.
 func TestRefusedWaitsForItsTurn(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{ConnectionsPerKey: 1}, m)
@@ -238,6 +246,7 @@ func TestRefusedWaitsForItsTurn(t *testing.T) {
 // capacity, not a fault: the rest goes over other connections, and what was
 // learned is kept.
 func TestRefusesSomeSessions(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 2)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -254,6 +263,7 @@ func TestRefusesSomeSessions(t *testing.T) {
 // When a connection breaks its sessions are told at once, and the next act is
 // none the wiser: it gets another connection.
 func TestConnectionBreaks(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -273,6 +283,7 @@ func TestConnectionBreaks(t *testing.T) {
 // A peer that is silently gone is found within 15 seconds, though nothing is
 // sent or asked.
 func TestDeadPeer(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -296,6 +307,7 @@ func TestDeadPeer(t *testing.T) {
 // An open that a dead peer never answers gets the slot of a new connection once
 // the old one is given up, within the caller's time.
 func TestDeadPeerWhileOpening(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -316,6 +328,7 @@ func TestDeadPeerWhileOpening(t *testing.T) {
 
 // A machine that comes back with another host key is refused, never re-pinned.
 func TestHostKeyChanges(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	replaced, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -344,6 +357,7 @@ func TestHostKeyChanges(t *testing.T) {
 // What a server may not ask of a client is refused: channels to this side, and
 // requests that want something.
 func TestMachineAsksForChannels(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 1)
 	asked := make(chan error, 1)
 	granted := make(chan bool, 1)

@@ -39,6 +39,7 @@ func use(t *testing.T, p *sshpool.Pool, target call) {
 // Nothing is put on a connection that ends before it; the next is dialled while there is
 // time, and takes over.
 func TestMortalConnections(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{IdleTime: 24 * time.Hour}, m)
@@ -61,6 +62,7 @@ func TestMortalConnections(t *testing.T) {
 
 // What can't fit on the connection that there is waits for the next.
 func TestMortalConnectionTooShort(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{IdleTime: 24 * time.Hour}, m)
@@ -78,6 +80,7 @@ func TestMortalConnectionTooShort(t *testing.T) {
 // The connection that is idle for longest is evicted, of those that share the thing; one
 // in use never is.
 func TestEvictIdle(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{IdleTime: 24 * time.Hour}, m)

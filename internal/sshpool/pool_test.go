@@ -18,6 +18,7 @@ import (
 
 // A connection that is warm is used again, by the next act and beside another.
 func TestReuse(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	p := start(t, &sshpool.Pool{}, m)
 	beside := open(t, p, m.target("k"))
@@ -38,6 +39,7 @@ func TestReuse(t *testing.T) {
 
 // Who comes while a connection is dialled waits for it, and dials no other.
 func TestColdOpensShareOneDial(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		m.gate = make(chan struct{})
@@ -65,6 +67,7 @@ func TestColdOpensShareOneDial(t *testing.T) {
 
 // A connection holds so many sessions and no more: the next takes another one.
 func TestSessionsPerConnection(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -81,6 +84,7 @@ func TestSessionsPerConnection(t *testing.T) {
 // Where a machine has all the connections that it may, the next waits until a
 // session is closed, and takes its place.
 func TestWaitsForASlot(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 2}, m)
@@ -105,6 +109,7 @@ func TestWaitsForASlot(t *testing.T) {
 // Who waited in vain is told that the machine is full, and leaves no trace: the
 // slot that is freed later goes to the next.
 func TestFullMachine(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -126,6 +131,7 @@ func TestFullMachine(t *testing.T) {
 // A slot that is granted to somebody in the moment in which he goes away is not
 // lost: the pool would be full for ever.
 func TestCanceledWhileGranted(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -150,6 +156,7 @@ func TestCanceledWhileGranted(t *testing.T) {
 
 // A connection that nothing uses is closed after its time, one in use never.
 func TestIdle(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -176,6 +183,7 @@ func TestIdle(t *testing.T) {
 // There are bounds for the dials at once and for sessions on a connection also
 // when a hundred come at once to a cold machine.
 func TestHundredColdOpens(t *testing.T) {
+	t.Parallel()
 	m, s := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		m.gate = make(chan struct{})
@@ -204,6 +212,7 @@ func TestHundredColdOpens(t *testing.T) {
 
 // A hundred acts at once over TCP all get their own answers.
 func TestHundredLeases(t *testing.T) {
+	t.Parallel()
 	m, host := newHost(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -251,6 +260,7 @@ func TestHundredLeases(t *testing.T) {
 // Connections are never shared across keys, so that a change of what a key is
 // made of is a change of the machine.
 func TestKeysDoNotShare(t *testing.T) {
+	t.Parallel()
 	old, _ := newHost(t)
 	changed, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -266,6 +276,7 @@ func TestKeysDoNotShare(t *testing.T) {
 
 // A closed pool refuses everybody; Close may come first, and again.
 func TestClosed(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	p := &sshpool.Pool{}
 	for range 2 {
@@ -281,6 +292,7 @@ func TestClosed(t *testing.T) {
 // Close ends what is open, what is dialled and who waits, and returns when
 // nothing of the pool runs any more: the bubble would not end otherwise.
 func TestCloseWaits(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)

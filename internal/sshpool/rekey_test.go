@@ -15,6 +15,7 @@ import (
 
 // A machine that exchanges keys every so many bytes loses none of a stream, however fast.
 func TestRekeyLimitOnSSHD(t *testing.T) {
+	t.Parallel()
 	for limit, size := range map[string]int64{"1M": 200 << 20, "64K": 16 << 20} {
 		t.Run(limit, func(t *testing.T) {
 			t.Parallel()
@@ -37,6 +38,7 @@ func TestRekeyLimitOnSSHD(t *testing.T) {
 // What this side breaks off is known to be broken before the streams on it end: an end of
 // file that comes of it is not taken for the machine's own.
 func TestBrokenBeforeTheEndOfFile(t *testing.T) {
+	t.Parallel()
 	stranger := newSigner(t)
 	tests := map[string]func(g *rogue, id uint32) error{
 		"a forged packet": func(g *rogue, id uint32) error {

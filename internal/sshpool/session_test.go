@@ -13,6 +13,7 @@ import (
 
 // Closing a session twice frees one slot, not two.
 func TestCloseTwice(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 2, ConnectionsPerKey: 1}, m)
@@ -36,6 +37,7 @@ func TestCloseTwice(t *testing.T) {
 
 // A session keeps its slot for as long as something runs on it.
 func TestGoKeepsTheSlot(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -59,6 +61,7 @@ func TestGoKeepsTheSlot(t *testing.T) {
 // Closing returns at once, and a machine that never confirms it loses its
 // connection: its slot would be lost otherwise.
 func TestCloseUnanswered(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -79,6 +82,7 @@ func TestCloseUnanswered(t *testing.T) {
 
 // A ping is a round trip, and waits no longer than its context.
 func TestPing(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -105,6 +109,7 @@ func TestPing(t *testing.T) {
 // A sibling comes on the same connection, also when its slots are all taken:
 // that is how what runs there is ended.
 func TestSibling(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{SessionsPerConnection: 1, ConnectionsPerKey: 1}, m)
@@ -129,6 +134,7 @@ func TestSibling(t *testing.T) {
 // Where the machine takes no more on the connection, or the connection is lost,
 // the sibling comes on another one.
 func TestSiblingElsewhere(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 1)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)

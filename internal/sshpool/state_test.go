@@ -18,6 +18,7 @@ import (
 
 // The state of a machine's connections goes with what happens.
 func TestState(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -69,6 +70,7 @@ func TestState(t *testing.T) {
 
 // A connection that nobody needed any more leaves no error.
 func TestStateAfterIdle(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{}, m)
@@ -86,6 +88,7 @@ func TestStateAfterIdle(t *testing.T) {
 
 // What is remembered has a bound: those go that nobody asked for in the longest time.
 func TestMachinesRemembered(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &sshpool.Pool{}
 		defer p.Close()
@@ -106,6 +109,7 @@ func TestMachinesRemembered(t *testing.T) {
 // Over all machines there are only so many idle connections: the one idle for
 // longest goes, at once, and none in use.
 func TestIdleConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
 	m, _ := newHost(t)
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, &sshpool.Pool{ConnectionsIdleMax: 2}, m)

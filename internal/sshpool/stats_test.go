@@ -15,6 +15,7 @@ import (
 
 // What the pool holds is told, and who had to wait for it.
 func TestStats(t *testing.T) {
+	t.Parallel()
 	m, _ := newSmall(t, 10)
 	synctest.Test(t, func(t *testing.T) {
 		var dials []error
@@ -51,6 +52,7 @@ func TestStats(t *testing.T) {
 
 // A dial that fails is told once, with its code, and the pool's own end isn't.
 func TestDialed(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var dials []error
 		p := &sshpool.Pool{Dialed: func(_ time.Duration, err error) { dials = append(dials, err) }}
