@@ -327,6 +327,8 @@ func (u *unmarked) Error() string {
 // hidesMarks finds out whether the machine runs what it is sent, though no mark is seen: it
 // runs a script with an exit code of its own.
 func (r *run) hidesMarks(ctx context.Context, other int) bool {
+	ctx, cancel := context.WithDeadline(ctx, r.cmd.ConnectBy)
+	defer cancel()
 	s, err := r.s.Sibling(ctx)
 	if err != nil {
 		return false

@@ -66,6 +66,28 @@ func FuzzMark(f *testing.F) {
 	})
 }
 
+// Marks are taken out of the output wherever they stand, until both have come; what looks like
+// half of one is output.
+func TestStrip(t *testing.T) {
+	const word = "0123456789abcdef0123456789abcdef"
+	for sent, want := range map[string]string{
+		"":                               "",
+		"out":                            "out",
+		"MARK 1 started 2\nout":          "out",
+		"aMARK 1 x\nbMARK 1 y\nc":        "abc",
+		"a\nMARK 1 x\nMARK 2 y\nMARK 1":  "a\nMARK 1",
+		"a MARK 1 x":                     "a MARK 1 x",
+		"MARK 1 x\nMARK 2 x\nMARK 1 x\n": "MARK 1 x\n",
+		"0123456789abMARK 1 x\n":         "0123456789ab",
+		"MARK " + strings.Repeat("x", limits.MarkBytesMax) + "\n": "MARK " + strings.Repeat("x", limits.MarkBytesMax) + "\n",
+	} {
+		as := strings.NewReplacer("MARK", word)
+		if got := string(newMarks(word).strip([]byte(as.Replace(sent)))); got != as.Replace(want) {
+			t.Errorf("%q: got %q, want %q", sent, got, want)
+		}
+	}
+}
+
 // A machine that sends its preamble byte by byte costs no more than one that sends
 // it whole, and neither is listened to for ever.
 func TestPreambleByteByByte(t *testing.T) {

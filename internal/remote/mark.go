@@ -49,23 +49,23 @@ func (m *marks) note(line string) {
 	}
 }
 
-// strip takes the marks out of b, and notes them, until both have come.
+// strip takes the marks out of b, and notes them, until both have come. It moves each byte
+// once at most, however many marks a machine sends.
 func (m *marks) strip(b []byte) []byte {
-	for from := 0; !isClosed(m.both); {
-		i := bytes.Index(b[from:], []byte(m.word))
-		if i < 0 {
-			return b
+	kept := b[:0]
+	for rest := b; ; {
+		i := bytes.Index(rest, []byte(m.word))
+		end := -1
+		if i >= 0 && !isClosed(m.both) {
+			end = bytes.IndexByte(rest[i:min(len(rest), i+limits.MarkBytesMax)], '\n')
 		}
-		start := from + i
-		end := bytes.IndexByte(b[start:], '\n')
-		if end < 0 || end > limits.MarkBytesMax {
-			return b
+		if end < 0 {
+			return append(kept, rest...)
 		}
-		m.note(string(b[start+len(m.word) : start+end]))
-		b = append(b[:start], b[start+end+1:]...)
-		from = start
+		m.note(string(rest[i+len(m.word) : i+end]))
+		kept = append(kept, rest[:i]...)
+		rest = rest[i+end+1:]
 	}
-	return b
 }
 
 // parse returns what the first mark says: a word, the process group, and loginSh or nothing.
