@@ -9,10 +9,9 @@
 //	})
 //
 // Three kinds of end are kept apart. A command that ran to its end has an
-// ExecDone, whatever its exit code. What Sallyport refused or could not carry
-// through is a *sallyport.Error with a code; errors.As finds it in what a call
-// returns. An answer that was cut off is ErrCut: how the command ended is not
-// known.
+// ExecDone, whatever its exit code. A refusal or a failure of Sallyport's own is a
+// *sallyport.Error with a code; errors.As finds it in a call's error. An answer that
+// was cut off is ErrCut: the command's end is not known.
 package client
 
 import (
@@ -41,8 +40,8 @@ type Client struct {
 	OnAnswer func(json []byte)
 }
 
-// New returns a client of the server at url that presents token. What is wrong
-// with url is told by the first call.
+// New returns a client of the server at url that presents token. A mistake in url is an
+// error of the first call.
 func New(url, token string) *Client {
 	return &Client{URL: url, Token: token, HTTPClient: &http.Client{Transport: newTransport()}}
 }

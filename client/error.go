@@ -12,9 +12,9 @@ import (
 	"sallyport"
 )
 
-// ErrCut tells that an exec was sent and no last frame came back: whether and
-// how the command ended is not known. The error that a call returns is a
-// *CutError, which errors.Is finds to be ErrCut.
+// ErrCut is the error of an exec that was sent and whose answer has no last frame: the
+// command's end is not known. The call's error is a *CutError, for which errors.Is(err,
+// ErrCut) is true.
 var ErrCut = errors.New("the answer was cut off")
 
 // CutError is an exec whose answer has no last frame.
@@ -22,7 +22,7 @@ type CutError struct {
 	// ExecID names the exec's row in the activity log, which knows how it ended.
 	// It is empty when not even the beginning of an answer came.
 	ExecID string
-	// Err is what happened to the answer.
+	// Err is why the answer ended.
 	Err error
 
 	silent bool // not even the beginning came
@@ -35,7 +35,7 @@ func (e *CutError) Error() string {
 	return fmt.Sprintf("the answer was cut off, and how the command ended is not known: %v", e.Err)
 }
 
-// Is tells whether target is ErrCut.
+// Is reports whether target is ErrCut.
 func (e *CutError) Is(target error) bool { return target == ErrCut }
 
 func (e *CutError) Unwrap() error { return e.Err }
@@ -81,7 +81,7 @@ func (e *StatusError) Error() string {
 // errorBytesMax bounds the answer in which an error is looked for.
 const errorBytesMax = 1 << 20
 
-// readError reads what a failure says: a *sallyport.Error where it is one.
+// readError reads an answer that is a failure: a *sallyport.Error if its body is one.
 func readError(answer *http.Response) error {
 	body, err := io.ReadAll(io.LimitReader(answer.Body, errorBytesMax))
 	var e sallyport.Error

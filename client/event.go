@@ -20,7 +20,7 @@ import (
 const (
 	// eventBytesMax bounds one event: a row with the longest argv, escaped.
 	eventBytesMax = 2 << 20
-	// eventSilenceMax is after how much silence a connection is given up. A server
+	// eventSilenceMax bounds the silence on a connection before it is abandoned. A server
 	// that has nothing to tell says so every 15 s.
 	eventSilenceMax = 40 * time.Second
 	// eventWaitMin and eventWaitMax bound the wait before another try.
@@ -32,17 +32,16 @@ const (
 type EventOptions struct {
 	// Owner says whose: an organisation's or a workspace's.
 	Owner Owner
-	// After is the Seq of the last event that is known already: what has happened
-	// behind it comes first. Nil begins with what happens next, 0 with the log's
-	// first.
+	// After is the Seq of the last event that the caller has already: the events behind
+	// it come first. Nil begins with the next event that happens, 0 with the log's first.
 	After *int64
 	// Cut is called when the events were cut off, before they are asked for again
 	// from where they were; it may be nil.
 	Cut func(error)
 }
 
-// Events yields what happens, as it happens: a row of the activity log when it is
-// written and when it is completed, each once and in the order of Seq. It goes on
+// Events yields events as they happen: a row of the activity log when it is written and
+// when it is completed, each once and in the order of Seq. It goes on
 // until the caller stops, ctx ends, or the server says that there will be no more:
 // the token was revoked, the workspace deleted. That is the last thing it yields,
 // as an error. A connection that breaks is made again, once it has stood.
@@ -74,7 +73,7 @@ type eventStream struct {
 	heard  bool   // the connection at hand has brought something
 }
 
-// errStopped is what ends the stream when its caller wants no more.
+// errStopped ends the stream when its caller has stopped.
 var errStopped = errors.New("stopped")
 
 func (s *eventStream) run(ctx context.Context) error {
@@ -105,7 +104,7 @@ func (s *eventStream) run(ctx context.Context) error {
 	}
 }
 
-// isFinal tells whether asking again would get the same answer.
+// isFinal reports whether another connection would get the same error.
 func isFinal(err error) bool {
 	var e *sallyport.Error
 	if !errors.As(err, &e) {

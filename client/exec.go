@@ -26,7 +26,7 @@ type Exec struct {
 	// unless Cmd names one. It must be UTF-8, as JSON is.
 	Cmd []string
 	// Timeout counts from the command's start, and is rounded up to seconds. 0
-	// or less is 30 s, and more than 120 s is 120 s: ExecDone tells what was in force.
+	// or less is 30 s, and more than 120 s is 120 s: ExecDone has the time-out in force.
 	Timeout time.Duration
 	// Stdin is read to its end, of 1 MiB at most, before anything is sent. When
 	// ctx ends meanwhile, the Read that is under way is left behind.
@@ -57,7 +57,7 @@ type ExecDone struct {
 	ExecID string
 	// TimeoutS is the time-out that was in force, in seconds.
 	TimeoutS int
-	// StdoutTruncated and StderrTruncated tell that MaxOutputBytes cut the
+	// StdoutTruncated and StderrTruncated are true if MaxOutputBytes cut the
 	// stream; a line that says so stands at its end.
 	StdoutTruncated, StderrTruncated bool
 }
@@ -132,7 +132,7 @@ func (d *ExecDone) take(f Frame, e Exec) error {
 }
 
 // startExec sends an exec and returns its answer, of which no frame was read.
-// withLines is for callers who ask for the frames' lines.
+// withLines asks for NDJSON, whose lines the caller wants.
 func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames, error) {
 	doing := "exec on workspace " + e.Workspace
 	body, err := e.request(ctx)
@@ -179,7 +179,7 @@ func (c *Client) openExec(ctx context.Context, accept, key string, r call) (*htt
 	return c.send(req)
 }
 
-// checkExec tells whether an answer is one of frames at all.
+// checkExec returns an error if the answer doesn't consist of frames.
 func checkExec(answer *http.Response) error {
 	if answer.StatusCode != http.StatusOK {
 		return withExecID(readError(answer), answer.Header.Get(sallyport.HeaderExecID))
@@ -199,8 +199,8 @@ func withExecID(err error, execID string) error {
 	return err
 }
 
-// noAnswer says what it means that no answer came: what was never sent did not
-// run, and of what was sent nothing is known.
+// noAnswer is the error of an exec without an answer: a request that was never sent ran
+// nothing; after one that was sent, nothing is known.
 func noAnswer(ctx context.Context, err error, sent bool) error {
 	switch {
 	case ctx.Err() != nil:
@@ -211,8 +211,8 @@ func noAnswer(ctx context.Context, err error, sent bool) error {
 	return err
 }
 
-// request is the body of the exec. What the server would refuse only after it has
-// read a megabyte, and what JSON would change in silence, is refused here.
+// request is the body of the exec. It refuses text that JSON would change in silence, and a
+// stdin that the server would refuse only after it has read a megabyte of it.
 func (e Exec) request(ctx context.Context) (sallyport.ExecRequest, error) {
 	req := sallyport.ExecRequest{
 		Cmd: e.Cmd, TimeoutS: seconds(e.Timeout), Stream: true, Env: e.Env, Cwd: e.Cwd, MaxOutputBytes: e.MaxOutputBytes,

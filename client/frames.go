@@ -32,7 +32,7 @@ type Frames struct {
 	cancel context.CancelFunc
 	body   io.ReadCloser
 	reader frameReader
-	tap    *tap // nil when nobody asks for the lines
+	tap    *tap // nil if the caller doesn't want the lines
 	line   []byte
 	last   bool
 }
@@ -40,7 +40,7 @@ type Frames struct {
 // frameReader reads one of the encodings that we ask for.
 type frameReader interface{ Next() (frame.Frame, error) }
 
-// ExecFrames starts a command and returns its answer as it comes, for callers who
+// ExecFrames starts a command and returns its answer as it comes, for callers that
 // want the frames themselves; e's Stdout, Stderr and Started are not used. The caller
 // closes it. Canceling ctx, or closing before the last frame, cancels the command
 // on its machine. The errors are those of Exec.
@@ -110,8 +110,8 @@ func (f *Frames) Close() {
 	f.body.Close()
 }
 
-// drain reads what follows the last frame, which is nothing but the end: only
-// then can the connection carry another request.
+// drain reads up to the end of the answer, which follows the last frame: only then can the
+// connection carry another request.
 func (f *Frames) drain() {
 	late := time.AfterFunc(drainTime, f.cancel)
 	defer late.Stop()
@@ -119,7 +119,7 @@ func (f *Frames) drain() {
 	_, _ = io.CopyN(io.Discard, f.body, 512)
 }
 
-// tap keeps what passes through it, so that the line of a frame can be told.
+// tap keeps the bytes that pass through it, so that the line of a frame is at hand.
 type tap struct {
 	r     io.Reader
 	kept  []byte

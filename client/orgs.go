@@ -64,8 +64,8 @@ func (c *Client) oneOrg(ctx context.Context, doing, method, ref string, body any
 // belongs to none: the admin's.
 var ErrNoOrg = errors.New("the admin token belongs to no organisation, and none was named")
 
-// Owner says whose tokens, or whose activity, a call is about. The zero value is
-// what the client's own token is for: its organisation, or its workspace.
+// Owner is the organisation or workspace whose tokens or activity a call is about. The zero
+// value is the client's own token's: its organisation, or its workspace.
 type Owner struct {
 	// Org is an organisation's id or name. Beside Workspace it is the
 	// organisation in which the workspace is looked up. Empty is Client.Org.
@@ -74,7 +74,7 @@ type Owner struct {
 	Workspace string
 }
 
-// find fills in what is left open, by asking the server when it must.
+// find fills in the fields that are empty, and asks the server if it must.
 func (o Owner) find(ctx context.Context, c *Client) (Owner, error) {
 	if o.Org == "" {
 		o.Org = c.Org

@@ -23,7 +23,7 @@ const answerBytesMax = 512 << 20
 
 // call is one request of the API.
 type call struct {
-	// doing is what errors say that was being done.
+	// doing names the call in its errors.
 	doing  string
 	method string
 	// path is escaped, from the API's root.
@@ -43,7 +43,7 @@ func path(elements ...string) string {
 	return b.String()
 }
 
-// checkRef refuses what can be no id and no name, and would make another route.
+// checkRef refuses text that can be neither an id nor a name, and would make another route.
 func checkRef(what, ref string) error {
 	if ref == "" {
 		return fmt.Errorf("the %s is missing: give its name or its id", what)

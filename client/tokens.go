@@ -37,8 +37,8 @@ func (c *Client) AllTokens(ctx context.Context, owner Owner) iter.Seq2[sallyport
 	}
 }
 
-// CreateToken makes a token for an owner. Its Secret is in what is returned, and
-// nowhere else.
+// CreateToken makes a token for an owner. The Token that it returns is the only place in
+// which the Secret ever stands.
 func (c *Client) CreateToken(ctx context.Context, owner Owner, t sallyport.TokenCreate) (sallyport.Token, error) {
 	var token sallyport.Token
 	owner, err := owner.find(ctx, c)
@@ -52,7 +52,7 @@ func (c *Client) CreateToken(ctx context.Context, owner Owner, t sallyport.Token
 	return token, err
 }
 
-// RevokeToken ends a token, and what runs under it. The error's code is
+// RevokeToken ends a token, and the execs and streams that run under it. The error's code is
 // not_found where the owner has no live token with this id.
 func (c *Client) RevokeToken(ctx context.Context, owner Owner, id string) error {
 	if err := checkRef("token", id); err != nil {

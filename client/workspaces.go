@@ -46,13 +46,13 @@ func (c *Client) CreateWorkspace(ctx context.Context, w sallyport.WorkspaceCreat
 	return ws, err
 }
 
-// UpdateWorkspace changes what patch holds of a workspace, and returns it as it
-// is then.
+// UpdateWorkspace changes the fields of a workspace that patch holds, and returns the
+// workspace after that.
 func (c *Client) UpdateWorkspace(ctx context.Context, ref string, patch sallyport.WorkspacePatch) (sallyport.Workspace, error) {
 	return c.oneWorkspace(ctx, "update workspace "+ref, http.MethodPatch, ref, patch)
 }
 
-// DeleteWorkspace deletes a workspace with its tokens, and ends what runs there.
+// DeleteWorkspace deletes a workspace with its tokens, and ends the execs that run there.
 func (c *Client) DeleteWorkspace(ctx context.Context, ref string) error {
 	if err := checkRef("workspace", ref); err != nil {
 		return err
@@ -62,8 +62,8 @@ func (c *Client) DeleteWorkspace(ctx context.Context, ref string) error {
 	}, nil)
 }
 
-// GetConnection tells how the server reaches a workspace's machine now. The machine
-// isn't asked; see Diagnose for that. It takes the scope workspaces.
+// GetConnection returns the state of the server's connections to a workspace's machine. The
+// machine isn't asked; see Diagnose for that. It takes the scope workspaces.
 func (c *Client) GetConnection(ctx context.Context, ref string) (sallyport.Connection, error) {
 	var connection sallyport.Connection
 	if err := checkRef("workspace", ref); err != nil {
@@ -75,8 +75,8 @@ func (c *Client) GetConnection(ctx context.Context, ref string) (sallyport.Conne
 	return connection, err
 }
 
-// Diagnose walks the way to a workspace's machine and says what it finds. Nothing
-// is changed, and no host key is trusted. It takes the scope workspaces.
+// Diagnose tries the way to a workspace's machine, and returns the result of each step.
+// Nothing is changed, and no host key is trusted. It takes the scope workspaces.
 func (c *Client) Diagnose(ctx context.Context, ref string) (sallyport.Diagnosis, error) {
 	var found sallyport.Diagnosis
 	if err := checkRef("workspace", ref); err != nil {

@@ -84,7 +84,7 @@ func (acc account) transport(c *client.Client) (*http.Transport, error) {
 	}
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM([]byte(acc.caCert)) {
-		return nil, usagef("log in again with --ca-cert FILE", "there is no certificate in what is to vouch for %s", acc.url)
+		return nil, usagef("log in again with --ca-cert FILE", "the CA's file for %s holds no certificate in PEM", acc.url)
 	}
 	transport.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	return transport, nil

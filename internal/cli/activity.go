@@ -12,7 +12,7 @@ import (
 	"sallyport/client"
 )
 
-// activityLimit is how many rows are shown to those who don't say.
+// activityLimit is how many rows are shown without --limit.
 const activityLimit = 50
 
 // activityFlags are activity's own flags.
@@ -56,7 +56,7 @@ completed. A connection that breaks is made again, and no event is missed. With
 	flags.StringVar(&f.since, "since", "", "rows from this `TIME` on: RFC 3339, or how long ago, such as 1h or 7d")
 	flags.StringVar(&f.until, "until", "", "rows before this `TIME`: RFC 3339, or how long ago")
 	flags.StringVar(&f.filter.Query, "query", "", "rows with this `TEXT` in their summary")
-	flags.BoolVarP(&f.follow, "follow", "f", false, "go on with what happens, until Ctrl-C")
+	flags.BoolVarP(&f.follow, "follow", "f", false, "print events as they happen, until Ctrl-C")
 	addLimit(cmd, &f.limit, activityLimit)
 	complete(cmd, "type", cobra.FixedCompletions(activityTypes(), cobra.ShellCompDirectiveNoFileComp))
 	complete(cmd, "status", cobra.FixedCompletions(activityStatuses(), cobra.ShellCompDirectiveNoFileComp))

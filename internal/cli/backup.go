@@ -32,7 +32,7 @@ the activity log: its mode is 0600.
 
 FILE appears whole or not at all, and never replaces another without --force; without
 FILE it is named for the time, in this directory. With - the copy goes to stdout, and
-what it holds is told on stderr.`,
+the summary of its contents to stderr.`,
 		Example: `  sallyport backup --config /etc/sallyport/server.yaml /var/backups/sallyport.db
   sallyport backup --data-dir /var/lib/sallyport - | age -r age1... > sallyport.db.age
   sallyport backup --dev`,

@@ -16,7 +16,7 @@ import (
 
 // Program is one run of the program and what it has of the world.
 type Program struct {
-	// Version is what `sallyport version` tells.
+	// Version is the version that `sallyport version` prints.
 	Version string
 	// Args are the arguments, without the program's name.
 	Args []string

@@ -19,14 +19,14 @@ func (a *app) newDoctor() *cobra.Command {
 	var deep bool
 	cmd := &cobra.Command{
 		Use:   "doctor [WORKSPACE]",
-		Short: "Look for what is wrong with a server, or on the way to a workspace's machine",
+		Short: "Find faults of a server, or on the way to a workspace's machine",
 		Long: `Examines this machine for the server that runs here, or would run, by the same
 configuration: data directory, disk, database, address, certificate, clock, limits and
 tools. Where a profile is known, it examines the way to that profile's server too; with
 --url that alone, from here to the server there. It changes nothing.
 
 With a WORKSPACE the server walks the way to its machine: name, address, port, banner,
-host key, login, shell and SFTP, and says which step fails and what to do.
+host key, login, shell and SFTP; the step that fails has a hint what to do.
 
 Exit codes:
   0  nothing failed; there may be warnings
@@ -156,7 +156,7 @@ func (a *app) printFindings(found []doctor.Finding) error {
 		err = marshalJSON(a.out, map[string]any{"status": worst, "items": found})
 	} else {
 		err = a.printFindingRows(a.out, found)
-		fmt.Fprintf(a.out, "\n%d ok, %d to be warned of, %d failed\n", count[doctor.StatusOK], count[doctor.StatusWarn], count[doctor.StatusFail])
+		fmt.Fprintf(a.out, "\n%d ok, %d warnings, %d failed\n", count[doctor.StatusOK], count[doctor.StatusWarn], count[doctor.StatusFail])
 	}
 	if err == nil && worst == doctor.StatusFail {
 		return exitCode(exitFailed)

@@ -152,9 +152,9 @@ func (e *examination) ready(ctx context.Context) {
 	case err != nil:
 		e.add(doctor.StatusFail, check, hints{e.account, ""}.of(err), "%s", err)
 	case status != http.StatusOK:
-		e.add(doctor.StatusFail, check, "the server's log tells more", "it can't serve: %d %s", status, strings.TrimSpace(body))
+		e.add(doctor.StatusFail, check, "the server's log has more", "it can't serve: %d %s", status, strings.TrimSpace(body))
 	case strings.Contains(body, `"degraded"`):
-		e.add(doctor.StatusWarn, check, "the server's log tells more", "it serves, but is degraded: events may come late")
+		e.add(doctor.StatusWarn, check, "the server's log has more", "it serves, but is degraded: events may come late")
 	default:
 		e.add(doctor.StatusOK, check, "", "it can serve")
 	}

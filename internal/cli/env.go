@@ -18,9 +18,9 @@ func (a *app) newEnv() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "env",
 		Short: "Print a profile as variables of a shell",
-		Long: `Prints the lines that set SALLYPORT_URL and SALLYPORT_TOKEN in a shell to what the
-profile holds, for curl and for programs that read them. They hold the token: give
-them to a shell, and not to a screen or a file.
+		Long: `Prints the lines that set SALLYPORT_URL and SALLYPORT_TOKEN in a shell, for curl and for
+programs that read them, from a profile. They hold the token: give them to a shell, and
+not to a screen or a file.
 
 The profile is that of --profile or SALLYPORT_PROFILE, or else the current one.
 While both variables are set, they go before every profile.

@@ -66,7 +66,7 @@ func plainly(message string) string {
 	return message
 }
 
-// hintOf says what to do about an error; "" where that is plain, or nobody knows.
+// hintOf is the advice for an error; "" if there is none.
 func (a *app) hintOf(err error) string {
 	var usage *usageError
 	if errors.As(err, &usage) {

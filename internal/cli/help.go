@@ -11,8 +11,8 @@ import (
 // helpColumns is how wide a help text may be.
 const helpColumns = 100
 
-// setUsage has root, and all below it, show its usage no wider than a window, and flags
-// without what is plain of each: that a switch may be =true or =false.
+// setUsage gives root, and all commands below it, a usage text no wider than a window, and
+// leaves out that a switch can be =true or =false.
 func setUsage(root *cobra.Command) {
 	root.SetUsageTemplate(strings.ReplaceAll(root.UsageTemplate(), "Flags.FlagUsages", fmt.Sprintf("Flags.FlagUsagesWrapped %d", helpColumns)))
 	usage := root.UsageFunc()
@@ -42,21 +42,21 @@ func withoutSwitchValues(text string) string {
 	return strings.Join(blocks, "\n\n")
 }
 
-// closeGap moves what is said of flags to the left, as far as the longest flag lets it.
+// closeGap moves the texts of flags to the left, up to the longest flag.
 func closeGap(lines []string) string {
 	const between = "   "
-	said, longest := 0, 0
+	textAt, longest := 0, 0
 	for _, line := range lines {
 		flag, text, found := strings.Cut(strings.TrimLeft(line, " "), between)
 		if !found || !strings.HasPrefix(flag, "-") {
 			continue
 		}
 		longest = max(longest, strings.Index(line, flag)+len(flag))
-		said = len(line) - len(strings.TrimLeft(text, " "))
+		textAt = len(line) - len(strings.TrimLeft(text, " "))
 	}
 	for i, line := range lines {
-		if longest+len(between) < said && said <= len(line) && strings.HasPrefix(line, " ") {
-			lines[i] = line[:longest+len(between)] + line[said:]
+		if longest+len(between) < textAt && textAt <= len(line) && strings.HasPrefix(line, " ") {
+			lines[i] = line[:longest+len(between)] + line[textAt:]
 		}
 	}
 	return strings.Join(lines, "\n")

@@ -12,14 +12,14 @@ import (
 	"sallyport/client"
 )
 
-// hints say what to do about errors of calls with an account, about a workspace; ""
-// where nobody knows which.
+// hints give advice on errors of calls with an account, about a workspace; "" if the
+// workspace isn't known.
 type hints struct {
 	account
 	workspace string
 }
 
-// of says what to do about an error; "" where that is plain, or nobody knows.
+// of is the advice for an error; "" if there is none.
 func (h hints) of(err error) string {
 	var refused *sallyport.Error
 	if errors.As(err, &refused) {
@@ -41,7 +41,7 @@ func (h hints) of(err error) string {
 	return h.forNetwork(err)
 }
 
-// endOf says where to read how an exec ended.
+// endOf names the command that shows an exec's end.
 func (h hints) endOf(execID string) string {
 	return "sallyport ps --all " + h.name() + " shows how it ended: exec " + execID
 }
@@ -68,7 +68,7 @@ func (h hints) forCode(e *sallyport.Error) string {
 	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
 		return h.forToken()
 	case sallyport.CodeScopeForbidden:
-		return "use a token with the scope that it takes, or --admin if the profile has an admin token; sallyport whoami shows this one's scopes"
+		return "use a token with the scope that this needs, or --admin; sallyport whoami shows this token's scopes"
 	case sallyport.CodeExecTierForbidden:
 		return "a token with scope workspaces can raise the tier: sallyport workspaces update --tier 3 " + h.name()
 	case sallyport.CodeWorkspaceNotFound, sallyport.CodeWorkspaceDeleted:
@@ -110,7 +110,7 @@ func (h hints) forCode(e *sallyport.Error) string {
 	return ""
 }
 
-// forToken says what to do about a token that the server doesn't take.
+// forToken is the advice on a token that the server doesn't accept.
 func (h hints) forToken() string {
 	switch {
 	case h.profile == "" && h.url != "":
@@ -162,7 +162,7 @@ func (h hints) forNetwork(err error) string {
 	return ""
 }
 
-// forRefused says what to do where nothing listens at the server's address.
+// forRefused is the advice if nothing listens at the server's address.
 func (h hints) forRefused() string {
 	switch {
 	case h.profile == devProfile:

@@ -56,7 +56,7 @@ func TestLoginKeepsItsCA(t *testing.T) {
 	if err := os.WriteFile(file, []byte("no certificate"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := in("login", "--url", fake.URL, "--token-stdin", "--ca-cert", file); got.code != 2 || !strings.Contains(got.stderr, "there is no certificate in what is to vouch for") {
+	if got := in("login", "--url", fake.URL, "--token-stdin", "--ca-cert", file); got.code != 2 || !strings.Contains(got.stderr, "holds no certificate in PEM") {
 		t.Errorf("%+v", got)
 	}
 	if got := in("login", "--url", fake.URL, "--token-stdin", "--ca-cert", home+"/none"); got.code != 1 {

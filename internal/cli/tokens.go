@@ -129,8 +129,8 @@ func (a *app) newTokensRevoke() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "revoke TOKEN",
 		Aliases: []string{"rm"},
-		Short:   "End a token, and what runs under it",
-		Long: `Ends a token, and what runs under it. TOKEN is its name, its prefix (such as
+		Short:   "End a token, and the execs that run under it",
+		Long: `Ends a token, and the execs that run under it. TOKEN is its name, its prefix (such as
 sp_org_1a2b3c4d), its id, or the beginning of either, as long as it names one token.`,
 		Example: `  sallyport tokens revoke ci
   sallyport tokens revoke sp_org_1a2b3c4d

@@ -11,9 +11,9 @@ import (
 func (a *app) newWhoami() *cobra.Command {
 	return &cobra.Command{
 		Use:   "whoami",
-		Short: "Show the server and the token in use, and what it may do",
-		Long: `Asks the server who the token in force is: its actor, as the activity log names it,
-its organisation or workspace, and its scopes.`,
+		Short: "Show the server and the token in use, and its scopes",
+		Long: `Asks the server about the token in use: its actor, as the activity log names it, its
+organisation or workspace, and its scopes.`,
 		Example: `  sallyport whoami
   sallyport whoami --profile staging --admin
   sallyport whoami --output json`,

@@ -185,7 +185,7 @@ func (a *app) newWorkspacesDelete() *cobra.Command {
 	return &cobra.Command{
 		Use:     "delete WORKSPACE",
 		Aliases: []string{"rm"},
-		Short:   "Delete a workspace and its tokens, and end what runs there",
+		Short:   "Delete a workspace and its tokens, and end the execs that run there",
 		Example: "  sallyport workspaces delete build",
 		Args:    takes("WORKSPACE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

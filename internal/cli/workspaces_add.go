@@ -191,7 +191,7 @@ func (a *adding) trust(ctx context.Context, key sallyport.DiagnosisStep) error {
 // explainLogin says what the machine must have to let the server in.
 func (a *adding) explainLogin(ctx context.Context) error {
 	if a.flags.keyFile != "" {
-		fmt.Fprintf(a.Stderr, "\nThe machine lets nobody in with this key. Put its public part on the machine:\n\n    ssh-keygen -yf %s   # prints the line for ~/.ssh/authorized_keys there\n", visible(a.flags.keyFile))
+		fmt.Fprintf(a.Stderr, "\nThe machine rejected this key. Put its public part on the machine:\n\n    ssh-keygen -yf %s   # prints the line for ~/.ssh/authorized_keys there\n", visible(a.flags.keyFile))
 		return nil
 	}
 	keys, err := a.api.CAKeys(ctx)
