@@ -22,6 +22,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
+	t.Run("CA", func(t *testing.T) { testCA(t, w) })
 	t.Run("Rate", func(t *testing.T) { testRate(t, w) })
 	t.Run("RevokedWithoutBus", func(t *testing.T) { testRevokedWithoutBus(t, w) })
 }
@@ -216,6 +217,32 @@ func testOneKey(t *testing.T, w *world) {
 	}
 	if ran != 1 || out.String() != "1\n" {
 		t.Errorf("%d calls ran it, and it ran %q times", ran, out.String())
+	}
+}
+
+// An organisation has one CA on all servers: a rotation on one is in force on the others
+// with its answer.
+func testCA(t *testing.T, w *world) {
+	newest := func(replica int) string {
+		t.Helper()
+		keys, err := w.at(t, replica, w.token.Secret).CAKeys(t.Context())
+		if err != nil || len(keys) != 1 {
+			t.Fatalf("replica %d: %v, %v", replica, keys, err)
+		}
+		return keys[0].ID
+	}
+	before := newest(0)
+	for i := range 6 {
+		rotated, err := w.at(t, i%3, w.token.Secret).RotateCA(t.Context(), sallyport.CARotate{Now: true})
+		if err != nil || len(rotated) != 1 || rotated[0].ID == before {
+			t.Fatalf("%v, %v", rotated, err)
+		}
+		before = rotated[0].ID
+		for replica := range 3 {
+			if got := newest(replica); got != before {
+				t.Errorf("replica %d goes on with another key than replica %d has made", replica, i%3)
+			}
+		}
 	}
 }
 
