@@ -92,6 +92,9 @@ type StoreConfig struct {
 	URL string
 	// Migrate brings the schema up to date at the start.
 	Migrate bool
+	// New begins with a new store where the one in DataDir is gone, and goes on without a
+	// write-ahead log that is garbage.
+	New bool
 }
 
 // KeysConfig is about the SSH CA and the seal of stored keys.

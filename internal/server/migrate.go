@@ -22,5 +22,8 @@ func Migrate(ctx context.Context, cfg config.Config) (from, to int64, err error)
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, dir.Close()) }()
+	if err := storeLost(dir); err != nil && !cfg.Store.New {
+		return 0, 0, err
+	}
 	return sqlite.Migrate(ctx, dir.Database())
 }

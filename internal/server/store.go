@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"os"
 	"time"
 
 	"sallyport/internal/audit"
@@ -49,6 +51,9 @@ func (s *server) openStore(ctx context.Context, dir *datadir.Dir) (err error) {
 	if s.cfg.Store.URL != "" {
 		return s.openShared(ctx)
 	}
+	if err := s.mayBeginAnew(dir); err != nil {
+		return err
+	}
 	db, err := sqlite.Open(ctx, dir.Database(), sqlite.Options{Migrate: s.cfg.Store.Migrate, OnChange: s.bus.ActivityChanged})
 	if err != nil {
 		return err
@@ -56,6 +61,31 @@ func (s *server) openStore(ctx context.Context, dir *datadir.Dir) (err error) {
 	s.onClose(db.Close)
 	s.store, s.storeBytes = db, db.Bytes
 	return s.takeLease(ctx)
+}
+
+// mayBeginAnew refuses a data directory that has lost its database, or the database's log,
+// unless the operator wants to go on without: to begin anew in silence would be to lose
+// all organisations, tokens and the activity log without a word.
+func (s *server) mayBeginAnew(dir *datadir.Dir) error {
+	lost := storeLost(dir)
+	switch {
+	case lost == nil:
+		return nil
+	case !s.cfg.Store.New:
+		return lost
+	}
+	s.log.Warn("the store is begun anew, or goes on without its last changes, as --new-store says", "cause", lost)
+	return sqlite.GiveUp(dir.Database())
+}
+
+// storeLost says what a data directory has lost, and what to do about it; nil is nothing.
+// The seal is made when the database is there, so where there is one there was the other.
+func storeLost(dir *datadir.Dir) error {
+	_, err := os.Lstat(datadir.SealFile(dir.Path))
+	if err := sqlite.Lost(dir.Database(), err == nil); err != nil {
+		return fmt.Errorf("%w: restore it from a backup (sallyport restore), or start once with --new-store to go on without it", err)
+	}
+	return nil
 }
 
 // openShared opens the store that other servers may have open as well.

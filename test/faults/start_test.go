@@ -21,6 +21,7 @@ import (
 	"sallyport/internal/config"
 	"sallyport/internal/keys"
 	"sallyport/internal/server"
+	"sallyport/test/stack"
 )
 
 // startFault is why a server can't start.
@@ -92,6 +93,13 @@ func startFaults() []startFault {
 		{"newer schema", func(t *testing.T, dir string, a *attempt) {
 			change(t, database(dir), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
 		}, []string{"open database DIR/data/sallyport.db: its schema has version 999 and this program knows none above"}},
+		{"database lost", func(t *testing.T, dir string, a *attempt) { remove(t, database(dir)) },
+			[]string{"database DIR/data/sallyport.db is gone: restore it from a backup", "--new-store"}},
+		{"database emptied", func(t *testing.T, dir string, a *attempt) { write(t, database(dir), "") },
+			[]string{"database DIR/data/sallyport.db is empty: restore it from a backup", "--new-store"}},
+		{"database's log is garbage", func(t *testing.T, dir string, a *attempt) {
+			write(t, database(dir)+"-wal", strings.Repeat("garbage ", 1000))
+		}, []string{"the write-ahead log of database DIR/data/sallyport.db is garbage", "--new-store"}},
 		{"seal lost", func(t *testing.T, dir string, a *attempt) { remove(t, seal(dir)) },
 			[]string{"seal DIR/data/seal.key: the file is missing, and the database holds private keys that only it opens: restore it"}},
 		{"another seal", func(t *testing.T, dir string, a *attempt) { write(t, seal(dir), string(keys.NewSeal())) },
@@ -286,5 +294,33 @@ func remove(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// With the operator's word a server starts all the same: on a new store where the old one
+// is gone, and on what the database itself holds where its log is garbage, which is kept.
+func TestNewStore(t *testing.T) {
+	template := filepath.Join(t.TempDir(), "data")
+	seedData(t, template)
+	for name, provoke := range map[string]func(*testing.T, string){
+		"lost":    func(t *testing.T, dir string) { remove(t, database(dir)) },
+		"garbage": func(t *testing.T, dir string) { write(t, database(dir)+"-wal", strings.Repeat("garbage ", 1000)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			data := filepath.Join(dir, "data")
+			if err := os.CopyFS(data, os.DirFS(template)); err != nil {
+				t.Fatal(err)
+			}
+			chmod(t, seal(dir), 0o600)
+			provoke(t, dir)
+			s := stack.Start(t, stack.Options{DataDir: data, Flags: map[string]string{"store.new": "true"}})
+			if a := s.Exec(t, `{"cmd":["true"]}`); a.Status != 200 {
+				t.Errorf("exec: %d %s", a.Status, a.Body)
+			}
+			if _, err := os.Stat(database(dir) + "-wal.garbage"); (err == nil) != (name == "garbage") {
+				t.Errorf("the log: %v", err)
+			}
+		})
 	}
 }
