@@ -16,7 +16,7 @@ const usageExec = "the form is: sallyport exec [flags] WORKSPACE [flags] [--] CO
 // word is the command's.
 func splitExecArgs(cmd *cobra.Command, args []string) (workspace string, argv []string, err error) {
 	switch {
-	case len(args) == 0:
+	case len(args) == 0, args[0] == "":
 		return "", nil, usagef(usageExec, "the workspace is missing")
 	case cmd.ArgsLenAtDash() == 0:
 		return "", nil, usagef(usageExec, "the workspace is missing before --")

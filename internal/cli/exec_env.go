@@ -3,6 +3,7 @@ package cli
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -67,7 +68,11 @@ func readEnvFile(name string) ([]string, error) {
 			assignments = append(assignments, string(line))
 		}
 	}
-	if err := lines.Err(); err != nil {
+	err = lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		return nil, usagef("it takes one K=V a line", "--env-file %s has a line of more than %d bytes", name, limits.BodyBytesMax)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("--env-file %s: %w", name, err)
 	}
 	return assignments, nil

@@ -164,6 +164,7 @@ func TestExecUsedWrongly(t *testing.T) {
 		{"exec -it w x", "sallyport: -t: exec gives a command no terminal; -i alone feeds it stdin\n"},
 		{"exec w -d x", "sallyport: -d: exec waits for its command; a shell can leave one behind: sallyport exec WORKSPACE sh -c 'nohup COMMAND >log 2>&1 &'\n"},
 		{"exec -u root w x", "sallyport: -u: a command runs as its workspace's login user; sudo can change that: sallyport exec WORKSPACE sudo -n -u USER COMMAND\n"},
+		{"exec --env-file /dev/zero w x", "sallyport: --env-file /dev/zero has a line of more than 2097152 bytes\nhint: it takes one K=V a line\n"},
 		{"exec -x w x", "sallyport: unknown shorthand flag: 'x' in -x\nhint: see sallyport exec --help\n"},
 		{"exec --env-file /does/not/exist w x", "sallyport: --env-file: open /does/not/exist: no such file or directory\n"},
 		{"exec -i --stdin file w -- x", "sallyport: there are two stdins: -i and --stdin file\nhint: -i is --stdin -\n"},

@@ -113,22 +113,19 @@ func (t *table[T]) shrink(items []T) {
 		t.clocks[i] = kindOf(c.header) == kindTime && t.isToday(i, items)
 	}
 	t.measure(items)
+	const without = 0 // in place of a width: the column is left out
 	for _, step := range []struct {
 		kind  kind
 		least int
-	}{{kindID, idShort}, {kindText, 14}, {kindActor, 14}, {kindMain, 24}, {kindActor, 9}, {kindMain, 16}, {kindText, 8}, {kindMain, 8}} {
-		for t.excess() > 0 {
-			i := t.widest(step.kind, step.least)
-			if i < 0 {
-				break
-			}
-			t.widths[i]--
-		}
-	}
-	for _, k := range []kind{kindActor, kindTime} { // in the last resort without these
-		for i, c := range t.columns {
-			if t.excess() > 0 && kindOf(c.header) == k {
+	}{
+		{kindID, idShort}, {kindText, 14}, {kindActor, 14}, {kindMain, 24}, {kindActor, 9}, {kindMain, 16},
+		{kindActor, without}, {kindText, 8}, {kindMain, 8}, {kindTime, without},
+	} {
+		for i := 0; i >= 0 && t.excess() > 0; {
+			if i = t.widest(step.kind, step.least); i >= 0 && step.least == without {
 				t.drop(i, items)
+			} else if i >= 0 {
+				t.widths[i]--
 			}
 		}
 	}
@@ -159,11 +156,16 @@ func (t *table[T]) isToday(i int, items []T) bool {
 	return true
 }
 
-// widest is the widest column of a kind that may become narrower; -1 if there is none.
+// widest is the widest column of a kind that may become narrower, down to least or its
+// header; -1 if there is none. Any may go whose least is 0.
 func (t *table[T]) widest(k kind, least int) int {
 	found := -1
 	for i, c := range t.columns {
-		if kindOf(c.header) == k && t.widths[i] > max(least, cells(c.header)) && (found < 0 || t.widths[i] > t.widths[found]) {
+		floor := max(least, cells(c.header))
+		if least == 0 {
+			floor = 0
+		}
+		if kindOf(c.header) == k && t.widths[i] > floor && (found < 0 || t.widths[i] > t.widths[found]) {
 			found = i
 		}
 	}
@@ -193,6 +195,8 @@ func (t *table[T]) line(w io.Writer, cell func(int) (string, style)) error {
 		case t.screen.columns == 0, k == kindWhole:
 		case k == kindID && t.widths[i] >= idShort && len(text) > t.widths[i]:
 			text = cut(text[:t.widths[i]], left-blanks) // without a mark, so that it can be copied
+		case k == kindMain && i == len(t.columns)-1:
+			text = cut(text, left-blanks)
 		default:
 			text = cut(text, min(t.widths[i], left-blanks))
 		}
