@@ -117,8 +117,8 @@ func startFaults() []startFault {
 		{"seal is everybody's to write", func(t *testing.T, dir string, a *attempt) { chmod(t, seal(dir), 0o602) },
 			[]string{"seal DIR/data/seal.key: everyone on this machine may write the file (mode 0602)"}},
 		{"sealed key changed", func(t *testing.T, dir string, a *attempt) {
-			change(t, database(dir), `UPDATE ca_keys SET public_key = 'ssh-ed25519 AAAA'`)
-		}, []string{"open the SSH CA with the seal DIR/data/seal.key: CA key ", "changed since it was sealed"}},
+			change(t, database(dir), `UPDATE org_ca_keys SET public_key = 'ssh-ed25519 AAAA'`)
+		}, []string{"open the SSH CAs with the seal DIR/data/seal.key: CA key ", "changed since it was sealed"}},
 		{"ready file below a file", func(t *testing.T, dir string, a *attempt) {
 			write(t, filepath.Join(dir, "file"), "")
 			a.readyFile = filepath.Join(dir, "file", "ready")
