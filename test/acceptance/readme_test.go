@@ -28,7 +28,7 @@ func TestReadme(t *testing.T) {
 		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
-		Files: []string{"testdata/readme.txt"},
+		Files: []string{"testdata/readme/readme.txt"},
 		Setup: func(env *testscript.Env) error {
 			setHome(env)
 			env.Setenv("CLONE", clone)
