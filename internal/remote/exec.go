@@ -123,12 +123,12 @@ func (r *run) send(ctx context.Context) error {
 	r.s.Go(r.readRequests)
 	r.s.Go(r.stdout.run)
 	r.s.Go(r.stderr.run)
-	r.wrapper.asksShell = r.s.Learned() == ""
+	r.wrapper.asksShell = r.s.Facts().LoginShell == sshpool.LoginShellUnknown
 	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
 		return r.sendPlain(ctx)
 	}
 	line := r.wrapper.line()
-	if r.direct = r.s.Learned() == loginSh; r.direct {
+	if r.direct = r.s.Facts().LoginShell == sshpool.LoginShellSh; r.direct {
 		line = r.wrapper.directLine()
 	}
 	r.ask(line)
@@ -193,7 +193,7 @@ func isClosed(c <-chan struct{}) bool {
 
 // notSh is the error of a login shell that claimed to be sh, and took no header.
 func (r *run) notSh(cause error) error {
-	r.s.Learn(loginOther)
+	r.learnShell(sshpool.LoginShellOther)
 	return transportError("the machine's login shell did not start the command", false, fmt.Errorf("%w: %w", errNotSh, cause))
 }
 
@@ -258,7 +258,7 @@ func (r *run) readMark() error {
 		return transportError("the machine did not start the command as it was told to", true, fmt.Errorf("mark %q", r.marks.line))
 	}
 	if r.wrapper.asksShell {
-		r.s.Learn(orOther(login))
+		r.learnShell(shellOf(login))
 	}
 	r.began, r.group = time.Now(), group
 	r.cmd.Started(Process{r})
@@ -268,14 +268,17 @@ func (r *run) readMark() error {
 	return nil
 }
 
-// loginOther is what Session.Learn keeps where the login shell is not sh.
-const loginOther = "other"
+// learnShell keeps what the login shell is for others on the connection.
+func (r *run) learnShell(shell sshpool.LoginShell) {
+	r.s.Learn(func(f *sshpool.Facts) { f.LoginShell = shell })
+}
 
-func orOther(login string) string {
-	if login == "" {
-		return loginOther
+// shellOf is the login shell that a mark names.
+func shellOf(login string) sshpool.LoginShell {
+	if login == loginSh {
+		return sshpool.LoginShellSh
 	}
-	return login
+	return sshpool.LoginShellOther
 }
 
 // isGroup reports whether s is the number of a process group that may be ended:

@@ -57,7 +57,7 @@ func (c *conn) isLone(err error) bool {
 	var refusal *ssh.OpenChannelError
 	c.pool.mu.Lock()
 	defer c.pool.mu.Unlock()
-	return errors.As(err, &refusal) && c.busy == 1
+	return errors.As(err, &refusal) && c.busy+c.keptSlots == 1
 }
 
 // pauseBeforeRetry waits before a connection is asked again, and tells whether that makes sense.
@@ -118,7 +118,7 @@ func (c *conn) openAhead() {
 	p := c.pool
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.ahead != nil || c.busy >= c.group.slots || p.closed || c.removed || !c.alive() {
+	if c.ahead != nil || c.busy+c.keptSlots >= c.group.slots || p.closed || c.removed || !c.alive() {
 		return
 	}
 	o := newOpening()
@@ -130,7 +130,7 @@ func (c *conn) openAhead() {
 		}
 		if o.session != nil {
 			p.wg.Go(func() { ssh.DiscardRequests(o.session.requests) })
-			_ = o.session.Channel.Close() // it has ended, or its connection
+			_ = o.session.Channel.Channel.Close() // it has ended, or its connection
 		}
 	})
 }
@@ -146,7 +146,7 @@ func (c *conn) dropOpening(o *opening) bool {
 	c.ahead = nil
 	var refusal *ssh.OpenChannelError
 	if errors.As(o.err, &refusal) {
-		c.group.learnSlots(c.busy)
+		c.group.learnSlots(c.busy + c.keptSlots)
 	}
 	return true
 }
@@ -216,7 +216,7 @@ func (c *conn) refused(err error) error {
 	var refusal *ssh.OpenChannelError
 	isRefusal := errors.As(err, &refusal)
 	p.mu.Lock()
-	others := c.busy - 1
+	others := c.busy - 1 + c.keptSlots
 	if isRefusal {
 		c.group.learnSlots(others)
 	}

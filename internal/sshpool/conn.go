@@ -25,10 +25,13 @@ type conn struct {
 	shared  string        // see connector.Link
 	done    chan struct{} // closed when the connection has ended
 	trip    atomic.Int64  // the shortest round trip that was seen, in ns; 0 before the first
-	learned atomic.Pointer[string]
 
 	// Guarded by Pool.mu.
-	busy       int
+	busy       int // slots that callers have
+	keptSlots  int // and those of what is kept for as long as the connection lasts
+	channels   int // what holds the connection, and takes no slot
+	facts      Facts
+	kept       map[string]*kept
 	unanswered int      // opens that no caller waits for any more and the machine still owes
 	ahead      *opening // a session opened ahead; nil for none
 	idleSince  time.Time
@@ -59,6 +62,7 @@ func (c *conn) monitor() {
 	c.kill(errLost)
 	c.dropAhead()
 	c.pool.remove(c)
+	c.closeKept()
 	c.internals.end(c.client)
 	_ = c.client.Wait() // that it ended is what matters
 }

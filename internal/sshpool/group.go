@@ -71,8 +71,8 @@ func (p *Pool) slotOrWaiter(target Target, need Need) (*waiter, *conn, error) {
 		return nil, nil, errClosed
 	}
 	g := p.group(target)
-	if c := p.firstFree(g, need.Life); c != nil {
-		p.takeSlot(c)
+	if c := p.firstFree(g, need); c != nil {
+		p.take(c, need)
 		p.renew(c, need.By)
 		return nil, c, nil
 	}
@@ -119,18 +119,18 @@ func (p *Pool) refusal(g *group) error {
 	return nil
 }
 
-// firstFree returns the first connection with a free slot that lasts as long as it is needed;
+// firstFree returns the first connection with room that lasts as long as it is needed;
 // one whose end is near comes last. Pool.mu is held.
-func (p *Pool) firstFree(g *group, life time.Duration) *conn {
+func (p *Pool) firstFree(g *group, need Need) *conn {
 	now, usable := time.Now(), 0
 	var ending *conn
 	for _, c := range g.conns {
-		if !c.alive() || c.unanswered > 0 || !c.lasts(life, now) {
+		if !c.alive() || c.unanswered > 0 || !c.lasts(need.Life, now) {
 			continue
 		}
 		usable++
 		switch {
-		case c.busy >= g.slots:
+		case !need.slotless && c.busy+c.keptSlots >= g.slots:
 		case !c.isEnding(now):
 			return c
 		case ending == nil:
@@ -144,9 +144,19 @@ func (p *Pool) firstFree(g *group, life time.Duration) *conn {
 	// and then, where a caller needs it. A refusal costs that caller a round trip.
 	if usable > 0 && g.slots < p.slots() && now.Sub(g.slotsAt) >= limits.SlotsGrowAfter {
 		g.slots, g.slotsAt = g.slots+1, now
-		return p.firstFree(g, life)
+		return p.firstFree(g, need)
 	}
 	return nil
+}
+
+// take takes a slot, or holds the connection for a channel that needs none. Pool.mu is held.
+func (p *Pool) take(c *conn, need Need) {
+	if !need.slotless {
+		p.takeSlot(c)
+		return
+	}
+	p.idle.remove(c)
+	c.channels++
 }
 
 // takeSlot takes a slot. Pool.mu is held.
@@ -168,9 +178,19 @@ func (p *Pool) withdraw(w *waiter) (full bool) {
 		return slices.ContainsFunc(g.conns, func(c *conn) bool { return c.alive() && c.unanswered == 0 })
 	}
 	if got := <-w.got; got.conn != nil {
-		p.releaseSlot(got.conn)
+		p.release(got.conn, w.need)
 	}
 	return false
+}
+
+// release undoes take. Pool.mu is held.
+func (p *Pool) release(c *conn, need Need) {
+	if !need.slotless {
+		p.releaseSlot(c)
+		return
+	}
+	c.channels--
+	p.parkIfIdle(c)
 }
 
 // releaseSlot frees a slot and grants it to the caller that has waited longest. Pool.mu
@@ -183,17 +203,19 @@ func (p *Pool) releaseSlot(c *conn) {
 
 // grantAll hands free slots to waiters, to those that wait longest first. Pool.mu is held.
 func (p *Pool) grantAll(g *group) {
+	full := false // no slot is free, however short the need
 	for i := 0; i < len(g.waiters); {
 		w := g.waiters[i]
-		c := p.firstFree(g, w.need.Life)
+		var c *conn
+		if w.need.slotless || !full {
+			c = p.firstFree(g, w.need)
+			full = full || c == nil && p.firstFree(g, Need{}) == nil
+		}
 		if c == nil {
-			if p.firstFree(g, 0) == nil {
-				return
-			}
-			i++ // the connections end too soon for it
+			i++ // for this one; the connections may just end too soon for it
 			continue
 		}
-		p.takeSlot(c)
+		p.take(c, w.need)
 		w.got <- grant{conn: c}
 		g.waiters = slices.Delete(g.waiters, i, i+1)
 	}

@@ -69,7 +69,7 @@ func (s *idleSet) each(f func(*conn) (goOn bool)) {
 // parkIfIdle puts a connection without sessions among the idle ones, and closes a surplus
 // one. Pool.mu is held.
 func (p *Pool) parkIfIdle(c *conn) {
-	if c.busy > 0 || c.place != nil || c.removed {
+	if c.busy > 0 || c.channels > 0 || c.place != nil || c.removed {
 		return
 	}
 	c.idleSince = time.Now()

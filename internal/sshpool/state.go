@@ -69,12 +69,14 @@ func (p *Pool) State(key string) State {
 		return s
 	}
 	s.SessionsPerConnection, s.Waiting = g.slots, len(g.waiters)
+	channels := 0
 	for _, c := range g.conns {
 		s.Connections++
 		s.Sessions += c.busy
+		channels += c.channels
 	}
 	switch {
-	case s.Sessions > 0:
+	case s.Sessions+channels > 0:
 		s.Phase, s.Since = Connected, h.since
 	case s.Connections > 0:
 		s.Phase, s.Since = Idle, h.since

@@ -29,6 +29,10 @@ type Need struct {
 	// By reaches the machine on the caller's behalf. It is used where this caller's need
 	// is what causes a dial.
 	By Dialer
+
+	// slotless is for a channel that takes none of the sessions that a machine takes on a
+	// connection.
+	slotless bool
 }
 
 // Dialer reaches a machine on behalf of one caller.

@@ -1,0 +1,89 @@
+package sshpool
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/crypto/ssh"
+)
+
+// OpenForward opens a direct-tcpip channel (RFC 4254, section 7.2): the machine looks host
+// up and connects to it, and the channel carries what comes and goes. It takes none of the
+// machine's sessions. Its errors are those of Open, but for a machine that refuses the
+// channel, since it may not or can't connect: an *ssh.OpenChannelError is in the chain
+// then. The caller closes the channel.
+func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host string, port uint16) (*Channel, error) {
+	need.slotless = true
+	payload := ssh.Marshal(struct {
+		Host       string
+		Port       uint32
+		OriginHost string
+		OriginPort uint32
+	}{host, uint32(port), "127.0.0.1", 0})
+	var last error
+	for range forwardAttempts {
+		c, warm, err := p.acquire(ctx, target, need)
+		if err != nil {
+			return nil, classify(ctx, err)
+		}
+		ch, err := c.openSlotless(ctx, "direct-tcpip", payload)
+		if err == nil {
+			ch.Warm, ch.target, ch.by = warm, target, need.By
+			return ch, nil
+		}
+		var refused *ssh.OpenChannelError
+		if errors.As(err, &refused) {
+			return nil, fmt.Errorf("open direct-tcpip: %w", err)
+		}
+		last = err
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, classify(ctx, last)
+}
+
+// forwardAttempts bounds the connections tried, of those that turn out to be dead.
+const forwardAttempts = 3
+
+// openSlotless opens a channel on a connection that the caller holds, and lets go of it
+// when that fails. The machine may take its time: it connects to somewhere. Whether it is
+// still there is the keepalive's to find out.
+func (c *conn) openSlotless(ctx context.Context, kind string, payload []byte) (*Channel, error) {
+	var ch *Channel
+	var err error
+	over := make(chan struct{})
+	c.pool.wg.Go(func() {
+		defer close(over)
+		raw, reqs, failed := c.client.OpenChannel(kind, payload)
+		if err = failed; err == nil {
+			ch = &Channel{Channel: raw, conn: c, requests: reqs, holds: holdsChannel}
+			ch.Go(func() { ssh.DiscardRequests(reqs) })
+		}
+	})
+	select {
+	case <-over:
+		if err != nil {
+			c.letGo()
+		}
+		return ch, err
+	case <-ctx.Done():
+		c.pool.wg.Go(func() {
+			<-over
+			if err != nil {
+				c.letGo()
+				return
+			}
+			_ = ch.Close() // nobody wants it any more
+		})
+		return nil, context.Cause(ctx)
+	}
+}
+
+// letGo ends a hold that takes no slot.
+func (c *conn) letGo() {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	c.pool.release(c, Need{slotless: true})
+}
