@@ -102,17 +102,17 @@ func TestFlags(t *testing.T) {
 	names := func(mode Mode) string {
 		var all []string
 		for _, f := range Flags(mode) {
-			if strings.Contains(f.Meaning, "`") || f.IsBool != (f.Name == "insecure") {
+			if strings.Contains(f.Meaning, "`") || f.IsBool != (f.Name == "insecure" || f.Name == "new-store") {
 				t.Errorf("flag %+v", f)
 			}
 			all = append(all, f.Name)
 		}
 		return strings.Join(all, " ")
 	}
-	if got, want := names(ModeDev), "listen data-dir drain-timeout log-level log-format"; got != want {
+	if got, want := names(ModeDev), "listen data-dir new-store drain-timeout log-level log-format"; got != want {
 		t.Errorf("dev: %s, want %s", got, want)
 	}
-	want := "listen tls-cert-file tls-key-file insecure data-dir admin-token-file drain-timeout log-level log-format"
+	want := "listen tls-cert-file tls-key-file insecure data-dir new-store admin-token-file drain-timeout log-level log-format"
 	if got := names(ModeServer); got != want {
 		t.Errorf("server: %s, want %s", got, want)
 	}
