@@ -14,8 +14,9 @@ DESTDIR ?=
 # Where make build puts things.
 BIN ?= bin
 
-# Any of these may be set on the command line: make test PKGS=./internal/frame
-PKGS ?= ./...
+# Any of these may be set on the command line: make test PKGS=./internal/audit
+# The client is a module of its own, and tested from here.
+PKGS ?= ./... sallyport/client/...
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME ?= 1m

@@ -2,6 +2,9 @@ module sallyport
 
 go 1.26.0
 
+// The client is a module of its own, so that it brings no server to those who import it.
+replace sallyport/client => ./client
+
 require (
 	github.com/VictoriaMetrics/metricsql v0.87.3
 	github.com/agext/levenshtein v1.2.1
@@ -43,6 +46,7 @@ require (
 	google.golang.org/protobuf v1.36.12
 	modernc.org/sqlite v1.62.0
 	pgregory.net/rapid v1.3.0
+	sallyport/client v0.0.0
 )
 
 require (

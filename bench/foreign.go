@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 )
 

@@ -10,8 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/principal"
 )

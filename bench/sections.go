@@ -16,8 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // latency times a warm true through the whole stack against the base, pair by

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ActivityFilter says which rows of the activity log are wanted. Empty fields

@@ -6,9 +6,9 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 )
 
 // BenchmarkExecStream is 64 MiB of a log through HTTP, frames and back. Compare

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // CAKeys returns the public keys in force of an organisation's SSH CA, newest first:

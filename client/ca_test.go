@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // The keys come with what TrustedUserCAKeys takes of each.

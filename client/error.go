@@ -9,7 +9,7 @@ import (
 	"io"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ErrCut is the error of an exec that was sent and whose answer has no last frame: the

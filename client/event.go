@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 const (

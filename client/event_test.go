@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // eventLog serves the events 1 to last of organisation o, and cuts each answer at a

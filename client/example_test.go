@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // exampleServer answers as the contract says, for a workspace on which sh can

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Exec is one command to run on a workspace. The zero value of every field but

@@ -13,9 +13,9 @@ import (
 	"testing/iotest"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 )
 
 func TestExecRequest(t *testing.T) {

@@ -5,7 +5,7 @@ import (
 	"iter"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ListExecs returns one page of a workspace's execs, running and ended, newest first.

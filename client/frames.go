@@ -9,8 +9,8 @@ import (
 	"net/http"
 	"time"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 )
 
 // Frame is one frame of an exec's answer. Exactly one of three is set: Stream,

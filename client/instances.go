@@ -5,7 +5,7 @@ import (
 	"iter"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ListInstances returns one page of the EC2 instances that could be workspaces of an

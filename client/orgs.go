@@ -6,7 +6,7 @@ import (
 	"iter"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ListOrgs returns one page of the organisations, oldest first. Organisations

@@ -14,7 +14,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // answerBytesMax bounds an answer that is read whole: a page of 500 rows of the

@@ -9,8 +9,8 @@ import (
 	"syscall"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 func TestURLForms(t *testing.T) {

@@ -5,15 +5,48 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
 	"testing"
+	"time"
 
-	"go.uber.org/goleak"
-
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain looks for goroutines that a client has left behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if left := leftBehind(); code == 0 && left != "" {
+		fmt.Fprintln(os.Stderr, "goroutines are left behind:\n\n"+left)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// leftBehind returns the goroutines of clients, and of their connections, that don't
+// end.
+func leftBehind() (left string) {
+	const tries, pause = 100, 50 * time.Millisecond
+	tick := time.NewTicker(pause)
+	defer tick.Stop()
+	for range tries {
+		buf := make([]byte, 1<<20)
+		left = ""
+		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			isOurs := strings.Contains(stack, "sallyport/client.") || strings.Contains(stack, "net/http.")
+			if isOurs && !strings.Contains(stack, "leftBehind") {
+				left += stack + "\n\n"
+			}
+		}
+		if left == "" {
+			break
+		}
+		<-tick.C
+	}
+	return left
+}
 
 const token = "sp_org_test"
 

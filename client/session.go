@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Session returns the actor, organisation and scopes of the client's token. The error's

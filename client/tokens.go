@@ -5,7 +5,7 @@ import (
 	"iter"
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ListTokens returns one page of an owner's live tokens, oldest first, without

@@ -11,9 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/tmaxmax/go-sse"
-
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // decodeEvents lets the client read an answer of events.
@@ -64,24 +62,38 @@ func FuzzEvents(f *testing.F) {
 
 // decodeAsEventSource reads rows with a reader that knows nothing of Sallyport.
 func decodeAsEventSource(wire string) (rows []sallyport.Activity, err error) {
-	for event, err := range sse.Read(strings.NewReader(wire), &sse.ReadConfig{MaxEventSize: eventBytesMax}) {
+	for event := range strings.SplitSeq(wire, "\n\n") {
+		name, data, ok := eventSource(event)
 		switch {
-		case err != nil:
-			return rows, err
-		case event.Data == "" && !strings.Contains(wire, "data\n") && !strings.Contains(wire, "data:\n") && !strings.Contains(wire, "data: \n"):
-			continue // an id alone
-		case event.Type == "end":
+		case !ok: // an id alone
+		case name == "end":
 			var e sallyport.Error
-			return rows, errors.Join(io.EOF, json.Unmarshal([]byte(event.Data), &e))
-		case event.Type == "" || event.Type == "message":
+			return rows, errors.Join(io.EOF, json.Unmarshal([]byte(data), &e))
+		case name == "" || name == "message":
 			var row sallyport.Activity
-			if err := json.Unmarshal([]byte(event.Data), &row); err != nil {
+			if err := json.Unmarshal([]byte(data), &row); err != nil {
 				return rows, err
 			}
 			rows = append(rows, row)
 		}
 	}
 	return rows, nil
+}
+
+// eventSource reads the lines of one event as the standard of HTML says; ok tells
+// whether it has data.
+func eventSource(event string) (name, data string, ok bool) {
+	for line := range strings.SplitSeq(event, "\n") {
+		field, value, _ := strings.Cut(line, ":")
+		value = strings.TrimPrefix(value, " ")
+		switch field {
+		case "event":
+			name = value
+		case "data":
+			data, ok = data+"\n"+value, true
+		}
+	}
+	return name, strings.TrimPrefix(data, "\n"), ok
 }
 
 // endless is a line, again and again.

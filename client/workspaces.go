@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/url"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ListWorkspaces returns one page of the workspaces that the token may see,

@@ -1,7 +1,7 @@
 package audit
 
 import (
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )

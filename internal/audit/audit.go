@@ -15,7 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )

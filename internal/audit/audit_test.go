@@ -12,7 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/id"
 	"sallyport/internal/limits"

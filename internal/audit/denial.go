@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )

@@ -3,7 +3,7 @@ package audit
 import (
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Diagnosis is what the row of a diagnosis says before anything is looked up.

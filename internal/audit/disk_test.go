@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
 	"sallyport/internal/principal"

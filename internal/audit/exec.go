@@ -3,7 +3,7 @@ package audit
 import (
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/redact"
 )
 

@@ -5,7 +5,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
 )

@@ -3,7 +3,7 @@ package audit
 import (
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/principal"
 	"sallyport/internal/redact"

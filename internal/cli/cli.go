@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Program is one run of the program and what it has of the world.

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/config"
 	"sallyport/internal/doctor"
 )

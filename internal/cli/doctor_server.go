@@ -10,8 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/doctor"
 	"sallyport/internal/limits"
 )

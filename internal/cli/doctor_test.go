@@ -5,7 +5,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // fakeHealth answers what needs no token: well, below /slow-clock with a clock that

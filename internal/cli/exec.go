@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // execName is the name of the one command whose exit codes are another's.

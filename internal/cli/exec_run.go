@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

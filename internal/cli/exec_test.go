@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 func fakeProgram(t *testing.T) Program {

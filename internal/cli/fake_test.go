@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Tokens that the fake knows.

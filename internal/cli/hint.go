@@ -8,8 +8,8 @@ import (
 	"net/http"
 	"syscall"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // hints give advice on errors of calls with an account, about a workspace; "" if the

@@ -10,8 +10,8 @@ import (
 	"syscall"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 func TestHints(t *testing.T) {

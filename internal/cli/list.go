@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // addLimit gives a command that lists its --limit; a default of 0 is all.

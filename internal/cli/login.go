@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // defaultProfile is the profile that login writes when none is named.

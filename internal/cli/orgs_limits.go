@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // limitFlags are the flags of an organisation's limits.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 func (a *app) newPs() *cobra.Command {

@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // person is somebody at a terminal.

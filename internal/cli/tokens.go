@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 func (a *app) newTokens() *cobra.Command {

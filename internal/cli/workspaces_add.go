@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // addFlags are the flags of workspaces add.

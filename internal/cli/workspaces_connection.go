@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 func (a *app) newWorkspacesConnection() *cobra.Command {

@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 func (a *app) newWorkspacesUpdate() *cobra.Command {

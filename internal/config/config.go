@@ -8,7 +8,7 @@ import (
 	"net/url"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Mode is which of its two commands a server runs as.

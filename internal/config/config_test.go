@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"

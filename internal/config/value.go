@@ -14,7 +14,7 @@ import (
 	"time"
 	"unicode"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/store"

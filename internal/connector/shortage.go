@@ -4,7 +4,7 @@ import (
 	"errors"
 	"syscall"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // OutOfFiles returns err, or where this server's own lack of files or memory is what kept

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/config"
 	"sallyport/internal/datadir"
 	"sallyport/internal/id"

@@ -15,7 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/bus"
 	"sallyport/internal/feed"
 	"sallyport/internal/id"

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/feed"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
@@ -36,7 +36,7 @@ func goldenRow(kind string) store.Activity {
 func goldenRows(t *testing.T) map[string]store.Activity {
 	t.Helper()
 	rows := map[string]store.Activity{}
-	source, err := os.ReadFile("../../activity.go")
+	source, err := os.ReadFile("../../client/sallyport/activity.go")
 	if err != nil {
 		t.Fatal(err)
 	}

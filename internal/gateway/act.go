@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/policy"
 	"sallyport/internal/sshpool"

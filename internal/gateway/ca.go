@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"

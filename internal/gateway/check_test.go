@@ -8,7 +8,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 )
 

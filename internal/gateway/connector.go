@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 )
 

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/store"

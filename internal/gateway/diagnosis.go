@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/remote"
 	"sallyport/internal/sshpool"

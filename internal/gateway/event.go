@@ -6,7 +6,7 @@ import (
 	"errors"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/feed"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"

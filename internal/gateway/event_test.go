@@ -5,7 +5,7 @@ import (
 	"log/slog"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/bus"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/policy"
 	"sallyport/internal/remote"

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"slices"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/remote"
 )

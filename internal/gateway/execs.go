@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/id"
 	"sallyport/internal/store"

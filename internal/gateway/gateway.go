@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/feed"

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"

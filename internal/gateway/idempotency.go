@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )

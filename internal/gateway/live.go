@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/limits"
 	"sallyport/internal/principal"

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 )
 

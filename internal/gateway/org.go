@@ -6,7 +6,7 @@ import (
 	"regexp"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"sync"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 )
 

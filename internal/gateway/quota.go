@@ -3,7 +3,7 @@ package gateway
 import (
 	"context"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 )
 

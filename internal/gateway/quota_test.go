@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/quota"

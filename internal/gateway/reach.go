@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"

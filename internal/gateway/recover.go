@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"sync"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
 	"sallyport/internal/remote"

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/store"
 )

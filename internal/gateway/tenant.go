@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
 	"sallyport/internal/policy"

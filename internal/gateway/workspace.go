@@ -6,7 +6,7 @@ import (
 	"maps"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"

@@ -7,8 +7,8 @@ import (
 	"strconv"
 	"strings"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 )
 
 // acceptedEncoding is the encoding that a caller likes best of those there are

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Of the framings that there are the best liked is given (RFC 9110, section

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 )
 

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // caKeys is GET /ca and GET /orgs/{org}/ca: a file for sshd's TrustedUserCAKeys, or JSON

@@ -6,7 +6,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // connectorBody is a connector as it came: of any type, or a merge patch.

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // many is text that begins with head, goes on with piece for ever, and counts what was read.

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // statuses is the one mapping of codes to HTTP. A code that is not in it is 400:

@@ -6,9 +6,9 @@ import (
 	"strconv"
 	"time"
 
-	"sallyport"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/internal/feed"
-	"sallyport/internal/frame"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 )

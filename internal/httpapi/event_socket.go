@@ -10,8 +10,8 @@ import (
 
 	"github.com/coder/websocket"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 )
 

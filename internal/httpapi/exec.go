@@ -8,8 +8,8 @@ import (
 	"strconv"
 	"strings"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 	"sallyport/internal/quota"

@@ -13,7 +13,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 )

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // shellOwned are the variables that some shell on the way sets itself, or doesn't

@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/internal/feed"
-	"sallyport/internal/frame"
 )
 
 // FuzzAccept: whatever a caller accepts, it gets an encoding that it has named, or

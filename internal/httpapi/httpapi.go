@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"

@@ -5,7 +5,7 @@ import (
 	"regexp"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 func (c *call) orgInstances() error {

@@ -3,7 +3,7 @@ package httpapi
 import (
 	"net/http"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

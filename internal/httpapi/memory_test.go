@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	"sallyport/internal/principal"
 	"sallyport/internal/quota"

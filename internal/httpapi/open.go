@@ -3,7 +3,7 @@ package httpapi
 import (
 	"sync"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // openRequests counts the requests that are not answered yet, by organisation: each may hold

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/principal"
 )

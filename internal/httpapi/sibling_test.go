@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/quota"
 )

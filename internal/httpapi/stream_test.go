@@ -6,10 +6,10 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
 	"sallyport/internal/limits"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // A quiet stream carries an empty line every 15 seconds, a busy one none.

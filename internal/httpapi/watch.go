@@ -5,7 +5,7 @@ import (
 	"net/http"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"

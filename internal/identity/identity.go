@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )

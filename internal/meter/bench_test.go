@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 	_ "sallyport/test/apart"
 )

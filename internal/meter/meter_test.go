@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/bus"
 	"sallyport/internal/connector/eic"
 	"sallyport/internal/gateway"

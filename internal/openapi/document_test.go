@@ -14,7 +14,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 func newRoot(t testing.TB) *node {
@@ -83,7 +83,7 @@ func TestSchemas(t *testing.T) {
 
 // TestErrorCodes: the document has the codes of error.go, and no others.
 func TestErrorCodes(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../error.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../client/sallyport/error.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,7 +112,7 @@ func TestErrorCodes(t *testing.T) {
 
 // TestReasons: the document has the reasons of error.go, and no others.
 func TestReasons(t *testing.T) {
-	file, err := parser.ParseFile(token.NewFileSet(), "../../error.go", nil, 0)
+	file, err := parser.ParseFile(token.NewFileSet(), "../../client/sallyport/error.go", nil, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestClosedSets(t *testing.T) {
 		t.Errorf("default scopes %v, want %v", got, defaults)
 	}
 	for schema, prefix := range map[string]string{"ActivityType": "Activity", "ActivityStatus": "Status"} {
-		want := constants(t, "../../activity.go", prefix)
+		want := constants(t, "../../client/sallyport/activity.go", prefix)
 		got := values(schemas.get(schema, "enum"))
 		slices.Sort(got)
 		if !slices.Equal(got, want) {

@@ -5,7 +5,7 @@ package policy
 import (
 	"slices"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )

@@ -9,7 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Kind is the sort of token that a principal came with.

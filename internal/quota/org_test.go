@@ -7,7 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/sshpool"
 )

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

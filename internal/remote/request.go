@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // request is what was asked of the machine, to start a shell, and its answer.

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 	"sallyport/internal/remote"

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // errClosed is what a caller of a closed pool gets.

@@ -13,7 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/sshpool"
 )
 

@@ -17,7 +17,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/sshhost"
 	"sallyport/internal/sshpool"

@@ -3,7 +3,7 @@ package sshpool
 import (
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Phase is in which state the way to a machine is.

@@ -10,7 +10,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 	"sallyport/internal/sshpool"

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 )
 

@@ -9,7 +9,7 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	otel "go.opentelemetry.io/otel/trace"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
 )
 

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // benchRound is how long a round of TestBench lasts; make bench sets it. The short ones

@@ -31,8 +31,8 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/natsd"
 	"sallyport/test/pg"
 	"sallyport/test/sshd"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // goneTime is within what a caller hears that the database is gone, with what a loaded

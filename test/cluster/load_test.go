@@ -16,8 +16,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // load is a steady stream of execs, each of which writes its id and its key into a file on

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 )
 
 // What is made over one server is there on every other, and what ends on one has ended

@@ -12,8 +12,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	_ "sallyport/test/apart"
 	"sallyport/test/pg"
 )

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/eicsim"
 	"sallyport/test/pg"
 	"sallyport/test/spec"

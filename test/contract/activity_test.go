@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

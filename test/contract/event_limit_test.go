@@ -8,7 +8,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

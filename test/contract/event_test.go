@@ -14,7 +14,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/tmaxmax/go-sse"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/spec"
 	"sallyport/test/stack"
 )

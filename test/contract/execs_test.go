@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

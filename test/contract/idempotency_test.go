@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

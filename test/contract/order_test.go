@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -15,7 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/limits"
 	"sallyport/test/spec"

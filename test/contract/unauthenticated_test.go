@@ -9,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/identity"
 	"sallyport/internal/principal"
 	"sallyport/test/stack"

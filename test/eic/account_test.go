@@ -11,8 +11,8 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"
 )

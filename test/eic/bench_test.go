@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"
 )

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/cli"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"

@@ -6,8 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"
 )

@@ -16,8 +16,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	_ "sallyport/test/apart"
 	"sallyport/test/eicsim"
 	"sallyport/test/sshd"

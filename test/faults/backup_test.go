@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/backup"
 	"sallyport/internal/config"
 	"sallyport/internal/store"

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // harmless is a word in an argv that is no secret: it must be found, as a proof

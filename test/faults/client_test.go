@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
-	"sallyport/internal/frame"
+	"sallyport/client/frame"
+	"sallyport/client/sallyport"
 	"sallyport/test/spec"
 	"sallyport/test/stack"
 )

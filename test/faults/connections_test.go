@@ -13,7 +13,7 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -9,7 +9,7 @@ import (
 
 	_ "modernc.org/sqlite" // the driver
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // openDatabase opens a server's database as another program would. The test's

@@ -21,7 +21,7 @@ import (
 
 	"github.com/coder/websocket"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/test/stack"
 )
 

@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // A server that is out of descriptors says so, at once: a command that the machine refused

@@ -18,7 +18,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // hostileTime is how long the hostile organisation goes on. A minute is the long form, which

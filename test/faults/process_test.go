@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // running returns those of the ids of which a process is alive: it finds them as

@@ -17,7 +17,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/limits"
 	"sallyport/test/spec"

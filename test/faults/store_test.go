@@ -14,7 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // storeFault takes the store away from a running server.

@@ -19,7 +19,7 @@ var exceptions = []exception{
 	{"background", "internal/sshpool/pool.go", "a pool lives from its first lease to Close, longer than any caller"},
 	{"background", "internal/store/sqlite/writer.go", "the checkpoint at Close belongs to no request"},
 	{"init", "test/apart/apart.go", "the environment must be the tests' own before anything of theirs reads it, TestMain and package variables too"},
-	{"panic", "internal/frame/encoding.go", "json.Marshal of strings and numbers can't fail"},
+	{"panic", "client/frame/encoding.go", "json.Marshal of strings and numbers can't fail"},
 	{"panic", "internal/remote/exec.go", "a panic of its caller's goes on once the command is ended"},
 	{"panic", "internal/httpapi/httpapi.go", "http.ErrAbortHandler is how net/http is told to cut an answer"},
 }

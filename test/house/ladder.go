@@ -26,7 +26,7 @@ type rung struct {
 // rungs is the house from the ground up. A package imports only lower floors;
 // rooms on one floor don't know each other. Tests may import anything.
 var rungs = []rung{
-	{".", ground, "the vocabulary that server, command line and client share"},
+	{"client/sallyport", ground, "the vocabulary that server, command line and client share"},
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
 	{"internal/disk", ground, "what a server does with its own files, whatever they hold"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
@@ -37,7 +37,7 @@ var rungs = []rung{
 	{"internal/connector", 0, "the contract of the ways to a machine, apart from the ways themselves"},
 	{"internal/sshhost", 0, "the embedded SSH server: to its clients a machine like any other"},
 	{"internal/principal", 0, "who asks, without how it was proven"},
-	{"internal/frame", 0, "framing, used at both ends of the wire"},
+	{"client/frame", 0, "framing, used at both ends of the wire"},
 	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},
 	{"internal/redact", 0, "masking, a function of text alone"},
 	{"internal/datadir", 0, "a data directory and its lock"},

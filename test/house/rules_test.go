@@ -54,7 +54,7 @@ func TestApartRule(t *testing.T) {
 func TestLadderRule(t *testing.T) {
 	for _, e := range []example{
 		{"down", map[string]string{
-			"internal/audit/a.go": `package audit; import ("sallyport"; "sallyport/internal/store"; "sallyport/internal/redact")`,
+			"internal/audit/a.go": `package audit; import ("sallyport/client/sallyport"; "sallyport/internal/store"; "sallyport/internal/redact")`,
 			"internal/store/s.go": `package store; import "sallyport/internal/limits"`,
 		}, nil},
 		{"up", map[string]string{
@@ -64,8 +64,8 @@ func TestLadderRule(t *testing.T) {
 			"internal/policy/p.go": `package policy; import "sallyport/internal/identity"`,
 		}, []string{"imports internal/identity of floor 3 from floor 3"}},
 		{"across the ground", map[string]string{
-			"internal/limits/l.go": `package limits; import "sallyport"`,
-		}, []string{"imports . of floor ground from floor ground"}},
+			"internal/limits/l.go": `package limits; import "sallyport/client/sallyport"`,
+		}, []string{"imports client/sallyport of floor ground from floor ground"}},
 		{"a test looks everywhere", map[string]string{
 			"internal/store/s_test.go": `package store; import "sallyport/internal/server"`,
 		}, nil},
@@ -125,11 +125,11 @@ func TestBanRules(t *testing.T) {
 			"internal/sshpool/s.go": `package sshpool; import "sallyport/internal/principal"`,
 		}, []string{"knows no tenants"}},
 		{"the vocabulary is light", map[string]string{
-			"a.go": `package sallyport; import ("time"; "github.com/google/uuid")`,
+			"client/sallyport/a.go": `package sallyport; import ("time"; "github.com/google/uuid")`,
 		}, []string{"imports github.com/google/uuid"}},
 		{"the client is light", map[string]string{
-			"client/c.go": `package client; import ("sallyport"; "sallyport/internal/frame"; "sallyport/internal/limits"; "net/http")`,
-		}, []string{"imports internal/limits, and of ours it may import only [. internal/frame]"}},
+			"client/c.go": `package client; import ("sallyport/client/sallyport"; "sallyport/client/frame"; "sallyport/internal/limits"; "net/http")`,
+		}, []string{"imports internal/limits, and of ours it may import only [client/sallyport client/frame]"}},
 		{"the command line and the rooms behind it", map[string]string{
 			"internal/cli/c.go": `package cli; import ("sallyport/client"; "github.com/spf13/cobra"; "sallyport/internal/audit")`,
 		}, []string{"imports internal/audit"}},

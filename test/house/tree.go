@@ -13,8 +13,11 @@ import (
 	"strings"
 )
 
-// modulePath is the import path of the repository's root package.
+// modulePath is where the import paths of the repository's packages begin.
 const modulePath = "sallyport"
+
+// clientModule is the folder of the client's module, which is a part of the house too.
+const clientModule = "client"
 
 // tree is the repository's Go code as it stands in its files. It is parsed
 // rather than listed by the go command, so that files for other systems count
@@ -98,7 +101,7 @@ func isForeign(fsys fs.FS, dir string) bool {
 		return true
 	}
 	_, err := fs.Stat(fsys, path.Join(dir, "go.mod"))
-	return err == nil
+	return err == nil && dir != clientModule
 }
 
 // isHidden tells whether the go command passes a name over.

@@ -12,8 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )

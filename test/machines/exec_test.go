@@ -15,8 +15,8 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

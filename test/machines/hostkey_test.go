@@ -9,8 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

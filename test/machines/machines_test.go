@@ -19,8 +19,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	_ "sallyport/test/apart"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )

@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"

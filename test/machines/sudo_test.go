@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"sallyport"
 	"sallyport/client"
+	"sallyport/client/sallyport"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // ofHTTP are headers of HTTP itself, which no document has.

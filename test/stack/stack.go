@@ -13,7 +13,7 @@ import (
 	"sync"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/config"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/server"

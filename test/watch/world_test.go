@@ -20,7 +20,7 @@ import (
 	"github.com/prometheus/common/model"
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	_ "sallyport/test/apart"
 	"sallyport/test/stack"
 )

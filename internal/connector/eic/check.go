@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"regexp"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 )
 

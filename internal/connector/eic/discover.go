@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 )
 

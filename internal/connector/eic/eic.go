@@ -25,7 +25,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 )

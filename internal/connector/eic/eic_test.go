@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/connectortest"
 	"sallyport/internal/connector/eic"

@@ -6,7 +6,7 @@ import (
 	"net/netip"
 	"strings"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 )
 

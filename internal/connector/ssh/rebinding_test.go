@@ -15,7 +15,7 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector/ssh"
 )
 

@@ -17,7 +17,7 @@ import (
 
 	cryptossh "golang.org/x/crypto/ssh"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/connectortest"
 	"sallyport/internal/connector/ssh"

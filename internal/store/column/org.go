@@ -4,7 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 )
 

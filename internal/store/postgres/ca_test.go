@@ -9,7 +9,7 @@ import (
 
 	"github.com/pressly/goose/v3"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/keys"
 	"sallyport/internal/store"

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
 )

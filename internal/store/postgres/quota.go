@@ -1,7 +1,7 @@
 package postgres
 
 import (
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
 )

@@ -6,7 +6,7 @@ import (
 	"errors"
 	"fmt"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/store"
 	"sallyport/internal/store/column"
 )

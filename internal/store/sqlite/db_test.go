@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 	"sallyport/internal/store/storetest"

@@ -4,7 +4,7 @@ import (
 	"reflect"
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 )

@@ -6,7 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 )

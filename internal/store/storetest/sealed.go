@@ -3,7 +3,7 @@ package storetest
 import (
 	"testing"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
 )

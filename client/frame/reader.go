@@ -10,7 +10,7 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // LineBytesMax bounds one line that a Reader takes: the largest buffered

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // PieceBytesMax bounds one piece that a RawReader takes: the largest buffered

@@ -4,29 +4,28 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
 
-	"pgregory.net/rapid"
-
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // What is written in Raw is read again, a byte at a time, keep-alives between.
 func TestRawRoundTrip(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		chunks := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 1, 50), 0, 10).Draw(t, "chunks")
+	eachRandom(t, func(t *testing.T, r *rand.Rand) {
+		chunks := randomChunks(r, 10, 50)
 		s := NewStream(Raw, sallyport.Stderr, 1<<20)
 		var wire []byte
 		for _, c := range chunks {
 			wire = Raw.AppendKeepalive(s.Append(wire, c))
 		}
 		wire = Raw.AppendLast(s.Finish(wire), sallyport.ExecResult{ExitCode: 7})
-		r := NewRawReader(iotest.OneByteReader(bytes.NewReader(wire)))
+		reader := NewRawReader(iotest.OneByteReader(bytes.NewReader(wire)))
 		var got []byte
 		for {
-			f, err := r.Next()
+			f, err := reader.Next()
 			if err != nil {
 				t.Fatalf("%q: %v", wire, err)
 			}
@@ -41,7 +40,7 @@ func TestRawRoundTrip(t *testing.T) {
 		if want := bytes.Join(chunks, nil); !bytes.Equal(got, want) {
 			t.Fatalf("got %q, want %q", got, want)
 		}
-		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+		if _, err := reader.Next(); !errors.Is(err, io.EOF) {
 			t.Fatalf("after the last: %v", err)
 		}
 	})

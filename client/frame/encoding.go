@@ -7,7 +7,7 @@ import (
 	"strconv"
 	"unicode/utf8"
 
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // Encoding is how frames are written down.

@@ -6,14 +6,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/iotest"
 	"unicode/utf8"
 
-	"pgregory.net/rapid"
-
-	"sallyport"
+	"sallyport/client/sallyport"
 )
 
 // line is a frame as any JSON reader sees it.
@@ -115,13 +114,9 @@ func TestStreamFinishSendsWhatNeverCompleted(t *testing.T) {
 // What a stream sends, chunked at random, is what a buffer would have sent: the
 // same bytes up to the cap, the same cut, the same marker.
 func TestStreamEqualsBuffer(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		chunks := rapid.SliceOfN(rapid.OneOf(
-			rapid.SliceOfN(rapid.Byte(), 0, 9),
-			rapid.Map(rapid.StringN(0, 9, -1), func(s string) []byte { return []byte(s) }),
-			rapid.Map(rapid.SampledFrom([]string{"€", "\xe2", "\x82", "\xac", "é", "a\"\\\n"}), func(s string) []byte { return []byte(s) }),
-		), 0, 12).Draw(t, "chunks")
-		limit := rapid.Int64Range(1, 40).Draw(t, "cap")
+	eachRandom(t, func(t *testing.T, r *rand.Rand) {
+		chunks := randomChunks(r, 12, 9)
+		limit := 1 + r.Int64N(40)
 
 		s, b := NewStream(NDJSON, "stdout", limit), NewBuffer(NDJSON, "stdout", limit)
 		var frames []byte
@@ -132,7 +127,7 @@ func TestStreamEqualsBuffer(t *testing.T) {
 		frames = s.Finish(frames)
 
 		var streamed line
-		for i, l := range decodeRapid(t, frames) {
+		for i, l := range decodeWith(t, frames) {
 			if i > 0 && streamed.Truncated {
 				t.Fatalf("a frame after the cut: %q", frames)
 			}
@@ -143,7 +138,7 @@ func TestStreamEqualsBuffer(t *testing.T) {
 			streamed.Truncated = l.Truncated
 		}
 		var buffered line
-		for _, l := range decodeRapid(t, written(b)) {
+		for _, l := range decodeWith(t, written(b)) {
 			buffered = l
 		}
 		if streamed.Data != buffered.Data || streamed.Truncated != buffered.Truncated {
@@ -155,7 +150,35 @@ func TestStreamEqualsBuffer(t *testing.T) {
 	})
 }
 
-func decodeRapid(t *rapid.T, ndjson []byte) (lines []line) {
+// eachRandom runs check with random numbers that are the same each time.
+func eachRandom(t *testing.T, check func(t *testing.T, r *rand.Rand)) {
+	const runs = 500
+	for seed := range uint64(runs) {
+		check(t, rand.New(rand.NewPCG(seed, seed)))
+		if t.Failed() {
+			t.Fatalf("with the seed %d", seed)
+		}
+	}
+}
+
+// randomChunks returns bytes, text, and parts of characters.
+func randomChunks(r *rand.Rand, chunksMax, bytesMax int) (chunks [][]byte) {
+	parts := []string{"€", "\xe2", "\x82", "\xac", "é", "a\"\\\n", "", "text", "日本"}
+	for range r.IntN(chunksMax + 1) {
+		if r.IntN(2) == 0 {
+			chunks = append(chunks, []byte(parts[r.IntN(len(parts))]))
+			continue
+		}
+		chunk := make([]byte, r.IntN(bytesMax+1))
+		for i := range chunk {
+			chunk[i] = byte(r.IntN(256))
+		}
+		chunks = append(chunks, chunk)
+	}
+	return chunks
+}
+
+func decodeWith(t *testing.T, ndjson []byte) (lines []line) {
 	r := NewReader(bytes.NewReader(append(ndjson, `{"exit_code":0,"duration_ms":1}`+"\n"...)))
 	for {
 		f, err := r.Next()
