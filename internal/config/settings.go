@@ -58,7 +58,7 @@ type Flag struct {
 	Meaning string
 	// Placeholder stands for the value in a help text, such as FILE.
 	Placeholder string
-	// Default is the value of who doesn't give the flag; empty for none.
+	// Default is the value without the flag; empty for none.
 	Default string
 	// IsBool flags may be given without a value, which is then "true".
 	IsBool bool

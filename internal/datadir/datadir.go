@@ -44,7 +44,7 @@ func Open(path string) (*Dir, error) {
 	return &Dir{Path: path, lock: lock}, nil
 }
 
-// takeLock waits a moment for one who only looks whether it is held.
+// takeLock waits a moment for a process that only tests the lock, as doctor does.
 func takeLock(lock *os.File) error {
 	const every = 10 * time.Millisecond
 	for left := limits.LockTime; ; left -= every {
@@ -56,8 +56,8 @@ func takeLock(lock *os.File) error {
 	}
 }
 
-// writePID tells whoever looks who holds the lock. The lock is what counts, so that
-// a full disk only keeps them from knowing.
+// writePID names the holder of the lock for messages. The lock itself is what counts, so
+// a full disk costs only the name.
 func writePID(lock *os.File) {
 	_ = lock.Truncate(0)
 	_, _ = lock.WriteAt(fmt.Appendln(nil, os.Getpid()), 0)
@@ -113,8 +113,8 @@ func SealFile(dataDir string) string { return filepath.Join(dataDir, "seal.key")
 // Close gives the directory up.
 func (d *Dir) Close() error { return d.lock.Close() }
 
-// GiveToOwner makes what root has made the data directory's owner's, as whom the
-// server runs.
+// GiveToOwner gives files that root has made to the owner of the data directory, the
+// user that the server runs as.
 func (d *Dir) GiveToOwner(paths ...string) error {
 	if os.Geteuid() != 0 {
 		return nil

@@ -2,7 +2,7 @@ package disk
 
 import "golang.org/x/sys/unix"
 
-// Space is what a file system has free for who is not root.
+// Space is the free space of a file system for users other than root.
 type Space struct {
 	Bytes, BytesAll uint64
 	// InodesAll is 0 where a file system makes them as it needs them.

@@ -49,7 +49,7 @@ func askAgain(ctx context.Context, address string) (*x509.Certificate, error) {
 func askCertificate(ctx context.Context, address string) (*x509.Certificate, error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.DoctorCallTime)
 	defer cancel()
-	// Which it is is asked, whomever it is for.
+	// The question is which certificate is served, not whether it can be trusted.
 	dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
 	if err != nil {

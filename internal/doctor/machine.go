@@ -90,8 +90,8 @@ func (d *doctor) askHealth(ctx context.Context, address string) error {
 	transport := &http.Transport{DisableKeepAlives: true}
 	if d.cfg.TLS.CertFile != "" {
 		scheme = "https://"
-		// Who answers on this machine is asked, not as whom: the certificate is for
-		// the name by which others come, and looked at by itself.
+		// The certificate is for the name that callers use, not for this machine's own
+		// address; another check looks at it.
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	ctx, cancel := context.WithTimeout(ctx, limits.DoctorCallTime)
@@ -191,8 +191,8 @@ func (d *doctor) tools(context.Context) {
 	d.ok(check, "commands on this machine run by the login shell %s", shell)
 }
 
-// runnable fails for what is no program, and for the shells of those who may not
-// log in.
+// runnable fails for a file that can't be executed, and for shells that refuse every
+// login.
 func runnable(shell string) error {
 	if err := unix.Access(shell, unix.X_OK); err != nil {
 		return err

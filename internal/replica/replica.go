@@ -1,6 +1,5 @@
-// Package replica keeps this server known as alive among those that share a store, and
-// does what the living owe the dead: whoever has no lease any more runs nothing, and what
-// it left is another's to complete.
+// Package replica keeps the lease of this server on a shared store, and completes the
+// execs of replicas whose lease has expired: a replica without a lease runs nothing.
 package replica
 
 import (

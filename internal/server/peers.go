@@ -107,8 +107,8 @@ func (s *server) watchExpiry(ctx context.Context) {
 	})
 }
 
-// joinPeers makes this server one of several: it hears the others, and does what the
-// living owe the dead, until it is closed.
+// joinPeers makes this server one of several: it takes their notices, and completes
+// the execs of replicas whose lease has expired, until it is closed.
 func (s *server) joinPeers(ctx context.Context) error {
 	if s.replica == nil {
 		return nil

@@ -12,7 +12,7 @@ import (
 	"sallyport/internal/tracing"
 )
 
-// watch is who watches a server.
+// watch holds the meter and the tracer of a server.
 type watch struct {
 	meter *meter.Meter
 	// listener is that of the metrics alone; nil where they share the server's.
