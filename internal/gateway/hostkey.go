@@ -11,10 +11,10 @@ import (
 	"sallyport/internal/store"
 )
 
-// checkHostKey holds the key that a workspace's machine has proven to the one that it
-// is known by, and pins the first where the workspace says so. A key that differs is
-// refused, recorded, and never pinned by itself. It returns host_key_mismatch, or
-// platform_unavailable when a pin can't be stored.
+// checkHostKey compares the host key of a machine with the one that its workspace knows,
+// and pins the first key that the machine shows where the workspace says so. A key that
+// differs is refused, recorded, and never pinned by itself. It returns
+// host_key_mismatch, or platform_unavailable when a pin can't be stored.
 func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspace, key sshpool.HostKey) error {
 	known := ws.Connector.HostKey
 	if known == "" && ws.Connector.TrustOnFirstUse {
@@ -41,8 +41,8 @@ func (g *Gateway) checkHostKey(ctx context.Context, by Caller, ws store.Workspac
 
 var errPinned = errors.New("a key is pinned already")
 
-// pinHostKey stores the first key that was seen, and returns the one that is pinned,
-// which may be another's who was quicker.
+// pinHostKey stores the first key that the machine showed, and returns the pinned key: a
+// concurrent connection may have pinned another one first.
 func (g *Gateway) pinHostKey(ctx context.Context, by Caller, ws store.Workspace, key sshpool.HostKey) (pinned string, err error) {
 	_, err = g.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(now *store.Workspace) (store.ActivityChange, error) {
 		switch {

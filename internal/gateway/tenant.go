@@ -10,9 +10,8 @@ import (
 	"sallyport/internal/store"
 )
 
-// ServesOrg says whether a request that names organisations, by id or name, is for this
-// server: where it is for one organisation alone, they must be that one. It returns
-// not_found.
+// ServesOrg returns not_found if this server is for one organisation alone and a request
+// names another, by id or name.
 func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 	if g.OnlyOrg == "" {
 		return nil
@@ -37,8 +36,8 @@ func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 	return nil
 }
 
-// Serves says whether this server is for p: where it is for one organisation alone, p
-// must be of that, or the admin. It returns not_found.
+// Serves returns not_found if this server is for one organisation alone and p is neither
+// of that organisation nor the admin.
 func (g *Gateway) Serves(p principal.Principal) error {
 	if g.OnlyOrg == "" || p.Kind == principal.Admin || p.OrgID == g.OnlyOrg {
 		return nil
@@ -46,5 +45,6 @@ func (g *Gateway) Serves(p principal.Principal) error {
 	return elsewhere()
 }
 
-// elsewhere is what a path is that there isn't.
+// elsewhere is the answer to a request for another organisation: that of a path that
+// doesn't exist.
 func elsewhere() error { return sallyport.Errorf(sallyport.CodeNotFound, "no such route") }

@@ -40,7 +40,8 @@ type TokenHome struct {
 	Workspace string
 }
 
-// home finds whose tokens are meant, and checks that by may manage them.
+// home finds the organisation, or the workspace, that owns the tokens, and checks that
+// the caller may manage them.
 func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string) (orgID, workspaceID string, err error) {
 	if h.Workspace == "" {
 		org, err := g.org(ctx, by, h.Org)
@@ -107,7 +108,8 @@ func noLater(end, makers time.Time) time.Time {
 	return makers
 }
 
-// homeless is what there isn't when a token's home was deleted since it was looked up.
+// homeless names what was deleted between the look-up of a token's home and the token's
+// creation.
 func homeless(workspaceID string) string {
 	if workspaceID != "" {
 		return noWorkspace

@@ -242,7 +242,7 @@ func (c *call) identify() error {
 // authenticateAgain repeats the authentication of a caller whose body took long to arrive: a
 // token may have been revoked meanwhile, also where no notice of it has come.
 func (c *call) authenticateAgain() error {
-	if c.api.Gateway.RevocationEpoch() == c.by.RevocationEpoch && time.Since(c.authenticatedAt) < limits.ProofTime {
+	if c.api.Gateway.RevocationEpoch() == c.by.RevocationEpoch && time.Since(c.authenticatedAt) < limits.AuthCacheTime {
 		return nil
 	}
 	return c.identify()

@@ -1,4 +1,4 @@
-// Package identity turns what a caller presents into a proven principal.
+// Package identity authenticates callers: it turns a token or a cookie into a principal.
 package identity
 
 import (
@@ -25,23 +25,24 @@ type Store interface {
 	DeleteSession(ctx context.Context, hash [32]byte) error
 }
 
-// Authenticator proves callers. It is safe for concurrent use.
+// Authenticator authenticates callers. It is safe for concurrent use.
 type Authenticator struct {
 	Store Store
 	// Admin is the hash of the configuration's admin token; nil when there is none.
 	Admin *[32]byte
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
-	// ProofTime is how long a look-up is good; 0 looks each time.
-	ProofTime time.Duration
+	// AuthCacheTime is how long a token that was looked up is cached; 0 asks the store each
+	// time.
+	AuthCacheTime time.Duration
 
-	proofs proofs
+	cache authCache
 }
 
-// Authenticate says who presents the values of the Authorization headers. It
-// returns unauthenticated for whatever proves nobody, always the same, and
-// platform_unavailable when the store could not answer: an outage is not an
-// unknown token.
+// Authenticate returns the principal whose token the Authorization headers hold. Its
+// error is unauthenticated, the same whatever is wrong with the headers or the token, or
+// platform_unavailable when the store could not answer: an outage is not an unknown
+// token.
 func (a *Authenticator) Authenticate(ctx context.Context, authorization []string) (principal.Principal, error) {
 	token, ok := bearer(authorization)
 	if !ok {
@@ -65,9 +66,9 @@ func admin() principal.Principal {
 	return principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}
 }
 
-// holder is who has the token with this hash, which is not the admin's.
+// holder returns the principal of the token with this hash, which is not the admin's.
 func (a *Authenticator) holder(ctx context.Context, hash [32]byte) (principal.Principal, error) {
-	record, err := a.proofs.look(ctx, a.Store, hash, a.ProofTime)
+	record, err := a.cache.look(ctx, a.Store, hash, a.AuthCacheTime)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return principal.Principal{}, Unauthenticated()
@@ -131,7 +132,8 @@ func AdminHash(token string) ([32]byte, error) {
 	return Hash(token), nil
 }
 
-// Unauthenticated is the one answer to whoever is not proven, whatever was wrong.
+// Unauthenticated is the one answer to a caller who is not authenticated, whatever was
+// wrong.
 func Unauthenticated() error {
 	return sallyport.Errorf(sallyport.CodeUnauthenticated, "a valid token is needed: Authorization: Bearer TOKEN")
 }

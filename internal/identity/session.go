@@ -11,9 +11,10 @@ import (
 	"sallyport/internal/store"
 )
 
-// OpenSession makes a cookie for who presents a token in the Authorization headers: its
-// value, who it acts as, and until when, which is limits.SessionLife from now on or the
-// end of the token. It returns what Authenticate does.
+// OpenSession makes a session that acts as the token in the Authorization headers. It
+// returns the value of its cookie, and the principal, whose ExpiresAt is the end of the
+// session: limits.SessionLife from now, or the end of the token. Its errors are those of
+// Authenticate.
 func (a *Authenticator) OpenSession(ctx context.Context, authorization []string) (cookie string, who principal.Principal, err error) {
 	who, err = a.Authenticate(ctx, authorization)
 	if err != nil {
@@ -30,8 +31,8 @@ func (a *Authenticator) OpenSession(ctx context.Context, authorization []string)
 	return minted.Secret, who, nil
 }
 
-// AuthenticateCookie says who has the cookie: the principal of its token, until the
-// session ends. It returns what Authenticate does.
+// AuthenticateCookie returns the principal of the token for which the cookie stands; its
+// ExpiresAt is the end of the session. Its errors are those of Authenticate.
 func (a *Authenticator) AuthenticateCookie(ctx context.Context, cookie string) (principal.Principal, error) {
 	if !wellFormed(cookie, sessionWord) {
 		return principal.Principal{}, Unauthenticated()
@@ -67,7 +68,7 @@ func (a *Authenticator) CloseSession(ctx context.Context, cookie string) (hash [
 	return hash, nil
 }
 
-// sooner is the first of two times, of which the second may be zero for never.
+// sooner returns the earlier of two times; b may be zero, which is never.
 func sooner(a, b time.Time) time.Time {
 	if b.IsZero() || a.Before(b) {
 		return a

@@ -62,8 +62,8 @@ func mint(word string) Minted {
 // Hash is what the store knows of a token.
 func Hash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
-// WellFormed tells whether s has the form of a token of ours, with a valid
-// checksum. It says nothing of whether there is such a token.
+// WellFormed reports whether s has the form of a token of ours, with a valid
+// checksum. The token may still not exist.
 func WellFormed(s string) bool { return wellFormed(s, orgWord, workspaceWord, adminWord) }
 
 func wellFormed(s string, words ...string) bool {
@@ -77,7 +77,7 @@ func wellFormed(s string, words ...string) bool {
 	return false
 }
 
-// Claims tells whether s says that it is a token of ours.
+// Claims reports whether s looks like a token of ours.
 func Claims(s string) bool { return strings.HasPrefix(s, "sp_") }
 
 // randomName draws characters without bias: 248 is the largest multiple of 62

@@ -266,10 +266,10 @@ const (
 	// PeersTime is how long a revocation waits for the other servers: by then those that
 	// don't answer have found out by themselves.
 	PeersTime = 2 * time.Second
-	// ProofTime is how long a token that was looked up is taken to be good, unless a notice
-	// says otherwise, and ProofsMax how many are kept.
-	ProofTime = time.Second
-	ProofsMax = 10_000
+	// AuthCacheTime is how long a token that was looked up is cached, unless a notice of its
+	// end clears the cache, and AuthCacheMax bounds the cached tokens.
+	AuthCacheTime = time.Second
+	AuthCacheMax  = 10_000
 	// UsageTellEvery is how often servers tell each other what they have granted to tokens,
 	// and UsagesPerNotice of how many in one notice, of 160 bytes each.
 	UsageTellEvery  = 200 * time.Millisecond

@@ -1,5 +1,5 @@
-// Package policy decides who may do what. Its decisions are pure: they look at
-// a principal and a record, and at nothing else.
+// Package policy decides which principals may do what. Its decisions are pure: they
+// look at a principal and a record, and at nothing else.
 package policy
 
 import (
@@ -24,8 +24,7 @@ type Rule struct {
 // own workspace alone, which the look-up sees to.
 var anyToken = []principal.Kind{principal.Org, principal.Workspace}
 
-// Rules returns every rule, by what it is for. It is the one table of who may
-// do what.
+// Rules returns every rule, by what it is for. No other place grants anything.
 func Rules() RuleSet {
 	org := []principal.Kind{principal.Org}
 	return RuleSet{
@@ -51,8 +50,8 @@ type RuleSet struct {
 	Exec, ReadActivity, ReadOrgActivity     Rule
 }
 
-// Check returns nil when p may do what r is about, else scope_forbidden with a
-// message that names who, and the rule.
+// Check returns nil when the rule allows p, else scope_forbidden with a message that
+// names the principal and the rule.
 func (r Rule) Check(p principal.Principal) error {
 	if p.Kind == principal.Admin {
 		return nil
@@ -73,12 +72,11 @@ func HostExec(ws store.Workspace) error {
 		"workspace %s is of tier %d; exec on its host takes tier %d or higher", ws.Name, ws.Tier, sallyport.TierPrivileged)
 }
 
-// Grant says whether p may mint a token with scopes: it can't give more than it
-// has. It returns scope_forbidden.
+// Grant returns scope_forbidden if p asks for a token with a scope that p lacks.
 func Grant(p principal.Principal, scopes []sallyport.Scope) error {
 	for _, s := range scopes {
 		if !p.Has(s) {
-			return sallyport.Errorf(sallyport.CodeScopeForbidden, "%s can't give the scope %s, which it hasn't", p.Actor(), s)
+			return sallyport.Errorf(sallyport.CodeScopeForbidden, "%s can't give the scope %s, which it lacks", p.Actor(), s)
 		}
 	}
 	return nil

@@ -1,4 +1,4 @@
-// Package principal says who asks.
+// Package principal holds the authenticated callers.
 package principal
 
 import (
@@ -22,7 +22,7 @@ const (
 	Workspace
 )
 
-// Principal is a proven caller. The zero value is nobody.
+// Principal is an authenticated caller. The zero value is nobody.
 type Principal struct {
 	Kind Kind
 	// OrgID is empty for the admin.
@@ -36,7 +36,7 @@ type Principal struct {
 	// came itself.
 	Session [32]byte
 	Scopes  []sallyport.Scope
-	// ExpiresAt is zero for who may act for ever.
+	// ExpiresAt is when the principal may act no more; zero is never.
 	ExpiresAt time.Time
 	// TokenExpiresAt is when the token itself expires, which may be later than a session
 	// that stands for it; zero for a token that doesn't.
@@ -56,7 +56,7 @@ func (p Principal) Actor() string {
 	return "nobody"
 }
 
-// Has tells whether p holds scope s. The admin holds all.
+// Has reports whether p holds scope s. The admin holds all.
 func (p Principal) Has(s sallyport.Scope) bool {
 	return p.Kind == Admin || (p.Kind != Nobody && slices.Contains(p.Scopes, s))
 }

@@ -219,7 +219,7 @@ func TestBounds(t *testing.T) {
 	if limits.LeaseMargin < limits.EndTimeMax || limits.LeaseTime-limits.LeaseMargin < 3*limits.LeaseRenewEvery {
 		t.Error("a lease is lost too soon or too late")
 	}
-	if limits.ProofTime >= limits.PeersTime || limits.RecheckEvery >= limits.PeersTime {
+	if limits.AuthCacheTime >= limits.PeersTime || limits.RecheckEvery >= limits.PeersTime {
 		t.Error("a revocation may be told as done too soon")
 	}
 }

@@ -159,10 +159,10 @@ func (s *server) open(ctx context.Context) error {
 		return err
 	}
 	s.onClose(pool.Close)
-	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, ProofTime: limits.ProofTime}
+	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, AuthCacheTime: limits.AuthCacheTime}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
-		ClearAuthCache: s.auth.Forget, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
+		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
 		EventStreams: gateway.EventStreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,

@@ -29,7 +29,7 @@ func TestProof(t *testing.T) {
 		for _, d := range deciders {
 			for _, way := range ways {
 				if way == ways[2] {
-					d.auth.Forget()
+					d.auth.ClearCache()
 				}
 				began := time.Now()
 				if err := d.decide(t.Context(), way == ways[1]); err != nil {
@@ -74,7 +74,7 @@ type decider struct {
 }
 
 func newDecider(w *world) *decider {
-	return &decider{world: w, auth: &identity.Authenticator{Store: w, ProofTime: limits.ProofTime}, rules: policy.Rules()}
+	return &decider{world: w, auth: &identity.Authenticator{Store: w, AuthCacheTime: limits.AuthCacheTime}, rules: policy.Rules()}
 }
 
 func (d *decider) decide(ctx context.Context, look bool) error {
