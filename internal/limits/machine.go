@@ -75,6 +75,10 @@ const (
 	// it is there (ClientAliveInterval).
 	ForeignChannelsMax   = 16
 	RequestsPerMinuteMax = 600
+	// ForwardsUnansweredMax bounds the forwards on one connection that the machine hasn't
+	// answered and whose callers have gone: it may take minutes to find that nothing
+	// answers there, and each costs a goroutine meanwhile.
+	ForwardsUnansweredMax = 64
 	// MachinesRemembered bounds of how many workspaces is kept how their machine was
 	// last reached, of 1 KiB each, and MachineMemoryTime for how long.
 	MachinesRemembered = 4096

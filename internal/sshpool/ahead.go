@@ -11,9 +11,9 @@ import (
 	"sallyport/internal/limits"
 )
 
-// opening is a session on its way, for a caller who waits or for the next one.
+// opening is a session that is being opened, for a caller who waits or for the next one.
 type opening struct {
-	claimed chan struct{} // closed when it is somebody's
+	claimed chan struct{} // closed when a caller has taken it
 	opened  chan struct{} // closed when the machine has answered
 	over    chan struct{} // closed when its goroutine has ended
 	session *Session
@@ -92,7 +92,7 @@ func (c *conn) takeOpening() (o *opening, isAhead bool) {
 	return o, false
 }
 
-// abandon waits for a session that nobody waits for any more, and closes it.
+// abandon waits for a session whose caller has gone, and closes it.
 func (c *conn) abandon(o *opening) {
 	p := c.pool
 	p.mu.Lock()
@@ -112,8 +112,7 @@ func (c *conn) abandon(o *opening) {
 }
 
 // openAhead begins to open a session for the next act, on a connection that has a
-// slot to spare: it holds one of the machine's sessions, and gives it to whoever
-// comes next.
+// slot to spare: it holds one of the machine's sessions, and the next caller gets it.
 func (c *conn) openAhead() {
 	p := c.pool
 	p.mu.Lock()
@@ -169,7 +168,7 @@ func (c *conn) dropAhead() {
 
 var errAheadEnded = errors.New("the session that was opened ahead has ended")
 
-// run opens a session, and keeps it until somebody claims it.
+// run opens a session, and keeps it until a caller takes it.
 func (c *conn) run(o *opening) {
 	defer close(o.over)
 	w := c.awaitReply("open")

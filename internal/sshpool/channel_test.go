@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/crypto/ssh"
 
+	"sallyport/internal/limits"
 	"sallyport/internal/sshpool"
 	"sallyport/test/sshd"
 )
@@ -120,6 +121,49 @@ func TestForwardEnds(t *testing.T) {
 	ch.Close()
 	ch.Close()
 	await(t, "the end of an idle connection", func() bool { return p.State("real").Connections == 0 })
+}
+
+// A machine that answers no forward is asked for so many and no more, and its connection's
+// end ends what is left of them.
+func TestForwardsUnanswered(t *testing.T) {
+	t.Parallel()
+	asked := make(chan struct{}, 2*limits.ForwardsUnansweredMax)
+	target, _ := rogueMachine(t, func(g *rogue) error {
+		if err := g.login(); err != nil {
+			return err
+		}
+		for {
+			packet, err := g.read()
+			if err != nil {
+				return err
+			}
+			if packet[0] == msgChannelOpen {
+				asked <- struct{}{}
+			}
+		}
+	})
+	p := &sshpool.Pool{}
+	defer p.Close() // it waits for all that was abandoned
+	for n := 0; ; n++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() {
+			_, err := p.OpenForward(ctx, target.target, target.need, "192.0.2.1", 80)
+			failed <- err
+		}()
+		select {
+		case <-asked:
+			cancel()
+			<-failed
+		case err := <-failed:
+			cancel()
+			wantCapacity(t, err)
+			if n != limits.ForwardsUnansweredMax {
+				t.Errorf("refused after %d", n)
+			}
+			return
+		}
+	}
 }
 
 // A subsystem that the machine doesn't have is told apart from a broken way to it.

@@ -30,6 +30,7 @@ type conn struct {
 	busy       int // slots that callers have
 	keptSlots  int // and those of what is kept for as long as the connection lasts
 	channels   int // what holds the connection, and takes no slot
+	abandoned  int // of these, those that no caller waits for any more and the machine still owes
 	facts      Facts
 	kept       map[string]*kept
 	unanswered int      // opens that no caller waits for any more and the machine still owes

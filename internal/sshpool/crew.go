@@ -3,11 +3,11 @@ package sshpool
 import "sync"
 
 // crew is a pool's goroutines. Unlike those of a sync.WaitGroup the first may begin
-// while somebody waits for the last, as when a session outlives its pool.
+// during a Wait for the last, as when a session outlives its pool.
 type crew struct {
 	mu   sync.Mutex
 	n    int
-	none chan struct{} // closed, and nil again, when n falls to 0; nil when nobody waits
+	none chan struct{} // closed, and nil again, when n falls to 0; nil while no Wait runs
 }
 
 // Go runs f in a goroutine of the crew.

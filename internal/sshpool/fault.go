@@ -15,7 +15,7 @@ var errClosed = sallyport.Errorf(sallyport.CodeDraining, "the server is ending; 
 // errConnectTime is the cause of a context whose connect budget is used up.
 var errConnectTime = errors.New("connect budget used up")
 
-// errIdle is why a connection ended that nobody needed.
+// errIdle is why an idle connection ended.
 var errIdle = errors.New("idle")
 
 // crowdedError is a session that a machine refused beside others on the same

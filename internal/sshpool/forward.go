@@ -6,6 +6,8 @@ import (
 	"fmt"
 
 	"golang.org/x/crypto/ssh"
+
+	"sallyport/internal/limits"
 )
 
 // OpenForward opens a direct-tcpip channel (RFC 4254, section 7.2): the machine looks host
@@ -26,6 +28,10 @@ func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host s
 		c, warm, err := p.acquire(ctx, target, need)
 		if err != nil {
 			return nil, classify(ctx, err)
+		}
+		if c.isOwed() {
+			c.letGo()
+			return nil, capacityError()
 		}
 		ch, err := c.openSlotless(ctx, "direct-tcpip", payload)
 		if err == nil {
@@ -69,16 +75,37 @@ func (c *conn) openSlotless(ctx context.Context, kind string, payload []byte) (*
 		}
 		return ch, err
 	case <-ctx.Done():
-		c.pool.wg.Go(func() {
-			<-over
-			if err != nil {
-				c.letGo()
-				return
-			}
-			_ = ch.Close() // nobody wants it any more
-		})
+		c.abandonSlotless(over, func() (*Channel, error) { return ch, err })
 		return nil, context.Cause(ctx)
 	}
+}
+
+// abandonSlotless waits for the machine's answer, which no caller waits for any more, and
+// closes the channel that comes of it.
+func (c *conn) abandonSlotless(over <-chan struct{}, opened func() (*Channel, error)) {
+	p := c.pool
+	p.mu.Lock()
+	c.abandoned++
+	p.mu.Unlock()
+	p.wg.Go(func() {
+		<-over
+		p.mu.Lock()
+		c.abandoned--
+		p.mu.Unlock()
+		if ch, err := opened(); err == nil {
+			_ = ch.Close() // it only lets go
+			return
+		}
+		c.letGo()
+	})
+}
+
+// isOwed tells whether the machine owes answers to so many channels that no caller waits
+// for that no more are asked for.
+func (c *conn) isOwed() bool {
+	c.pool.mu.Lock()
+	defer c.pool.mu.Unlock()
+	return c.abandoned >= limits.ForwardsUnansweredMax
 }
 
 // letGo ends a hold that takes no slot.

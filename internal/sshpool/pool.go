@@ -35,8 +35,8 @@ type Pool struct {
 	ConnectTime           time.Duration
 	BackoffMin            time.Duration
 	BackoffMax            time.Duration
-	// Dialed is told of each connection that was tried: how long it took until it
-	// was authenticated, or the error with its code. Nil is for nobody.
+	// Dialed is called for each connection that was tried, with the time until it was
+	// authenticated, or with the error and its code. It may be nil.
 	Dialed func(took time.Duration, err error)
 
 	mu        sync.Mutex // guards what follows, and every group's, history's and conn's fields that say so; never held over I/O or a log
@@ -103,8 +103,8 @@ func attemptCost(err error) int {
 }
 
 // Close closes every connection, waits for all that they run here, and refuses
-// callers from then on. It may be called twice. A session that is closed later
-// than that has nobody who waits for its end.
+// callers from then on. It may be called twice. The end of a session that is closed later
+// is not waited for.
 func (p *Pool) Close() error {
 	p.start.Do(p.begin)
 	p.end(errClosed)

@@ -25,7 +25,7 @@ const (
 	StageSession
 )
 
-// Probe is what a machine showed to somebody who looked.
+// Probe is the result of a connection that was made to look at a machine.
 type Probe struct {
 	// Reached is the stage at which it ended: with Err, or StageSession.
 	Reached Stage

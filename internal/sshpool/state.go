@@ -28,7 +28,7 @@ type State struct {
 	Phase Phase
 	// Since is when it began: with Connected and Idle, when the connections did;
 	// with BackingOff, when the first of the failures in a row came; with None,
-	// when the last connection ended. Zero where nobody knows.
+	// when the last connection ended. Zero where that isn't known.
 	Since time.Time
 	// Connections counts those that are authenticated.
 	Connections int
@@ -49,7 +49,7 @@ type State struct {
 	NotBefore time.Time
 }
 
-// State tells how the machine of a key is reached now. It asks nobody.
+// State returns how the machine of a key is reached now. It sends nothing.
 func (p *Pool) State(key string) State {
 	p.start.Do(p.begin)
 	p.mu.Lock()
