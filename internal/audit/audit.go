@@ -125,7 +125,7 @@ type KeyTakenError struct{ store.Taken }
 func (e *KeyTakenError) Error() string { return "the key is that of exec " + e.ExecID }
 
 // TooManyError is an act over a quota: there is no row, and no key was taken.
-type TooManyError struct{ Over store.QuotaOver }
+type TooManyError struct{ Verdict store.QuotaVerdict }
 
 func (e *TooManyError) Error() string { return "too many execs run" }
 
@@ -137,8 +137,8 @@ func (e *TooManyError) Error() string { return "too many execs run" }
 func (p *Pending) Durable(ctx context.Context) error {
 	err := p.log.await(ctx.Done(), p.w, limits.BeginTimeMax)
 	switch {
-	case err == nil && p.quota != nil && p.quota.Over != store.QuotaKept:
-		return &TooManyError{p.quota.Over}
+	case err == nil && p.quota != nil && p.quota.Verdict != store.WithinQuota:
+		return &TooManyError{p.quota.Verdict}
 	case err == nil && p.claim != nil && p.claim.Taken != nil:
 		return &KeyTakenError{*p.claim.Taken}
 	case err == nil:

@@ -210,7 +210,7 @@ func (a *act) close(ctx context.Context, err error) {
 // which completes what may have come of it.
 func refusedRow(err error, quota *store.Quota) error {
 	if over, ok := errors.AsType[*audit.TooManyError](err); ok {
-		return tooManyExecs(over.Over, *quota)
+		return tooManyExecs(over.Verdict, *quota)
 	}
 	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
 		return keyTaken(taken.Taken)

@@ -19,7 +19,7 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 		return nil, unavailable(err)
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
-	if over := g.live.tooMany(class, ws, *quota); over != store.QuotaKept {
+	if over := g.live.tooMany(class, ws, *quota); over != store.WithinQuota {
 		return nil, tooManyExecs(over, *quota)
 	}
 	return quota, nil
@@ -38,9 +38,9 @@ func (g *Gateway) orgLimits(ctx context.Context, orgID string) (sallyport.OrgLim
 	return inForce, nil
 }
 
-func tooManyExecs(over store.QuotaOver, q store.Quota) *sallyport.Error {
+func tooManyExecs(over store.QuotaVerdict, q store.Quota) *sallyport.Error {
 	whose, most := "workspace", q.OfWorkspace
-	if over == store.QuotaOfOrg {
+	if over == store.OrgFull {
 		whose, most = "organisation", q.OfOrg
 	}
 	return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s runs as many execs as it may at once, %d; try again when one has ended", whose, most)
@@ -69,14 +69,14 @@ type counted struct {
 }
 
 // tooMany says whose acts of the class that run here would be too many with one more.
-func (l *live) tooMany(class store.Class, ws store.Workspace, q store.Quota) store.QuotaOver {
+func (l *live) tooMany(class store.Class, ws store.Workspace, q store.Quota) store.QuotaVerdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	switch {
 	case l.recorded[counted{class, ws.ID}] >= q.OfWorkspace:
-		return store.QuotaOfWorkspace
+		return store.WorkspaceFull
 	case l.recorded[counted{class, ws.OrgID}] >= q.OfOrg:
-		return store.QuotaOfOrg
+		return store.OrgFull
 	}
-	return store.QuotaKept
+	return store.WithinQuota
 }

@@ -31,13 +31,13 @@ type Replica struct {
 	ID    string
 	Store Store
 	Log   *slog.Logger
-	// Lost ends what this server runs: its lease is over, or about to be, and others may
-	// take what it runs for theirs. It is called again and again while that is so, and must
-	// not block.
+	// Lost ends what this server runs: its lease has expired, or is about to, and another
+	// replica may adopt the rows. It is called repeatedly until the lease is renewed, and
+	// must not block.
 	Lost func()
-	// Adopt completes what dead replicas have left. Its error is logged.
+	// Adopt completes the acts of replicas that are dead. Its error is logged.
 	Adopt func(ctx context.Context) error
-	// Recheck ends what may not run any more, for what the bus didn't tell.
+	// Recheck ends acts whose token or workspace is gone, in case the bus lost the notice.
 	Recheck func(ctx context.Context)
 
 	// until is when this server must have stopped what it runs, unless it has renewed. A
@@ -45,8 +45,8 @@ type Replica struct {
 	until atomic.Pointer[time.Time]
 }
 
-// Holds tells whether nobody but this server may complete what it runs, as far as it
-// knows: what it is about to begin it must not when that is over.
+// Holds tells whether the lease is in force, so that this server alone may complete its
+// rows. Without it no act may begin.
 func (r *Replica) Holds() bool {
 	until := r.until.Load()
 	return until != nil && time.Now().Before(*until)
@@ -83,7 +83,8 @@ func (r *Replica) Run(ctx context.Context) {
 	})
 }
 
-// Leave gives the lease up, when nothing runs any more: others need not wait for its end.
+// Leave ends the lease, when nothing runs any more, so that the other replicas needn't
+// wait until it expires.
 func (r *Replica) Leave(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.LeaseCallTime)
 	defer cancel()

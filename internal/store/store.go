@@ -164,7 +164,7 @@ type ActivityChange struct {
 	// that already, nothing is written, and Claim.Taken says who.
 	Claim *Claim
 	// Quota, of a new row, bounds the running rows of its class, this one among them; where
-	// there are too many, nothing is written, no key is taken, and Quota.Over says whose.
+	// the quota is full, nothing is written, no key is taken, and Quota.Verdict says which.
 	Quota *Quota
 	// FreeKey, of a completion, gives the row's idempotency key back, if it has one.
 	FreeKey bool
@@ -174,18 +174,19 @@ type ActivityChange struct {
 type Quota struct {
 	// OfWorkspace and OfOrg are 1 or more.
 	OfWorkspace, OfOrg int
-	// Over is filled in where there would be more.
-	Over QuotaOver
+	// Verdict is filled in by the engine.
+	Verdict QuotaVerdict
 }
 
-// QuotaOver says whose running execs are too many.
-type QuotaOver int
+// QuotaVerdict tells whether a row fits into its quota.
+type QuotaVerdict int
 
-// Whose they are: nobody's, the workspace's, or the organisation's.
+// The verdicts: the row fits, or as many as may run on its workspace, or in its
+// organisation, do already.
 const (
-	QuotaKept QuotaOver = iota
-	QuotaOfWorkspace
-	QuotaOfOrg
+	WithinQuota QuotaVerdict = iota
+	WorkspaceFull
+	OrgFull
 )
 
 // Claim is an idempotency key on its way to be taken within an organisation.

@@ -281,7 +281,7 @@ func (b *batch) decide() error {
 // begins tells whether a new row is written.
 func (b *batch) begins(change store.ActivityChange) bool {
 	row := change.Row
-	if change.Quota != nil && !b.quotas.keeps(row, change.Quota) {
+	if change.Quota != nil && !b.quotas.admits(row, change.Quota) {
 		return false
 	}
 	if change.Claim != nil {

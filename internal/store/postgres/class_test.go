@@ -21,8 +21,8 @@ func TestRowsOfTheVersionBefore(t *testing.T) {
 	row.WorkspaceID = "w"
 	quota := &store.Quota{OfWorkspace: 1, OfOrg: 9}
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{{Row: row, Quota: quota}}, true))
-	if quota.Over != store.QuotaOfWorkspace {
-		t.Errorf("over: %v", quota.Over)
+	if quota.Verdict != store.WorkspaceFull {
+		t.Errorf("over: %v", quota.Verdict)
 	}
 	must(t, db.TakeLease(t.Context(), "new", time.Hour))
 	rows, err := db.AdoptActs(t.Context(), "new", 9)

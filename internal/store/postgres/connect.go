@@ -34,8 +34,8 @@ const (
 	// A quarter of them write. A commit takes the lock of its organisation's log, so
 	// that more would only wait for each other.
 	connsMax = 16
-	// connsListing of them read through the activity log, which may take a second: whoever
-	// asks for much of that keeps nobody from being proven, or found.
+	// connsListing of them read listings, which may take a second: a caller that asks for
+	// many of them delays no authentication and no look-up.
 	connsListing = 3
 	// connsOwn of them are the server's own: one for its lease, one for what others have
 	// left, one for its log. There are these, and one that reads and one that writes, also
@@ -88,7 +88,7 @@ func hostName(host string, port uint16) string {
 type pools struct {
 	// readers is for look-ups, writers for changes of records.
 	readers, writers *pool
-	// listings is for reading through the log, which may take long.
+	// listings is for pages of the log and of records, which may take long.
 	listings *pool
 	// own is for what the server itself writes, one after another: leases, and the commits
 	// of its activity log. However many changes tenants make, it waits for none of them.

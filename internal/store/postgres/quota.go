@@ -40,20 +40,19 @@ func (q quotas) add(org string, class store.Class, workspace string, n int) {
 	q[key][workspace] += n
 }
 
-// keeps tells whether a row may be written, and says in its quota whose running rows
-// would be too many.
-func (q quotas) keeps(row *store.Activity, quota *store.Quota) bool {
+// admits tells whether a row fits into its quota, whose verdict it fills in.
+func (q quotas) admits(row *store.Activity, quota *store.Quota) bool {
 	running := q[classKey{row.OrgID, row.Class}]
 	ofOrg := 0
 	for _, n := range running {
 		ofOrg += n
 	}
-	quota.Over = store.QuotaKept
+	quota.Verdict = store.WithinQuota
 	switch {
 	case running[row.WorkspaceID] >= quota.OfWorkspace:
-		quota.Over = store.QuotaOfWorkspace
+		quota.Verdict = store.WorkspaceFull
 	case ofOrg >= quota.OfOrg:
-		quota.Over = store.QuotaOfOrg
+		quota.Verdict = store.OrgFull
 	}
-	return quota.Over == store.QuotaKept
+	return quota.Verdict == store.WithinQuota
 }

@@ -240,7 +240,7 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 	row := change.Row
 	if !change.Complete {
 		if change.Quota != nil {
-			if err := s.count(ctx, row, change.Quota); err != nil || change.Quota.Over != store.QuotaKept {
+			if err := s.count(ctx, row, change.Quota); err != nil || change.Quota.Verdict != store.WithinQuota {
 				return false, err
 			}
 		}
@@ -275,9 +275,9 @@ func (s *activityStatements) apply(ctx context.Context, change store.ActivityCha
 	return true, nil
 }
 
-// count says in q whose running rows of row's class would be too many with it.
+// count fills in the verdict of q: whether one more row of row's class fits.
 func (s *activityStatements) count(ctx context.Context, row *store.Activity, q *store.Quota) error {
-	q.Over = store.QuotaKept
+	q.Verdict = store.WithinQuota
 	var ofOrg, ofWorkspace int
 	if err := s.runningOfOrg.QueryRowContext(ctx, row.OrgID, row.Class).Scan(&ofOrg); err != nil {
 		return fmt.Errorf("count what runs: %w", err)
@@ -289,9 +289,9 @@ func (s *activityStatements) count(ctx context.Context, row *store.Activity, q *
 	}
 	switch {
 	case ofWorkspace >= q.OfWorkspace:
-		q.Over = store.QuotaOfWorkspace
+		q.Verdict = store.WorkspaceFull
 	case ofOrg >= q.OfOrg:
-		q.Over = store.QuotaOfOrg
+		q.Verdict = store.OrgFull
 	}
 	return nil
 }

@@ -28,8 +28,8 @@ func TestMigrateWhatRuns(t *testing.T) {
 	row.OrgID, row.WorkspaceID = "o", "w"
 	quota := &store.Quota{OfWorkspace: 1, OfOrg: 9}
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{{Row: row, Quota: quota}}, true))
-	if quota.Over != store.QuotaOfWorkspace {
-		t.Errorf("over: %v", quota.Over)
+	if quota.Verdict != store.WorkspaceFull {
+		t.Errorf("over: %v", quota.Verdict)
 	}
 	must(t, db.TakeLease(t.Context(), "new", time.Hour))
 	rows, err := db.AdoptActs(t.Context(), "new", 9)

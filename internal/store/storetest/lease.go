@@ -199,34 +199,34 @@ func testQuota(t *testing.T, e Engine) {
 		}
 		return qs
 	}
-	over := func(qs []*store.Quota) (over []store.QuotaOver) {
+	over := func(qs []*store.Quota) (over []store.QuotaVerdict) {
 		for _, q := range qs {
-			over = append(over, q.Over)
+			over = append(over, q.Verdict)
 		}
 		return over
 	}
-	kept, ofWorkspace, ofOrg := store.QuotaKept, store.QuotaOfWorkspace, store.QuotaOfOrg
+	kept, ofWorkspace, ofOrg := store.WithinQuota, store.WorkspaceFull, store.OrgFull
 
 	transfer := newExec(org, "ws-0")
 	transfer.Type, transfer.Class = "file_read", store.ClassTransfer
 	must(t, e.CommitActivity(ctx, write(newExec(other, "ws-0"), transfer, newRow(org, "ws-0", sallyport.ActivityExec)), true)) // not counted
 	qs := quotas(6, 2, 3)                                                                                                      // for ws-0 and ws-1 in turn
 	rows := begin(qs...)
-	wantEqual(t, over(qs), []store.QuotaOver{kept, kept, kept, ofOrg, ofWorkspace, ofOrg})
+	wantEqual(t, over(qs), []store.QuotaVerdict{kept, kept, kept, ofOrg, ofWorkspace, ofOrg})
 	wantEqual(t, []int64{rows[2].Seq, rows[3].Seq}, []int64{5, 0})
 	wantEqual(t, len(running(ctx, t, e)), 5)
 
 	qs = quotas(2, 2, 5)
 	begin(qs...)
-	wantEqual(t, over(qs), []store.QuotaOver{ofWorkspace, kept})
+	wantEqual(t, over(qs), []store.QuotaVerdict{ofWorkspace, kept})
 
 	// An end makes room, in the same batch too, and a quota that is over takes no key.
 	claim := claimOf(start(), "body")
 	full := store.ActivityChange{Row: newExec(org, "ws-0"), Quota: &store.Quota{OfWorkspace: 2, OfOrg: 9}, Claim: claim}
 	must(t, e.CommitActivity(ctx, []store.ActivityChange{full}, true))
-	wantEqual(t, full.Quota.Over, ofWorkspace)
+	wantEqual(t, full.Quota.Verdict, ofWorkspace)
 	must(t, e.CommitActivity(ctx, []store.ActivityChange{completion(rows[0], 0), full}, true))
-	wantEqual(t, full.Quota.Over, kept)
+	wantEqual(t, full.Quota.Verdict, kept)
 	if claim.Taken != nil {
 		t.Errorf("the key is %+v's", claim.Taken)
 	}
@@ -248,7 +248,7 @@ func testQuotaConcurrently(t *testing.T, e Engine) {
 		})
 	}
 	group.Wait()
-	kept := slices.DeleteFunc(quotas, func(q *store.Quota) bool { return q.Over != store.QuotaKept })
+	kept := slices.DeleteFunc(quotas, func(q *store.Quota) bool { return q.Verdict != store.WithinQuota })
 	wantEqual(t, len(kept), most)
 	wantEqual(t, len(running(t.Context(), t, e)), most)
 }
