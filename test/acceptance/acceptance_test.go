@@ -63,7 +63,7 @@ func setHome(env *testscript.Env) {
 func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"dev":     startDev,
-		"stop":    stopDev,
+		"signal":  signalDev,
 		"ended":   awaitEnd,
 		"as":      as,
 		"request": request,
@@ -130,13 +130,14 @@ func (s *devServer) awaitReady(ts *testscript.TestScript, readyFile string, ende
 	}
 }
 
-// scriptServers remembers the script's server for stop.
+// scriptServers remembers the script's server for signal.
 func scriptServers(ts *testscript.TestScript, s *devServer) {
 	ts.Setenv("SERVER_PID", fmt.Sprint(s.cmd.Process.Pid))
 }
 
-// stopDev is `stop SIGNAL`: it signals the server.
-func stopDev(ts *testscript.TestScript, _ bool, args []string) {
+// signalDev is `signal SIGNAL`: it signals the server. testscript has a stop of its own, which
+// ends the script.
+func signalDev(ts *testscript.TestScript, _ bool, args []string) {
 	var pid int
 	_, err := fmt.Sscan(ts.Getenv("SERVER_PID"), &pid)
 	ts.Check(err)
