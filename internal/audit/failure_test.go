@@ -130,6 +130,7 @@ func TestEndIsKept(t *testing.T) {
 			t.Errorf("took %v, want %v", took, limits.FinishTimeMax)
 		}
 		wantUnavailable(t, log.Begin(ls("o")).Durable(t.Context()))
+		synctest.Wait() // what was tried at this moment has failed
 		d.fail(nil)
 		d.done()
 		next := begin(t, log, "o")
