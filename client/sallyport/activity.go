@@ -20,6 +20,8 @@ const (
 	ActivityOrgDeleted         = "org_deleted"
 	ActivityHostKeyPinned      = "host_key_pinned"
 	ActivityHostKeyMismatch    = "host_key_mismatch"
+	// ActivityFile is an operation on files: op says which.
+	ActivityFile = "workspace_file"
 	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
 	ActivityCARotated = "ca_rotated"
 )
@@ -66,6 +68,8 @@ type Activity struct {
 	ExecBegun
 	ExecEnded
 	DenialBegun
+	FileBegun
+	FileEnded
 }
 
 // ActBegun is what a row of any type says from the start.
@@ -109,4 +113,27 @@ type DenialBegun struct {
 	// Count is how many refusals the row stands for, and Until the time of the last.
 	Count int        `json:"count,omitempty"`
 	Until *time.Time `json:"until,omitempty"`
+}
+
+// FileBegun is what the row of a file operation says from the start. A path stands in
+// Path where its bytes are UTF-8, else, in base64, in PathBase64; secrets of known shapes
+// are masked in it.
+type FileBegun struct {
+	Op         string `json:"op,omitempty"`
+	Path       string `json:"path,omitempty"`
+	PathBase64 string `json:"path_base64,omitempty"`
+	To         string `json:"to,omitempty"`
+	ToBase64   string `json:"to_base64,omitempty"`
+	// Offset is that of a range, or of a resumed upload, in bytes.
+	Offset *int64 `json:"offset,omitempty"`
+}
+
+// FileEnded is what the end of a file operation adds to its row.
+type FileEnded struct {
+	// Bytes is the content that came from the caller, or left to it.
+	Bytes *int64 `json:"bytes,omitempty"`
+	// Entries is how many were listed, archived, extracted or removed.
+	Entries *int64 `json:"entries,omitempty"`
+	// SHA256 is that of the bytes that the request wrote, in hexadecimal.
+	SHA256 string `json:"sha256,omitempty"`
 }

@@ -23,6 +23,10 @@ const DefaultSSHPort = 22
 type Connector struct {
 	Type string `json:"type"`
 
+	// Root is the root of the workspace's files, with every type: absolute, or relative to
+	// the user's home; empty is the home. It is a setting of files alone.
+	Root string `json:"root,omitempty"`
+
 	// InstanceID, i-…, is the instance of a ConnectorEIC; it is needed.
 	InstanceID string `json:"instance_id,omitempty"`
 	// Region is where it is; empty is the server's own.

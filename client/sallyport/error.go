@@ -74,6 +74,53 @@ const (
 	CodeIdempotencyMismatch Code = "idempotency_mismatch"
 )
 
+// Codes of files.
+const (
+	CodeInvalidPath          Code = "invalid_path"
+	CodeInvalidMode          Code = "invalid_mode"
+	CodeInvalidMtime         Code = "invalid_mtime"
+	CodeInvalidUID           Code = "invalid_uid"
+	CodeInvalidGID           Code = "invalid_gid"
+	CodeInvalidStat          Code = "invalid_stat"
+	CodeInvalidDownload      Code = "invalid_download"
+	CodeInvalidRecursive     Code = "invalid_recursive"
+	CodeInvalidOverwrite     Code = "invalid_overwrite"
+	CodeInvalidFileType      Code = "invalid_type"
+	CodeInvalidBody          Code = "invalid_body"
+	CodeInvalidOld           Code = "invalid_old"
+	CodeInvalidNew           Code = "invalid_new"
+	CodeInvalidExpect        Code = "invalid_expect"
+	CodeInvalidContentRange  Code = "invalid_content_range"
+	CodeInvalidContentDigest Code = "invalid_content_digest"
+	CodeInvalidDepth         Code = "invalid_depth"
+	CodeInvalidGlob          Code = "invalid_glob"
+	CodeInvalidText          Code = "invalid_text"
+	CodeInvalidAction        Code = "invalid_action"
+	CodeInvalidTo            Code = "invalid_to"
+	CodeInvalidArchive       Code = "invalid_archive"
+	CodeInvalidUploadID      Code = "invalid_upload_id"
+	CodeInvalidUploadOffset  Code = "invalid_upload_offset"
+	CodeDigestMismatch       Code = "digest_mismatch"
+	CodePermissionDenied     Code = "permission_denied"
+	CodeFileNotFound         Code = "file_not_found"
+	CodeIsADirectory         Code = "is_a_directory"
+	CodeNotADirectory        Code = "not_a_directory"
+	CodeNotAFile             Code = "not_a_file"
+	CodeNotEmpty             Code = "not_empty"
+	CodeExists               Code = "exists"
+	CodeNoMatch              Code = "no_match"
+	CodeUploadOffsetMismatch Code = "upload_offset_mismatch"
+	CodePreconditionFailed   Code = "precondition_failed"
+	CodeFileTooLarge         Code = "file_too_large"
+	CodeRangeNotSatisfiable  Code = "range_not_satisfiable"
+	CodeInvalidRoot          Code = "invalid_root"
+	CodeTooManyTransfers     Code = "too_many_transfers"
+	CodeFileIO               Code = "file_io"
+	CodeFilesUnsupported     Code = "files_unsupported"
+	CodeFileTimeout          Code = "file_timeout"
+	CodeNoSpace              Code = "no_space"
+)
+
 // Codes of a machine or a server that could not do what was asked.
 const (
 	CodeConnectFailed       Code = "connect_failed"
@@ -148,6 +195,10 @@ const (
 	// ReasonConfiguration: AWS refuses what the server sends: a clock that is wrong, a
 	// certificate, a value.
 	ReasonConfiguration = "configuration"
+	// ReasonReadOnly, with CodePermissionDenied: the machine's file system is read-only.
+	ReasonReadOnly = "read_only"
+	// ReasonQuota, with CodeNoSpace: the user's quota on the machine is used up.
+	ReasonQuota = "quota"
 )
 
 // Error is what every refusal and failure of Sallyport's own looks like, in
@@ -171,6 +222,13 @@ type Error struct {
 	ExecID   string `json:"exec_id,omitempty"`
 	Status   string `json:"status,omitempty"`
 	ExitCode *int   `json:"exit_code,omitempty"`
+	// UploadOffset is what is kept of an upload, in bytes, with CodeUploadOffsetMismatch.
+	UploadOffset *int64 `json:"upload_offset,omitempty"`
+	// Entries is how many entries were done before the failure, of an extraction or a
+	// recursive deletion.
+	Entries *int64 `json:"entries,omitempty"`
+	// Found is how many times the text was found, with CodeNoMatch.
+	Found *int `json:"found,omitempty"`
 	// RetryAfter is when to try again, where the error knows better than its code.
 	RetryAfter time.Duration `json:"-"`
 	// RequestID is set with CodeInternal: the line of the server's log to look for.
@@ -219,4 +277,10 @@ func CodeOf(err error) Code {
 		return e.Code
 	}
 	return CodeInternal
+}
+
+// WithReason returns a copy of e that is refined by reason.
+func (e Error) WithReason(reason string) *Error {
+	e.Reason = reason
+	return &e
 }

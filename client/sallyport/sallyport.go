@@ -27,6 +27,14 @@ const (
 	// HeaderOrg names the organisation that a request is for, by id or name, to a server
 	// that is for one alone; others don't look at it.
 	HeaderOrg = "X-Sallyport-Org"
+	// HeaderActivityID names the row of a file operation in the activity log.
+	HeaderActivityID = "Sallyport-Activity-Id"
+	// HeaderUploadID names an upload that may be resumed, and HeaderUploadOffset is how much
+	// of it is kept, in bytes.
+	HeaderUploadID     = "Upload-Id"
+	HeaderUploadOffset = "Upload-Offset"
+	// HeaderSkipped, a trailer of an archive, counts what was left out of it.
+	HeaderSkipped = "Sallyport-Skipped"
 	// HeaderRequestID is on every answer, and in the server's log beside it.
 	HeaderRequestID = "X-Request-Id"
 )

@@ -61,7 +61,17 @@ func goldenRows(t *testing.T) map[string]store.Activity {
 	diagnosed.Status, diagnosed.Code, diagnosed.Reason = sallyport.StatusError, sallyport.CodeConnectFailed, sallyport.ReasonNoBanner
 	diagnosed.CompletedAt, diagnosed.DurationMS = &completed, &took
 	rows[diagnosed.Type] = diagnosed
+	rows[sallyport.ActivityFile] = goldenFile()
 	return rows
+}
+
+func goldenFile() store.Activity {
+	row := goldenRow(sallyport.ActivityFile)
+	completed, offset, took, bytes, entries := goldenTime.Add(time.Second), int64(0), int64(12), int64(9), int64(0)
+	row.Op, row.Path, row.ToBase64, row.Offset = sallyport.FileOpWrite, "a/é <&>\u2028", "/w==", &offset
+	row.DurationMS, row.Bytes, row.Entries, row.SHA256 = &took, &bytes, &entries, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	row.CompletedAt = &completed
+	return row
 }
 
 func goldenExec() store.Activity {

@@ -43,7 +43,7 @@ var (
 )
 
 var bans = []ban{
-	{waysIn, []string{"internal/store/...", "internal/sshpool", "internal/remote", "internal/sshhost", "internal/connector/..."},
+	{waysIn, []string{"internal/store/...", "internal/sshpool", "internal/remote/...", "internal/sshhost", "internal/connector/..."},
 		"a way in asks the gateway; it never sees a store or a machine"},
 	{waysIn, sshLib, "a way in asks the gateway; it never sees a machine"},
 	{[]string{"internal/gateway"}, http, "the gateway serves every way in, and HTTP is one of them"},
@@ -51,7 +51,7 @@ var bans = []ban{
 		"who may and what happened are the same whichever way a caller came"},
 	{[]string{"internal/identity", "internal/policy", "internal/quota", "internal/audit"}, sshLib,
 		"who may and what happened are decided before any machine is reached"},
-	{[]string{"internal/remote", "internal/sshpool", "internal/connector/...", "internal/sshhost"},
+	{[]string{"internal/remote/...", "internal/sshpool", "internal/connector/...", "internal/sshhost"},
 		[]string{"internal/identity", "internal/principal", "internal/policy"},
 		"what touches a machine knows no tenants and no tokens"},
 	{[]string{"internal/connector/..."}, []string{"internal/sshpool", "internal/store/..."},
@@ -60,7 +60,7 @@ var bans = []ban{
 }
 
 var keepers = []keeper{
-	{[]string{"internal/remote"}, []string{"internal/gateway", "internal/server"},
+	{[]string{"internal/remote/..."}, []string{"internal/gateway", "internal/server"},
 		"law 1: nothing touches a workspace except through the gateway (the server only wires it)"},
 	{[]string{"internal/sshpool"}, []string{"internal/remote", "internal/gateway", "internal/server"},
 		"law 1: a connection is leased for an act of the gateway"},

@@ -66,6 +66,7 @@ var rungs = []rung{
 	{"internal/replica", 3, "who is alive among the servers on one store"},
 	{"internal/remote", 3, "the acts on one leased connection"},
 
+	{"internal/remote/files", 4, "the files of a machine, by scripts that somebody runs for it"},
 	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/audit", 4, "the activity log and its integrity"},

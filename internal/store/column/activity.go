@@ -64,16 +64,18 @@ type (
 		sallyport.ActBegun
 		sallyport.ExecBegun
 		sallyport.DenialBegun
+		sallyport.FileBegun
 	}
 	outcome struct {
 		sallyport.ActEnded
 		sallyport.ExecEnded
+		sallyport.FileEnded
 	}
 )
 
 // Detail is what a row says of its act from the start, as JSON.
 func Detail(row *store.Activity) (string, error) {
-	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun})
+	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun})
 }
 
 // ReadDetail puts what Detail wrote into the row.
@@ -82,13 +84,13 @@ func ReadDetail(s string, row *store.Activity) error {
 	if err := ReadJSON(s, &d); err != nil {
 		return err
 	}
-	row.ActBegun, row.ExecBegun, row.DenialBegun = d.ActBegun, d.ExecBegun, d.DenialBegun
+	row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun = d.ActBegun, d.ExecBegun, d.DenialBegun, d.FileBegun
 	return nil
 }
 
 // Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
 func Outcome(row *store.Activity) (sql.NullString, error) {
-	o := outcome{row.ActEnded, row.ExecEnded}
+	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded}
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
@@ -110,4 +112,6 @@ func ReadOutcome(s sql.NullString, row *store.Activity) error {
 }
 
 // applyTo makes o all that the row says of its end.
-func (o outcome) applyTo(row *store.Activity) { row.ActEnded, row.ExecEnded = o.ActEnded, o.ExecEnded }
+func (o outcome) applyTo(row *store.Activity) {
+	row.ActEnded, row.ExecEnded, row.FileEnded = o.ActEnded, o.ExecEnded, o.FileEnded
+}

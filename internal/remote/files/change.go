@@ -1,0 +1,111 @@
+package files
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// Change is what to set of a file or directory; nil leaves it.
+type Change struct {
+	Mode     *uint32
+	ModTime  *time.Time
+	UID, GID *int
+}
+
+// Change sets mode, time and owner of what is at path, by links too: of that which was
+// opened. ready is as Put.Ready. What the user can't open isn't changed: permission_denied.
+func (t *Tree) Change(ctx context.Context, path string, c Change, ready func(*Entry) error) (entry Entry, err error) {
+	s := t.start(ctx, path, script(targetPart, changePart), path)
+	defer func() { err = firstError(err, s.close()) }()
+	if err := s.agree(path, ready, fmt.Sprintf("%s %s %s", c.mode(), stamp(c.ModTime), c.owner())); err != nil {
+		return Entry{}, err
+	}
+	return s.done(path)
+}
+
+func (c Change) mode() string {
+	if c.Mode == nil {
+		return "-"
+	}
+	return fmt.Sprintf("%04o", *c.Mode&modeBits)
+}
+
+// owner is as chown takes it.
+func (c Change) owner() string {
+	owner := ""
+	if c.UID != nil {
+		owner = strconv.Itoa(*c.UID)
+	}
+	if c.GID != nil {
+		owner += ":" + strconv.Itoa(*c.GID)
+	}
+	if owner == "" {
+		return "-"
+	}
+	return owner
+}
+
+// agree reads what is there, asks ready, and lets the script go on.
+func (s *talk) agree(path string, ready func(*Entry) error, how string) error {
+	old, err := s.at(path)
+	if err != nil {
+		return err
+	}
+	if ready != nil {
+		if err := ready(old); err != nil {
+			_ = s.say("stop") // nothing happens without go; the reason is ready's
+			return err
+		}
+	}
+	if err := s.say("go %s", how); err != nil {
+		return s.unknown(err)
+	}
+	return nil
+}
+
+// Mkdir makes a directory, and its parents, 0755. found tells that it was there. It
+// returns exists where something else is.
+func (t *Tree) Mkdir(ctx context.Context, path string, mode uint32) (entry Entry, found bool, err error) {
+	s := t.start(ctx, path, script(targetPart, mkdirPart), path, fmt.Sprintf("%04o", mode&0o777))
+	defer func() { err = firstError(err, s.close()) }()
+	word, rest, err := s.expect("made", "found")
+	if err != nil {
+		return Entry{}, false, err
+	}
+	entry, err = parseStat(path, rest)
+	if err != nil {
+		return Entry{}, false, invalidAnswer(err.Error())
+	}
+	return entry, word == "found", nil
+}
+
+// Remove removes what is at path; of a link the link. A directory that isn't empty goes
+// only recursively, its names one by one, and no link is followed. It returns how many
+// entries were removed, also beside an error.
+func (t *Tree) Remove(ctx context.Context, path string, recursive bool, ready func(*Entry) error) (removed int64, err error) {
+	how := ""
+	if recursive {
+		how = "recursive"
+	}
+	s := t.start(ctx, path, script(targetPart, treePart, removePart), path, how)
+	defer func() { err = firstError(err, s.close()) }()
+	if err := s.agree(path, ready, "-"); err != nil {
+		return 0, err
+	}
+	for {
+		word, rest, err := s.expect("removed", "end")
+		if err != nil {
+			return removed, s.unknown(err)
+		}
+		if word == "end" {
+			return removed, nil
+		}
+		n, err := strconv.ParseInt(rest, 10, 64)
+		if err != nil || n < 0 {
+			return removed, invalidAnswer("a count that is no number")
+		}
+		removed += n
+	}
+}

@@ -1,0 +1,75 @@
+# BASE STAGE: makes a directory and its parents, and then, below the root, what is told on
+# stdin: a letter, MODE and TIME (- leaves each), a path and another, as printf %b takes them:
+# f PATH SIZE (the content follows a "yes"), d PATH, l PATH TARGET, h PATH OTHER. The
+# answers are "done", or "no" and why.
+make "$1"
+echo ok
+t=./$2
+file() {
+follow "$1"
+[ ! -d "./$n" ] || no isdir
+[ ! -e "./$n" ] || [ -f "./$n" ] || no notfile
+trap 'rm -f "$t"' EXIT
+e=$( (set -C; : >"$t") 2>&1) || bad
+command exec 4>>"$t" || no io
+at fd/4
+[ "$w" = "$D/${t#./}" ] || no outside
+echo yes
+[ "$2" = 0 ] || e=$(dd bs=131072 iflag=fullblock,count_bytes count="$2" status=none 2>&1 >&4) || bad
+[ "$(stat -L -c %s /proc/self/fd/4)" = "$2" ] || exit 8
+try chmod "$m" /proc/self/fd/4
+stamp "$d" 4
+place "$t" "$n" any
+trap - EXIT
+}
+dir() {
+[ ! "$1" ] || make "$1"
+command exec 3<. || no denied
+at fd/3
+inside
+[ "$m" = - ] || try chmod "$m" /proc/self/fd/3
+stamp "$d" 3
+}
+parent() {
+n=${1##*/}
+case $1 in
+*/*) make "${1%/*}" ;;
+*) at cwd ;;
+esac
+[ -L "./$n" ] || [ ! -d "./$n" ] || no isdir
+trap 'rm -f "$t"' EXIT
+}
+link() {
+parent "$1"
+try ln -s "$2" "$t"
+place "$t" "$n" any
+trap - EXIT
+}
+hard() {
+case $2 in
+*/*) enter "${2%/*}" ;;
+*) at cwd ;;
+esac
+command exec 5<. || no denied
+back
+parent "$1"
+try ln -T "/proc/self/fd/5/${2##*/}" "$t"
+place "$t" "$n" any
+trap - EXIT
+rm -f "$t"
+}
+while read -r k m d p o; do
+back
+p=$(printf '%b.' "$p")
+o=$(printf '%b.' "$o")
+(
+case $k in
+f) file "${p%.}" "${o%.}" ;;
+d) dir "${p%.}" ;;
+l) link "${p%.}" "${o%.}" ;;
+h) hard "${p%.}" "${o%.}" ;;
+esac
+echo done
+)
+[ $? != 8 ] || exit 0
+done

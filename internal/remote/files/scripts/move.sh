@@ -1,0 +1,42 @@
+# FROM TO new|any: tells what FROM is, waits, and gives it the path TO, whose parents are
+# made. Where that is another file system it says so, and nothing has happened.
+case $1 in
+*/*) enter "${1%/*}" ;;
+*) at cwd ;;
+esac
+S=${w%/}
+n=${1##*/}
+s=$(stat -c "$F" "./$n") || gone
+command exec 5<. || no denied
+back
+case $2 in
+*/*) make "${2%/*}" ;;
+*) at cwd ;;
+esac
+D=${w%/}
+p=${2##*/}
+free "$p" "$3"
+case $D/ in
+"$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
+esac
+v=$(stat -c %d .) || no io
+set -- "$3" $s
+[ "$6" = "$v" ] || no device
+agreed "$s"
+if [ "$1" = any ]; then
+e=$(mv -f -T "/proc/self/fd/5/$n" "./$p" 2>&1) || {
+[ -d "./$p" ] && no exists
+bad
+}
+elif [ ! -L "/proc/self/fd/5/$n" ] && [ -d "/proc/self/fd/5/$n" ]; then
+e=$(mv -n -T "/proc/self/fd/5/$n" "./$p" 2>&1) || bad
+[ ! -d "/proc/self/fd/5/$n" ] || no exists
+else
+e=$(ln -T "/proc/self/fd/5/$n" "./$p" 2>&1) || {
+[ -e "./$p" ] && no exists
+bad
+}
+e=$(rm -f "/proc/self/fd/5/$n" 2>&1) || bad
+fi
+s=$(stat -c "$F" "./$p") || no moved
+printf 'done %s\n' "$s"

@@ -1,0 +1,83 @@
+# BASE TEXT: goes to a directory, by links too, and answers what is asked for below it, on
+# stdin: a letter and a path, as printf %b takes it ("." is BASE itself). No link is
+# followed. The answers begin with "yes", or are "no" and why.
+enter "$1"
+B=${w%/}
+D=$B
+echo ok
+g='grep -a'
+printf x | $g -q x || g=grep
+command exec 8>&1
+# walk DIR: a step at a time.
+walk() {
+r=$1/
+while [ "$r" ]; do
+c=${r%%/*} r=${r#*/}
+into "$c"
+done
+}
+# d: a record an entry ("./NAME FIELDS", and no name has a slash in it), "//", then of the
+# links NAME and target, a NUL behind each, and an empty name.
+list() {
+[ "$1" = . ] || walk "$1"
+[ -r . ] && [ -x . ] || no denied
+echo yes
+for x in * .*; do
+case $x in
+. | ..) continue ;;
+esac
+printf './%s\0' "$x"
+done | xargs -0 -r stat -c "%n $F"
+echo //
+for x in * .*; do
+[ ! -L "./$x" ] || {
+printf '%s\0' "$x"
+readlink -n "./$x"
+printf '\0'
+}
+done
+printf '\0'
+}
+open() {
+[ -f "./$1" ] && [ ! -L "./$1" ] || gone
+command exec 3<"./$1" || no denied
+at fd/3
+[ "$w" = "$B/$1" ] || no moved
+}
+# c: the entry, and so many bytes as it says; where there are fewer, the script ends.
+content() {
+open "$1"
+s=$(stat -L -c "$F" /proc/self/fd/3) || no io
+printf 'yes %s\n' "$s"
+l=${s#* }
+l=${l%% *}
+[ "$l" != 0 ] || return 0
+e=$(dd bs=131072 iflag=count_bytes count="$l" 2>&1 <&3 >&8)
+case $e in
+"$((l / 131072))+$((l % 131072 != 0)) records in"*) ;;
+*) exit 8 ;;
+esac
+}
+# g: the lines that hold TEXT, numbered, then "//"; none of what looks binary.
+search() {
+open "$1"
+echo yes
+if $g -q -F -e "$T" /proc/self/fd/3; then
+z=$(dd bs=8192 count=1 <&3 | tr -dc '\000' | wc -c)
+[ $z -gt 0 ] || $g -n -F -m 100 -e "$T" /proc/self/fd/3
+fi
+echo //
+}
+T=$2
+while read -r k d; do
+d=$(printf '%b.' "$d")
+d=${d%.}
+(
+case $k in
+d) list "$d" ;;
+c) content "$d" ;;
+g) search "$d" ;;
+esac
+)
+[ $? != 8 ] || exit 0
+done

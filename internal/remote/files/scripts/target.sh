@@ -1,0 +1,76 @@
+# make DIR: goes into a directory below the root, and makes what is missing of it.
+make() {
+cd -P "./$1" || {
+r=$1/
+while [ "$r" ]; do
+c=${r%%/*} r=${r#*/}
+cd -P "./$c" || {
+within "$c"
+[ -d "./$c" ] && no denied
+[ -e "./$c" ] && no notdir
+[ -L "./$c" ] && no missing
+e=$(mkdir -m 0755 "./$c" 2>&1) || [ -d "./$c" ] || bad
+cd -P "./$c" || no moved
+}
+at cwd
+inside
+done
+}
+at cwd
+inside
+}
+# follow PATH: goes to the directory of what PATH is, or will be, whose parents are made,
+# and follows the last link too: n is the name there, D the directory.
+follow() {
+n=${1##*/}
+case $1 in
+*/*) make "${1%/*}" ;;
+*) at cwd ;;
+esac
+resolve
+}
+resolve() {
+i=0
+while [ -L "./$n" ]; do
+i=$((i + 1))
+[ $i -le 40 ] || no notfile
+t=$(readlink -n "./$n" && echo x) || no moved
+t=${t%x}
+n=${t##*/}
+case $n in
+'' | . | ..) no isdir ;;
+esac
+case $t in
+*/*) cd -P "${t%/*}/" || { within "$n"; no missing; } ;;
+esac
+at cwd
+inside
+done
+D=${w%/}
+}
+# stamp TIME N: sets the time of what is open as N; - leaves it. Not every touch takes
+# fractions of a second.
+stamp() {
+[ "$1" = - ] || touch -c -d "@$1" "/proc/self/fd/$2" || try touch -c -d "@${1%.*}" "/proc/self/fd/$2"
+}
+# place FROM NAME new|any: gives FROM, in the working directory, its NAME there. A
+# directory is never replaced, and with new nothing is.
+place() {
+if [ "$3" = new ]; then
+e=$(ln -T "$1" "./$2" 2>&1) || {
+[ -e "./$2" ] || [ -L "./$2" ] && no exists
+bad
+}
+rm -f "$1"
+else
+e=$(mv -f -T "$1" "./$2" 2>&1) || {
+[ -d "./$2" ] && no isdir
+bad
+}
+fi
+}
+# agreed STAT: tells what is there, and waits until it may be changed.
+agreed() {
+printf 'at %s\n' "$1"
+read -r c m d o && [ "$c" = go ] || exit 0
+}

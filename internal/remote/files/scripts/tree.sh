@@ -1,0 +1,49 @@
+# into NAME: goes from D, the working directory, into a directory in it, only if the
+# kernel says that it is that one: no link is followed. In a subshell, so that its caller
+# stays where it is.
+into() {
+cd -P "./$1" || { gone_or_denied "$1"; }
+at cwd
+[ "$w" = "$D/$1" ] || no moved
+D=$w
+}
+gone_or_denied() {
+[ -d "./$1" ] && no denied
+no moved
+}
+# back: to the root, if it is still where it was.
+back() {
+cd -P "$R/" || no moved
+at cwd
+[ "${w%/}" = "$R" ] || no moved
+}
+# free NAME new|any: ends if what is there may not be replaced.
+free() {
+if [ -L "./$1" ] || [ -e "./$1" ]; then
+[ "$2" = any ] || no exists
+[ -L "./$1" ] || [ ! -d "./$1" ] || no exists
+fi
+}
+# wipe: empties the working directory, which is D.
+wipe() {
+k=0
+for x in * .*; do
+case $x in
+. | ..) continue ;;
+esac
+if [ ! -L "./$x" ] && [ -d "./$x" ]; then
+(into "$x" && wipe) || exit 7
+e=$(rmdir "./$x" 2>&1) || fail
+elif [ -e "./$x" ] || [ -L "./$x" ]; then
+e=$(rm -f "./$x" 2>&1) || fail
+else
+continue
+fi
+k=$((k + 1))
+done
+printf 'removed %s\n' "$k"
+}
+fail() {
+printf 'removed %s\n' "$k"
+bad
+}
