@@ -113,6 +113,8 @@ type LimitsConfig struct {
 	OutputGrace time.Duration
 	// Orgs are the limits of an organisation that has none of its own.
 	Orgs sallyport.OrgLimits
+	// RunningFiles and RunningFilesPerWorkspace bound the file operations that run at once.
+	RunningFiles, RunningFilesPerWorkspace int
 	// EventStreamsPerToken and EventStreams bound the open event streams of one token and
 	// of one organisation.
 	EventStreamsPerToken int

@@ -22,8 +22,9 @@ type kind struct {
 	class store.Class
 	// tried is how a refusal calls an act of this kind.
 	tried string
-	// rule says which principals may, and allowed, if it isn't nil, on which workspaces.
-	rule    policy.Rule
+	// rules say which principals may, all of them, and allowed, if it isn't nil, on which
+	// workspaces.
+	rules   []policy.Rule
 	allowed func(store.Workspace) error
 	// drain is how an act of this kind takes the end of the server.
 	drain drain
@@ -91,8 +92,10 @@ func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
 		return err
 	}
 	a.report.OrgID, a.report.WorkspaceID = a.ws.OrgID, a.ws.ID
-	if err := a.g.check(ctx, a.by, k.rule, &a.ws, k.tried); err != nil {
-		return err
+	for _, rule := range k.rules {
+		if err := a.g.check(ctx, a.by, rule, &a.ws, k.tried); err != nil {
+			return err
+		}
 	}
 	if a.ws.Connector == nil {
 		return sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost,
@@ -143,7 +146,7 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 
 func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {
 	if err := a.row.Durable(ctx); err != nil {
-		if refusal := refusedRow(err, a.quota); refusal != nil {
+		if refusal := refusedRow(a.call.class, err, a.quota); refusal != nil {
 			a.refused = true
 			return refusal
 		}
@@ -208,9 +211,9 @@ func (a *act) close(ctx context.Context, err error) {
 // refusedRow is the answer to an act whose row the store refused: err, of the row, says
 // that there is none. It is nil where there is a row, or where nobody knows but the log,
 // which completes what may have come of it.
-func refusedRow(err error, quota *store.Quota) error {
+func refusedRow(class store.Class, err error, quota *store.Quota) error {
 	if over, ok := errors.AsType[*audit.TooManyError](err); ok {
-		return tooManyExecs(over.Verdict, *quota)
+		return tooMany(class, over.Verdict, *quota)
 	}
 	if taken, ok := errors.AsType[*audit.KeyTakenError](err); ok {
 		return keyTaken(taken.Taken)

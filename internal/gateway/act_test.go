@@ -41,7 +41,7 @@ func (k knocking) Signal(_ context.Context, name string) (bool, error) {
 // knock does the act; middle is called while the session is open.
 func (g *Gateway) knock(ctx context.Context, by Caller, ref Ref, h handle, middle func(context.Context) error) (err error) {
 	ctx, a, err := g.begin(ctx, by, ref, actSpec{
-		kind:   kind{rowType: activityKnock, tried: "knock", rule: g.Rules.Exec, drain: drainWaits},
+		kind:   kind{rowType: activityKnock, tried: "knock", rules: []policy.Rule{g.Rules.Exec}, drain: drainWaits},
 		detail: knockDetail{"the front door"},
 	})
 	if err != nil {

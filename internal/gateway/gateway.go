@@ -35,6 +35,8 @@ type Gateway struct {
 	Limits *quota.Orgs
 	// Rates are the requests of each token, and of each organisation, on this replica.
 	Rates quota.Rates
+	// RunningFiles bounds the file operations that run at once.
+	RunningFiles RunningLimits
 	// EventStreams bounds the event streams that are open on this replica.
 	EventStreams EventStreamLimits
 
@@ -79,6 +81,8 @@ type Gateway struct {
 	Watch func(context.Context, *ActReport)
 
 	live live
+	// fileLocks are those of files that are changed on a condition.
+	fileLocks keyedLocks
 }
 
 // Caller is who asks, and from where.

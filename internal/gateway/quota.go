@@ -7,9 +7,10 @@ import (
 	"sallyport/internal/store"
 )
 
-// quota is how many execs may run at once on ws and in its organisation. It returns
-// too_many_execs at once where this replica alone runs so many: a flood of them costs
-// neither a commit nor a session. Else the row's own transaction decides.
+// quota is how many acts of a class may run at once on ws and in its organisation. It
+// returns too_many_execs, or the class's own code, at once where this replica alone runs so
+// many: a flood of them costs neither a commit nor a session. Else the row's own
+// transaction decides.
 func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspace) (*store.Quota, error) {
 	if g.Limits == nil {
 		return nil, nil
@@ -19,8 +20,11 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 		return nil, unavailable(err)
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
+	if class == store.ClassTransfer {
+		*quota = store.Quota{OfWorkspace: g.RunningFiles.PerWorkspace, OfOrg: g.RunningFiles.PerOrg}
+	}
 	if over := g.live.tooMany(class, ws, *quota); over != store.WithinQuota {
-		return nil, tooManyExecs(over, *quota)
+		return nil, tooMany(class, over, *quota)
 	}
 	return quota, nil
 }
@@ -38,10 +42,16 @@ func (g *Gateway) orgLimits(ctx context.Context, orgID string) (sallyport.OrgLim
 	return inForce, nil
 }
 
-func tooManyExecs(over store.QuotaVerdict, q store.Quota) *sallyport.Error {
+// RunningLimits bounds the acts of a class that run at once, on all replicas together.
+type RunningLimits struct{ PerWorkspace, PerOrg int }
+
+func tooMany(class store.Class, over store.QuotaVerdict, q store.Quota) *sallyport.Error {
 	whose, most := "workspace", q.OfWorkspace
 	if over == store.OrgFull {
 		whose, most = "organisation", q.OfOrg
+	}
+	if class == store.ClassTransfer {
+		return sallyport.Errorf(sallyport.CodeTooManyTransfers, "the %s has as many file operations on their way as it may at once, %d; try again when one has ended", whose, most)
 	}
 	return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s runs as many execs as it may at once, %d; try again when one has ended", whose, most)
 }

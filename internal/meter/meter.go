@@ -45,6 +45,9 @@ type Meter struct {
 	stdout        prometheus.Counter
 	stderr        prometheus.Counter
 
+	actDurations *prometheus.HistogramVec
+	actRefusals  *prometheus.CounterVec
+
 	dialDurations prometheus.Observer
 	dialFailures  *prometheus.CounterVec
 
@@ -66,6 +69,7 @@ func New(version string, log *slog.Logger) *Meter {
 	t := &table{registry: m.registry}
 	m.addHTTP(t)
 	m.addExec(t)
+	m.actDurations, m.actRefusals = t.histogram(actDurations), t.counter(actRefusals)
 	m.addSSH(t)
 	m.addAudit(t)
 	t.gauge(buildInfo).WithLabelValues(version, runtime.Version()).Set(1)
@@ -127,8 +131,14 @@ func statusClass(status int) string {
 
 // Act counts an act on a machine that is over.
 func (m *Meter) Act(r *gateway.ActReport) {
-	if r.Type == sallyport.ActivityExec {
+	kind := strings.TrimPrefix(r.Type, "workspace_")
+	switch {
+	case r.Type == sallyport.ActivityExec:
 		m.exec(r)
+	case r.Status == "":
+		m.actRefusals.WithLabelValues(kind, string(r.Code)).Inc()
+	default:
+		m.actDurations.WithLabelValues(kind, r.Outcome()).Observe(r.Finished.Sub(r.Began).Seconds())
 	}
 }
 

@@ -44,6 +44,11 @@ var (
 	execOutput = series{name: "sallyport_exec_output_bytes_total", kind: counter, labels: []string{"stream"},
 		help: "What commands wrote, by stream (stdout, stderr), whatever the caps let through."}
 
+	actDurations = series{name: "sallyport_act_duration_seconds", kind: histogram, labels: []string{"kind", "outcome"}, buckets: callSeconds(),
+		help: "Time of the acts on machines that left a row, but for execs, by kind (file, diagnosed) and outcome: ok, canceled, a reason of the server's for canceling, or the code of what failed. A transfer takes as long as its content."}
+	actRefusals = series{name: "sallyport_act_refusals_total", kind: counter, labels: []string{"kind", "code"},
+		help: "Acts but for execs that were refused before their row was on disk, by kind and code."}
+
 	sshMachines = series{name: "sallyport_ssh_machines", kind: gauge,
 		help: "Machines that the pool has, dials or waits for connections to."}
 	sshConnections = series{name: "sallyport_ssh_connections", kind: gauge,
@@ -117,6 +122,7 @@ func all() []series {
 	return []series{
 		httpRequests, httpDurations, httpInFlight,
 		execDurations, execRefusals, execsRunning, execReach, execStart, execOutput,
+		actDurations, actRefusals,
 		sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, dialDurations, dialFailures,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
 		commitDurations, commitRows, commitFailures, auditQueue, auditKept, auditSetAside,

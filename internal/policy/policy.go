@@ -37,6 +37,8 @@ func Rules() RuleSet {
 		ReadConnection:  Rule{Name: "a token with scope workspaces", Kinds: anyToken, Scope: sallyport.ScopeWorkspaces},
 		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
 		Exec:            Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
+		ReadFiles:       Rule{Name: "a token with scope files:read", Kinds: anyToken, Scope: sallyport.ScopeFilesRead},
+		WriteFiles:      Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
 		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
 		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
 	}
@@ -48,6 +50,7 @@ type RuleSet struct {
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
 	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
+	ReadFiles, WriteFiles                   Rule
 }
 
 // Check returns nil when the rule allows p, else scope_forbidden with a message that

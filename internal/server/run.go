@@ -164,6 +164,7 @@ func (s *server) open(ctx context.Context) error {
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store,
 		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: gateway.EventStreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
