@@ -97,6 +97,16 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return h.forMachine(e, isStarted)
 	case sallyport.CodeHostKeyMismatch:
 		return "ask the machine's owner whether it was made anew; only then: sallyport workspaces update --trust-new-key " + h.name()
+	case sallyport.CodeTooManyTransfers:
+		return "wait for some file operations to end, then try again"
+	case sallyport.CodeInvalidRoot:
+		return "see what the workspace's root is: sallyport workspaces get " + h.name() + "; set another: sallyport workspaces update --root DIR " + h.name()
+	case sallyport.CodeFilesUnsupported:
+		return "the machine needs /proc, and coreutils or busybox"
+	case sallyport.CodePermissionDenied:
+		return "files are read and written as the user of the workspace's connector, without sudo"
+	case sallyport.CodeNoSpace:
+		return "make room on the machine; what was there before still stands"
 	case sallyport.CodeInvalidOrgID:
 		return "name the organisation with --org"
 	case sallyport.CodeInternal:

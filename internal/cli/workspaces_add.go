@@ -20,6 +20,7 @@ import (
 type addFlags struct {
 	ssh, keyFile, hostKey string
 	eic, region, user     string
+	root                  string
 	tier                  int
 	labels                []string
 	yes                   bool
@@ -55,11 +56,12 @@ the first host key is trusted without a question.`,
 	flags.StringVar(&f.user, "user", "", "with --eic, the login `NAME` on the machine (default "+sallyport.DefaultEICUser+")")
 	flags.StringVar(&f.keyFile, "key", "", "log in with the private key in this `FILE`, without a passphrase, instead of by the CA")
 	flags.StringVar(&f.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64, instead of asking")
+	flags.StringVar(&f.root, "root", "", "the `DIR` below which files are, absolute or relative to the home (default the home)")
 	flags.IntVar(&f.tier, "tier", sallyport.TierPrivileged, "the `TIER`, 1 to 4; commands take 3 or 4")
 	flags.StringArrayVar(&f.labels, "label", nil, "a label, `K=V`; may be repeated")
 	flags.BoolVar(&f.yes, "yes", false, "trust the host key that is seen, without asking")
 	complete(cmd, "tier", completeTiers)
-	for _, name := range []string{"ssh", "eic", "region", "user", "host-key", "label"} {
+	for _, name := range []string{"ssh", "eic", "region", "user", "host-key", "root", "label"} {
 		complete(cmd, name, cobra.NoFileCompletions)
 	}
 	return cmd
@@ -100,7 +102,7 @@ func (f addFlags) connector() (*sallyport.Connector, error) {
 	case f.eic != "" && (f.ssh != "" || f.keyFile != ""):
 		return nil, usagef("leave --ssh and --key out: the instance is found by its id, and AWS lets a key in", "--eic goes with neither --ssh nor --key")
 	case f.eic != "":
-		return &sallyport.Connector{Type: sallyport.ConnectorEIC, InstanceID: f.eic, Region: f.region, User: f.user, HostKey: f.hostKey}, nil
+		return &sallyport.Connector{Type: sallyport.ConnectorEIC, InstanceID: f.eic, Region: f.region, User: f.user, HostKey: f.hostKey, Root: f.root}, nil
 	}
 	user, host, port, err := parseSSH(f.ssh)
 	if err != nil {
@@ -108,6 +110,7 @@ func (f addFlags) connector() (*sallyport.Connector, error) {
 	}
 	c := &sallyport.Connector{
 		Type: sallyport.ConnectorSSH, User: user, Host: host, Port: port, HostKey: f.hostKey, TrustOnFirstUse: f.hostKey == "",
+		Root: f.root,
 	}
 	if f.keyFile != "" {
 		c.Auth, err = readKeyFile(f.keyFile)

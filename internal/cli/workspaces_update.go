@@ -62,6 +62,7 @@ type workspaceUpdate struct {
 	tier            int
 	labels, without []string
 	connector       string
+	root            string
 	ssh             string
 	keyFile         string
 	hostKey         string
@@ -75,6 +76,7 @@ func (u *workspaceUpdate) add(cmd *cobra.Command) {
 	flags.StringArrayVar(&u.labels, "label", nil, "set a label, `K=V`; may be repeated")
 	flags.StringArrayVar(&u.without, "remove-label", nil, "remove the label `K`; may be repeated")
 	flags.StringVar(&u.connector, "connector", "", connectorFlag)
+	flags.StringVar(&u.root, "root", "", "the `DIR` below which files are, absolute or relative to the home; '' is the home")
 	flags.StringVar(&u.ssh, "ssh", "", "reach the machine by SSH, as `USER@HOST[:PORT]`")
 	flags.StringVar(&u.keyFile, "key", "", "log in with the private key in this `FILE`, without a passphrase")
 	flags.StringVar(&u.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64")
@@ -82,7 +84,7 @@ func (u *workspaceUpdate) add(cmd *cobra.Command) {
 	cmd.MarkFlagsMutuallyExclusive("connector", "ssh")
 	cmd.MarkFlagsMutuallyExclusive("host-key", "trust-new-key")
 	completeWorkspaceFlags(cmd)
-	for _, name := range []string{"name", "remove-label", "ssh", "host-key"} {
+	for _, name := range []string{"name", "remove-label", "root", "ssh", "host-key"} {
 		complete(cmd, name, cobra.NoFileCompletions)
 	}
 }
@@ -127,6 +129,9 @@ func (u *workspaceUpdate) connectorPatch(cmd *cobra.Command) (json.RawMessage, e
 	patch := map[string]any{}
 	if cmd.Flags().Changed("connector") {
 		patch["type"] = u.connector
+	}
+	if cmd.Flags().Changed("root") {
+		patch["root"] = u.root
 	}
 	if cmd.Flags().Changed("ssh") {
 		user, host, port, err := parseSSH(u.ssh)

@@ -12,6 +12,7 @@ import (
 // connectorBody is a connector as it came: of any type, or a merge patch.
 type connectorBody struct {
 	Type            optional[string]   `json:"type"`
+	Root            optional[string]   `json:"root"`
 	Host            optional[string]   `json:"host"`
 	Port            optional[integer]  `json:"port"`
 	User            optional[string]   `json:"user"`
@@ -39,11 +40,11 @@ func (b *authBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readO
 func connectorFields(kind string) []string {
 	switch kind {
 	case sallyport.ConnectorLocal:
-		return []string{"type"}
+		return []string{"type", "root"}
 	case sallyport.ConnectorSSH:
-		return []string{"type", "host", "port", "user", "host_key", "trust_on_first_use", "auth"}
+		return []string{"type", "root", "host", "port", "user", "host_key", "trust_on_first_use", "auth"}
 	case sallyport.ConnectorEIC:
-		return []string{"type", "instance_id", "region", "user", "endpoint_id", "private_ip", "host_key", "trust_on_first_use"}
+		return []string{"type", "root", "instance_id", "region", "user", "endpoint_id", "private_ip", "host_key", "trust_on_first_use"}
 	}
 	return nil // the gateway knows that there is no such type
 }
@@ -54,7 +55,7 @@ func (b *connectorBody) given(nulls bool) (names []string) {
 		name        string
 		given, null bool
 	}{
-		{"type", b.Type.given, b.Type.null}, {"host", b.Host.given, b.Host.null}, {"port", b.Port.given, b.Port.null},
+		{"type", b.Type.given, b.Type.null}, {"root", b.Root.given, b.Root.null}, {"host", b.Host.given, b.Host.null}, {"port", b.Port.given, b.Port.null},
 		{"user", b.User.given, b.User.null}, {"host_key", b.HostKey.given, b.HostKey.null},
 		{"trust_on_first_use", b.TrustOnFirstUse.given, b.TrustOnFirstUse.null}, {"auth", b.Auth.given, b.Auth.null},
 		{"instance_id", b.InstanceID.given, b.InstanceID.null}, {"region", b.Region.given, b.Region.null},
@@ -114,6 +115,7 @@ func mergeConnector(now *sallyport.Connector, patch optional[connectorBody]) (*s
 // apply changes the fields that are there.
 func (b *connectorBody) apply(c *sallyport.Connector) {
 	b.Type.merge(&c.Type)
+	b.Root.merge(&c.Root)
 	b.Host.merge(&c.Host)
 	b.User.merge(&c.User)
 	b.HostKey.merge(&c.HostKey)

@@ -227,6 +227,8 @@ func codeOf(member string) sallyport.Code {
 		return sallyport.CodeInvalidArgv
 	case "timeout_s":
 		return sallyport.CodeInvalidTimeout
+	case "to_base64":
+		return sallyport.CodeInvalidTo
 	}
 	return sallyport.Code("invalid_" + member)
 }

@@ -31,7 +31,7 @@ func TestRoutesAreDescribed(t *testing.T) {
 		}
 	}
 	for _, r := range routes() {
-		what := r.method + " " + r.pattern
+		what := r.method + " " + strings.ReplaceAll(r.pattern, "...}", "}") // a path that holds slashes
 		public, ok := described[what]
 		if !ok || public != r.public {
 			t.Errorf("%s: public %t; described %t, as public %t", what, r.public, ok, public)

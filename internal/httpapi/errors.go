@@ -15,32 +15,42 @@ func statusOf(code sallyport.Code) int {
 	switch code {
 	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
 		return http.StatusUnauthorized
-	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin:
+	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin, sallyport.CodePermissionDenied:
 		return http.StatusForbidden
-	case sallyport.CodeWorkspaceNotFound, sallyport.CodeNotFound, sallyport.CodeWorkspaceDeleted:
+	case sallyport.CodeWorkspaceNotFound, sallyport.CodeNotFound, sallyport.CodeWorkspaceDeleted,
+		sallyport.CodeFileNotFound:
 		return http.StatusNotFound
 	case sallyport.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
 	case sallyport.CodeRequestTimeout:
 		return http.StatusRequestTimeout
 	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeTooManyTokens, sallyport.CodeTooManyWorkspaces, sallyport.CodeNotRunning,
-		sallyport.CodeAlreadyRun, sallyport.CodeRunning:
+		sallyport.CodeAlreadyRun, sallyport.CodeRunning, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory, sallyport.CodeNotAFile,
+		sallyport.CodeNotEmpty, sallyport.CodeExists, sallyport.CodeNoMatch, sallyport.CodeUploadOffsetMismatch:
 		return http.StatusConflict
-	case sallyport.CodeBodyTooLarge:
+	case sallyport.CodePreconditionFailed:
+		return http.StatusPreconditionFailed
+	case sallyport.CodeRangeNotSatisfiable:
+		return http.StatusRequestedRangeNotSatisfiable
+	case sallyport.CodeNoSpace:
+		return http.StatusInsufficientStorage
+	case sallyport.CodeBodyTooLarge, sallyport.CodeFileTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case sallyport.CodeUnsupportedMediaType:
 		return http.StatusUnsupportedMediaType
 	case sallyport.CodeMisdirectedRequest:
 		return http.StatusMisdirectedRequest
-	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited, sallyport.CodeTooManyStreams:
+	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited, sallyport.CodeTooManyStreams,
+		sallyport.CodeTooManyTransfers:
 		return http.StatusTooManyRequests
-	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport:
+	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport,
+		sallyport.CodeFileIO, sallyport.CodeFilesUnsupported:
 		return http.StatusBadGateway
 	case sallyport.CodeDraining, sallyport.CodePlatformUnavailable, sallyport.CodeCanceled, sallyport.CodeInterrupted:
 		return http.StatusServiceUnavailable
-	case sallyport.CodeExecTimeout:
+	case sallyport.CodeExecTimeout, sallyport.CodeFileTimeout:
 		return http.StatusGatewayTimeout
-	case sallyport.CodeIdempotencyMismatch:
+	case sallyport.CodeIdempotencyMismatch, sallyport.CodeInvalidRoot:
 		return http.StatusUnprocessableEntity
 	case sallyport.CodeHTTPVersionNotSupported:
 		return http.StatusHTTPVersionNotSupported

@@ -248,6 +248,13 @@ func (c *call) authenticateAgain() error {
 	return c.identify()
 }
 
+// cut ends an answer that has begun, and can't be what it began as: net/http closes the
+// connection, so that the caller sees that the end is missing.
+func (c *call) cut(err error) {
+	c.cause = err
+	panic(http.ErrAbortHandler)
+}
+
 // recoverPanic turns a panic of a handler into a 500, or cuts an answer that has
 // begun.
 func (c *call) recoverPanic() {

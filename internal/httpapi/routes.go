@@ -72,6 +72,13 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, handle: (*call).signalExec},
 
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files", handle: admitted((*call).listFiles)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files/{path...}", handle: admitted((*call).getFile)},
+		{method: http.MethodPut, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyStream, handle: admitted((*call).putFile)},
+		{method: http.MethodPatch, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).changeFile)},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/files/{path...}", handle: admitted((*call).deleteFile)},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).actOnFile)},
+
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
 	}
 }

@@ -73,6 +73,13 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},
 
+	{"GET", "/workspaces/{workspace}/files", "", 200, 0, 0, 0, 404, 404, "files:read"},
+	{"GET", "/workspaces/{workspace}/files/{file}", "", 200, 0, 0, 0, 404, 404, "files:read"},
+	{"PUT", "/workspaces/{workspace}/files/{file}", "content", 200, 0, 0, 0, 404, 404, "files:write"},
+	{"PATCH", "/workspaces/{workspace}/files/{file}", `{"mode":"0600"}`, 200, 0, 0, 0, 404, 404, "files:write"},
+	{"DELETE", "/workspaces/{workspace}/files/{file}", "", 204, 0, 0, 0, 404, 404, "files:write"},
+	{"POST", "/workspaces/{workspace}/files/{file}", `{"action":"move","to":"{new-file}"}`, 200, 0, 0, 0, 404, 404, "files:write"},
+
 	{"GET", "/activity", "", 200, 0, 403, 403, 403, 403, "none"},
 }
 
@@ -156,6 +163,8 @@ func (g *gathering) fill(t *testing.T, text string, as guest) string {
 			return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID
 		},
 		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
+		"{file}":                 func() string { return newFile(t, g.Stack, g.home.ws.ID, g.fileName()) },
+		"{new-file}":             g.fileName,
 		"{free-org-token}":       func() string { return newToken(t, g.Stack, "/orgs/"+g.home.ID).ID },
 		"{free-workspace-token}": func() string { return newToken(t, g.Stack, "/workspaces/"+g.home.ws.ID).ID },
 	} {
@@ -185,6 +194,18 @@ func startExec(t *testing.T, s *stack.Stack, workspace string) string {
 	}
 	return resp.Header.Get("Sallyport-Exec-Id")
 }
+
+// newFile writes a file, and returns its name.
+func newFile(t *testing.T, s *stack.Stack, workspace, name string) string {
+	t.Helper()
+	if a := s.Do(t, http.MethodPut, "/workspaces/"+workspace+"/files/"+name, s.AdminToken, "content"); a.Status != http.StatusCreated {
+		t.Fatalf("put: %d %s", a.Status, a.Body)
+	}
+	return name
+}
+
+// fileName is of no other gathering's in the home that they share.
+func (g *gathering) fileName() string { return g.home.ws.ID + "-" + g.name() }
 
 func (g *gathering) name() string {
 	g.made++
@@ -348,7 +369,8 @@ func TestAccessIsWhole(t *testing.T) {
 	}
 	for _, r := range accesses {
 		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
-			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}").Replace(r.path)] = true
+			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}",
+			"{file}", "{path...}").Replace(r.path)] = true
 	}
 	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
 	for _, m := range routes {

@@ -29,7 +29,7 @@ func bodiedRoutes(t *testing.T, s *stack.Stack, h home) (routes []bodied) {
 	t.Helper()
 	real := strings.NewReplacer("{org}", h.ID, "{workspace}", h.ws.ID, "{name}", "made", "{as-admin}", "")
 	for _, r := range accesses {
-		if r.body == "" {
+		if r.body == "" || r.method == http.MethodPut { // which takes content, whatever it is
 			continue
 		}
 		token := h.token

@@ -76,6 +76,9 @@ func (d *document) checkContent(response place, e Exchange) error {
 		return fmt.Errorf("the media type %q: %w", given, err)
 	}
 	media := content.child(name)
+	if !media.is() {
+		media = content.child("*/*") // a file's content is of any type
+	}
 	switch {
 	case !media.is():
 		return fmt.Errorf("the media type %q is not described", given)
