@@ -132,20 +132,20 @@ func (b *orgBody) mergeLimits(now sallyport.OrgLimits) (sallyport.OrgLimits, err
 	return now, err
 }
 
-func (l *limitsBody) apply(now *sallyport.OrgLimits) error {
+func (b *limitsBody) apply(now *sallyport.OrgLimits) error {
 	for _, f := range []struct {
 		name  string
 		given optional[integer]
 		into  *int
 	}{
-		{"running_execs", l.RunningExecs, &now.RunningExecs},
-		{"running_execs_per_workspace", l.RunningExecsPerWorkspace, &now.RunningExecsPerWorkspace},
-		{"requests_per_s", l.RequestsPerS, &now.RequestsPerS},
-		{"request_burst", l.RequestBurst, &now.RequestBurst},
-		{"org_requests_per_s", l.OrgRequestsPerS, &now.OrgRequestsPerS},
-		{"org_request_burst", l.OrgRequestBurst, &now.OrgRequestBurst},
-		{"tokens", l.Tokens, &now.Tokens},
-		{"workspaces", l.Workspaces, &now.Workspaces},
+		{"running_execs", b.RunningExecs, &now.RunningExecs},
+		{"running_execs_per_workspace", b.RunningExecsPerWorkspace, &now.RunningExecsPerWorkspace},
+		{"requests_per_s", b.RequestsPerS, &now.RequestsPerS},
+		{"request_burst", b.RequestBurst, &now.RequestBurst},
+		{"org_requests_per_s", b.OrgRequestsPerS, &now.OrgRequestsPerS},
+		{"org_request_burst", b.OrgRequestBurst, &now.OrgRequestBurst},
+		{"tokens", b.Tokens, &now.Tokens},
+		{"workspaces", b.Workspaces, &now.Workspaces},
 	} {
 		if f.given.is() && (f.given.value < 1 || f.given.value > limits.OrgLimitMax) {
 			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, limits.OrgLimitMax)
