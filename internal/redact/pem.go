@@ -136,8 +136,8 @@ func (k *keyLines) close(end int) {
 }
 
 // isLine reports whether what stands from at to next, in a block that ends at to, is
-// a line of base64 of a key. A short one is only where it begins as keys do, or
-// follows another and is the last, or nearly as long.
+// a line of base64 of a key. A short one is only where it is a line by itself, or begins
+// as keys do, or follows another and is the last, or nearly as long.
 func (k *keyLines) isLine(at, next, to int) bool {
 	const surely, maybe, begin = 40, 16, 6
 	line := k.text[at:next]
@@ -147,12 +147,21 @@ func (k *keyLines) isLine(at, next, to int) bool {
 		return !isCode || looksRandom(line)
 	case isCode:
 		return false
-	case k.isOpen && (len(line) >= maybe || line[0] == '='):
+	case k.isOpen && (len(line) >= maybe || line[0] == '='), len(line) >= maybe && k.isAlone(at, next):
 		return true
 	case k.isOpen:
 		return len(line)%4 == 0 && to < len(k.text) && isGap(k.text[next:to])
 	}
 	return len(line) >= begin && beginsKey(line)
+}
+
+// isAlone reports whether nothing else stands on the line of a range.
+func (k *keyLines) isAlone(at, next int) bool {
+	before, after := k.text[:at], k.text[next:]
+	begins := strings.HasSuffix(before, "\n") || strings.HasSuffix(before, `\n`)
+	ends := after == "" || strings.HasPrefix(after, "\n") || strings.HasPrefix(after, "\r\n") ||
+		strings.HasPrefix(after, `\n`) || strings.HasPrefix(after, `\r\n`)
+	return begins && ends
 }
 
 // isGap reports whether a text has nothing but blanks and escapes.
