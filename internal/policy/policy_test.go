@@ -29,6 +29,8 @@ var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"ReadConnection":  {principal.Org: sallyport.ScopeWorkspaces, principal.Workspace: sallyport.ScopeWorkspaces},
 	"Tokens":          {principal.Org: sallyport.ScopeTokens},
 	"Exec":            {principal.Org: sallyport.ScopeExec, principal.Workspace: sallyport.ScopeExec},
+	"ReadFiles":       {principal.Org: sallyport.ScopeFilesRead, principal.Workspace: sallyport.ScopeFilesRead},
+	"WriteFiles":      {principal.Org: sallyport.ScopeFilesWrite, principal.Workspace: sallyport.ScopeFilesWrite},
 	"ReadActivity":    {principal.Org: sallyport.ScopeAuditRead, principal.Workspace: sallyport.ScopeAuditRead},
 	"ReadOrgActivity": {principal.Org: sallyport.ScopeAuditRead},
 }
