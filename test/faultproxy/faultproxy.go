@@ -218,8 +218,17 @@ func (l *link) pass(to, from *net.TCPConn, cutAfter func(Faults) int64) {
 	pieces := make(chan piece, inFlightMax)
 	var writer sync.WaitGroup
 	writer.Go(func() { l.write(to, pieces) })
-	defer writer.Wait()
-	defer close(pieces)
+	cut := l.read(from, pieces, cutAfter)
+	close(pieces)
+	writer.Wait()
+	if cut { // behind what came before it: a network loses bytes, and changes no order
+		l.cut(l.proxy.now().Reset)
+	}
+}
+
+// read queues what comes, until its end, the link's, or as many bytes as are to pass. It tells
+// whether it was the last.
+func (l *link) read(from *net.TCPConn, pieces chan<- piece, cutAfter func(Faults) int64) (cut bool) {
 	var passed int64
 	for {
 		buffer := make([]byte, 32<<10)
@@ -228,23 +237,22 @@ func (l *link) pass(to, from *net.TCPConn, cutAfter func(Faults) int64) {
 		limit := cutAfter(f)
 		if limit > 0 && passed+int64(n) >= limit {
 			n = int(max(0, limit-passed))
-			_, _ = to.Write(buffer[:n]) // it is cut anyway
 			if f.Once {
 				l.proxy.liftCuts()
 			}
-			l.cut(f.Reset)
-			return
+			l.send(pieces, piece{bytes: buffer[:n], due: time.Now()})
+			return true
 		}
 		passed += int64(n)
 		if f.Blackhole {
 			if err != nil {
 				<-l.done // nobody is told
-				return
+				return false
 			}
 			continue
 		}
 		if !l.send(pieces, piece{bytes: buffer[:n], due: time.Now().Add(f.Delay), eof: err != nil}) || err != nil {
-			return
+			return false
 		}
 	}
 }
