@@ -30,13 +30,23 @@ func concludeExec(e Exec, o remote.Outcome, err error) (end audit.End, result sa
 	case o.End == remote.Lost:
 		return concludeError(sallyport.StatusError, lost(o.Cause))
 	case o.End == remote.Canceled && !isInternal(o.Cause):
-		return concludeCanceled(canceledBy(o.Cause).WithStarted(true))
+		return concludeCanceled(endedBy(o.Cause))
 	}
 	var known *sallyport.Error
 	if !errors.As(o.Cause, &known) {
 		return audit.End{Status: sallyport.StatusError}, sallyport.ExecResult{}, fmt.Errorf("exec ended for no reason: %w", o.Cause)
 	}
 	return concludeError(sallyport.StatusError, known.WithStarted(true))
+}
+
+// endedBy is what the caller of a command that had started is told of who ended it: not to
+// try again, which would run it twice.
+func endedBy(cause error) *sallyport.Error {
+	by := canceledBy(cause).WithStarted(true)
+	if by.Code == sallyport.CodeDraining {
+		by.Message = "the server is ending, and has ended the command"
+	}
+	return by
 }
 
 // execOutcome is what the row says of a command that ran, or of what is left of one.

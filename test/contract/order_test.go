@@ -1,7 +1,9 @@
 package contract
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	"sallyport/client/sallyport"
@@ -133,6 +135,9 @@ func TestDrainingEndsStreams(t *testing.T) {
 		t.Error(err)
 	}
 	wantEnded(t, last, "draining")
+	if said := fmt.Sprint(last["error"]); strings.Contains(said, "try again") {
+		t.Errorf("a command that ran is not to be run again: %s", said)
+	}
 	s = stack.Start(t, stack.Options{DataDir: dir})
 	wantCanceled(t, s.Execs(t), running.execID, "draining")
 }
