@@ -149,7 +149,15 @@ func (r *run) sendPlain(ctx context.Context) error {
 		return err
 	}
 	r.ask(r.wrapper.plainLine(r.cmd))
-	r.s.Go(func() { r.feed(nil) })
+	r.s.Go(func() {
+		select {
+		case <-r.request.accepted: // an end of file before the request would be lost, and stdin never end
+			r.feed(nil)
+		case <-r.request.refused:
+		case <-r.closed:
+		case <-r.s.Lost():
+		}
+	})
 	return nil
 }
 

@@ -142,6 +142,14 @@ func (p *Pool) settleFailure(g *group, began time.Time, err *sallyport.Error) (f
 	return g.history.failures, g.history.notBefore, true
 }
 
+// hostKey returns the key that the machine must prove: it may be pinned by one dial while
+// another is on its way.
+func (p *Pool) hostKey(g *group) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return g.target.HostKey
+}
+
 // connect dials, shakes hands and checks the host key, on behalf of one caller.
 func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) {
 	link, err := by.Dial(ctx)
@@ -149,7 +157,7 @@ func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) 
 		return nil, dialError(ctx, err)
 	}
 	dialled := time.Now()
-	l := &login{link: link, wire: newWire(link.Conn), wantHostKey: g.target.HostKey, check: by.CheckHostKey}
+	l := &login{link: link, wire: newWire(link.Conn), wantHostKey: p.hostKey(g), check: by.CheckHostKey}
 	// The link promises no deadlines: time is enforced by closing.
 	stop := context.AfterFunc(ctx, func() { _ = link.Conn.Close() })
 	client, chans, reqs, err := l.shake(ctx)

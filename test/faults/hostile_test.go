@@ -27,7 +27,7 @@ var hostileTime = flag.Duration("hostile", 3*time.Second, "how long TestHostileO
 
 const (
 	hostileFiles     = 512
-	hostileMemoryMax = 512 << 20
+	hostileMemoryMax = raceMemory * 512 << 20
 )
 
 // One organisation does all at once that ever stopped the others: bodies that it holds open,

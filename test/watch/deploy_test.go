@@ -33,6 +33,9 @@ func lived(t *testing.T) scrape {
 	// AWS is nowhere (TestMain).
 	s.Do(t, http.MethodPost, "/workspaces", s.Token, `{"name":"ec2","tier":3,"connector":{"type":"eic","instance_id":"i-0123456789abcdef0"}}`)
 	s.Do(t, http.MethodPost, "/workspaces/ec2/exec", s.Token, `{"cmd":["true"]}`)
+	s.Do(t, http.MethodGet, "/workspaces/ec2/files", s.Token, "")
+	s.Do(t, http.MethodPost, "/workspaces", s.Token, `{"name":"bare","tier":3}`)
+	s.Do(t, http.MethodGet, "/workspaces/bare/files", s.Token, "")
 	scrapeOf(t, s)
 	return scrapeOf(t, s)
 }
