@@ -56,7 +56,8 @@ func (s *Sim) carry(conn *websocket.Conn, raw net.Conn, way route) {
 	s.mu.Unlock()
 	var wg sync.WaitGroup
 	wg.Go(p.read)
-	wg.Go(func() { p.watch(way.life) })
+	opened := s.now() // by the clock as it is before anything comes back
+	wg.Go(func() { p.watch(opened, way.life) })
 	wg.Go(p.ping)
 	p.connect(way.target())
 	p.cancel()
@@ -255,9 +256,8 @@ func (p *pipe) sendFragments(b []byte) error {
 	return errors.Join(first, second, w.Close())
 }
 
-// watch ends a tunnel whose time is over, or that the faults end though nothing passes.
-func (p *pipe) watch(life time.Duration) {
-	start := p.sim.now()
+// watch ends a tunnel, open since start, whose time is over, or that the faults end though nothing passes.
+func (p *pipe) watch(start time.Time, life time.Duration) {
 	tick := time.NewTicker(lookEvery)
 	defer tick.Stop()
 	for {

@@ -123,8 +123,8 @@ func faults() []fault {
 		{name: "killed before, warm", warm: true, before: kill, code: "connect_failed", reason: "no_banner", heal: restart},
 		{name: "killed during", during: kill, code: "exec_transport", started: true, heal: restart},
 		{name: "stopped before, cold", before: stop, code: "connect_timeout", reason: "no_banner", heal: cont},
-		// What was sent may run when the machine goes on: nobody knows.
-		{name: "stopped before, warm", warm: true, before: stop, code: "connect_timeout", started: true, heal: cont},
+		// The machine has not taken the request, so nothing was sent that could run when it goes on.
+		{name: "stopped before, warm", warm: true, before: stop, code: "connect_timeout", started: false, heal: cont},
 		{name: "stopped during", during: stop, code: "exec_transport", started: true, heal: cont},
 		{name: "everything lost during", during: set(faultproxy.Faults{Blackhole: true}), code: "exec_transport", started: true, heal: none},
 		{name: "reset in the banner", before: set(cut(5)), code: "connect_failed", reason: "handshake_failed", heal: none},
