@@ -155,7 +155,7 @@ func (s *FilesFS) statContent(op, name string) (fs.FileInfo, error) {
 	if err != nil {
 		return nil, pathError(op, name, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // it was only read
 	return newFileInfo(name, sallyport.FileEntry{Type: sallyport.FileTypeFile, Size: &file.Size, Mode: "0444", Mtime: file.ModTime, ETag: file.ETag}), nil
 }
 

@@ -172,6 +172,9 @@ func concludeFile(outcome audit.FileOutcome, err error) (audit.End, error) {
 
 // isFileError tells an error that the machine's files gave from what ended the call.
 func isFileError(err error) bool {
-	known, ok := errors.AsType[*sallyport.Error](err)
-	return ok && known.Code != sallyport.CodeExecTransport && known.Code != sallyport.CodeFileIO && known.Code != sallyport.CodeFilesUnsupported
+	switch sallyport.CodeOf(err) {
+	case sallyport.CodeInternal, sallyport.CodeExecTransport, sallyport.CodeFileIO, sallyport.CodeFilesUnsupported, sallyport.CodeCanceled:
+		return false
+	}
+	return true
 }

@@ -31,29 +31,57 @@ func newFileMachine(ctx context.Context, a *act, patience time.Duration) (contex
 	}
 }
 
-// Run implements files.Machine.
+// Run implements files.Machine. When ctx ends, the script's stdin does, and it has
+// limits.FileEndTime to keep what came and to take away what is no use, before it is ended.
 func (m *fileMachine) Run(ctx context.Context, argv []string, stdin io.Reader, stdout io.Writer) error {
-	process, err := m.start(ctx, argv, stdout)
+	run, kill := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer kill(nil)
+	over := make(chan struct{})
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	defer close(over)
+	helpers.Go(func() { endGently(ctx, kill, stdin, over) })
+	process, err := m.start(ctx, run, argv, stdout)
 	if err != nil {
 		return err
 	}
-	var feeding sync.WaitGroup
-	feeding.Go(func() {
+	helpers.Go(func() {
 		in := process.Stdin()
 		_, _ = io.Copy(m.moving(in), stdin) // what isn't taken is told by how the script ends
 		_ = in.Close()
 	})
 	outcome := process.Wait()
-	if closer, ok := stdin.(io.Closer); ok {
-		_ = closer.Close() // a pipe, whose Close tells the other end and never fails
-	}
-	feeding.Wait()
+	closePipe(stdin)
 	return m.ended(ctx, outcome)
 }
 
+// endGently ends a script whose ctx ends: its input first, and after a while all of it.
+func endGently(ctx context.Context, kill context.CancelCauseFunc, stdin io.Reader, over <-chan struct{}) {
+	select {
+	case <-over:
+		return
+	case <-ctx.Done():
+	}
+	closePipe(stdin)
+	wait := time.NewTimer(limits.FileEndTime)
+	defer wait.Stop()
+	select {
+	case <-over:
+	case <-wait.C:
+		kill(context.Cause(ctx))
+	}
+}
+
+// closePipe tells who writes to a pipe that nobody reads it any more.
+func closePipe(r io.Reader) {
+	if closer, ok := r.(io.Closer); ok {
+		_ = closer.Close() // of a pipe it never fails
+	}
+}
+
 // start starts a script, over another connection where one turns out to be broken before
-// anything was sent.
-func (m *fileMachine) start(ctx context.Context, argv []string, stdout io.Writer) (remote.Process, error) {
+// anything was sent. It is looked for within ctx, and runs within run.
+func (m *fileMachine) start(ctx, run context.Context, argv []string, stdout io.Writer) (remote.Process, error) {
 	connectBy := time.Now().Add(m.a.g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
@@ -62,7 +90,7 @@ func (m *fileMachine) start(ctx context.Context, argv []string, stdout io.Writer
 		if err != nil {
 			return remote.Process{}, err
 		}
-		process, err := remote.Start(ctx, session, remote.Command{
+		process, err := remote.Start(run, session, remote.Command{
 			Argv: argv, OpenStdin: true, ExecID: m.a.row.ID(), Timeout: limits.FileTime, ConnectBy: connectBy,
 			OutputGrace: m.a.g.OutputGrace, Gate: m.a.gate, Stdout: m.moving(stdout), Stderr: io.Discard, Started: func(remote.Process) {},
 		})
@@ -75,10 +103,10 @@ func (m *fileMachine) start(ctx context.Context, argv []string, stdout io.Writer
 // ended is the error of a script that did not run to its end.
 func (m *fileMachine) ended(ctx context.Context, o remote.Outcome) error {
 	switch {
-	case o.End == remote.Exited:
-		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
+	case o.End == remote.Exited:
+		return nil
 	case o.End == remote.Canceled && o.Cause != nil:
 		return o.Cause // that of the writer which failed
 	}

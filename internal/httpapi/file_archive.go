@@ -16,6 +16,7 @@ func (c *call) archiveFiles(path string) error {
 	out := &contentWriter{c: c, status: http.StatusOK}
 	var skipped int64
 	err := c.file(gateway.File{Op: sallyport.FileOpArchive, Path: path, Reads: true, Slow: true}, func(ctx context.Context, tree *gateway.FileTree, outcome *gateway.FileOutcome) error {
+		defer out.within(ctx)()
 		h.Set("Content-Type", "application/x-tar")
 		h.Set("Trailer", sallyport.HeaderSkipped)
 		counted := &countingWriter{w: tree.ToCaller(out)}
@@ -53,7 +54,9 @@ func (c *call) extractFiles(path string) error {
 	var read int64
 	var done sallyport.FilesExtracted
 	err := c.file(gateway.File{Op: sallyport.FileOpExtract, Path: path, Writes: true, Slow: true}, func(ctx context.Context, tree *gateway.FileTree, outcome *gateway.FileOutcome) error {
-		x, err := tree.Extract(ctx, path, tree.FromCaller(c.content(&read)))
+		body, stop := c.content(ctx, &read)
+		defer stop()
+		x, err := tree.Extract(ctx, path, tree.FromCaller(body))
 		outcome.Entries, outcome.Bytes = &x.Entries, &read
 		done = sallyport.FilesExtracted{Entries: x.Entries, Bytes: x.Bytes, Skipped: x.Skipped, SkippedEntries: []sallyport.FileSkipped{}}
 		for _, s := range x.SkippedEntries {

@@ -3,7 +3,6 @@ package httpapi
 import (
 	"context"
 	"net/http"
-	"strings"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
@@ -106,8 +105,8 @@ func (c *call) placeFile(path string, action sallyport.FileAction) error {
 	if err != nil {
 		return err
 	}
-	if to == "" || strings.HasPrefix(to+"/", path+"/") {
-		return sallyport.Errorf(sallyport.CodeInvalidTo, "to must be another path, and not below the one that it is of")
+	if to == "" || to == path || path == "" {
+		return sallyport.Errorf(sallyport.CodeInvalidTo, "to must be another path, and not within what it is of")
 	}
 	conds := conditionsOf(c.r.Header)
 	placing := gateway.FilePlacing{Overwrite: action.Overwrite, Recursive: action.Recursive, Ready: conds.ready}

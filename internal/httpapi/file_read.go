@@ -24,6 +24,7 @@ func (c *call) readFile(path string, download bool) error {
 	out := &contentWriter{c: c}
 	file := gateway.File{Op: sallyport.FileOpRead, Path: path, Reads: true, Slow: true, Offset: rangeOffset(ranges)}
 	err := c.file(file, func(ctx context.Context, tree *gateway.FileTree, outcome *gateway.FileOutcome) error {
+		defer out.within(ctx)()
 		n, err := tree.Read(ctx, path, mayStop, func(e gateway.FileEntry, head []byte) (gateway.FileSpan, io.Writer, error) {
 			span, err := c.readHeaders(e, head, conditions, ranges, download, out)
 			return span, tree.ToCaller(out), err
@@ -178,6 +179,14 @@ type contentWriter struct {
 	c      *call
 	status int
 	last   []byte
+	ctx    context.Context
+}
+
+// within keeps writes from outlasting ctx, until the returned function is called.
+func (w *contentWriter) within(ctx context.Context) (done func()) {
+	w.ctx = ctx
+	stop := context.AfterFunc(ctx, func() { setWriteDeadline(http.NewResponseController(w.c.w), time.Unix(1, 0)) })
+	return func() { stop() }
 }
 
 func (w *contentWriter) Write(p []byte) (int, error) {
@@ -185,6 +194,9 @@ func (w *contentWriter) Write(p []byte) (int, error) {
 		return 0, nil
 	}
 	setWriteDeadline(http.NewResponseController(w.c.w), time.Now().Add(limits.FileCallerTime))
+	if w.ctx.Err() != nil {
+		return 0, context.Cause(w.ctx)
+	}
 	w.begin()
 	if len(w.last) > 0 {
 		if _, err := w.c.w.Write(w.last); err != nil {

@@ -76,8 +76,8 @@ func (c *call) writeFile(path string, put gateway.FilePut) error {
 		return err
 	}
 	file := gateway.File{Op: sallyport.FileOpWrite, Path: path, Writes: true, Slow: true}
-	if put := u.put; put.Offset > 0 {
-		file.Offset = &put.Offset
+	if u.put.Resume {
+		file.Offset = &u.put.Offset
 	}
 	var entry gateway.FileEntry
 	var created bool
@@ -118,7 +118,7 @@ func (u *upload) headers() (err error) {
 		if err != nil || n < 0 {
 			return sallyport.Errorf(sallyport.CodeInvalidUploadOffset, "Upload-Offset must be a whole number from 0 on")
 		}
-		u.put.Offset = n
+		u.put.Resume, u.put.Offset = true, n
 	}
 	return nil
 }
@@ -157,7 +157,9 @@ func (u *upload) run(ctx context.Context, tree *gateway.FileTree) (gateway.FileE
 		u.put.Alone = func() func() { return tree.Alone(u.path) }
 	}
 	u.put.Ready = u.ready
-	content := tree.FromCaller(io.TeeReader(u.c.content(&u.read), u.sum))
+	body, done := u.c.content(ctx, &u.read)
+	defer done()
+	content := tree.FromCaller(io.TeeReader(body, u.sum))
 	entry, created, err := tree.Write(ctx, u.path, content, u.c.r.ContentLength, u.put)
 	if u.put.New && sallyport.CodeOf(err) == sallyport.CodeExists {
 		err = preconditionFailed()
@@ -174,25 +176,33 @@ func (u *upload) ready(old *gateway.FileEntry) error {
 }
 
 // content is the body of a request, which may send nothing for limits.FileCallerTime; n
-// counts it.
-func (c *call) content(n *int64) io.Reader {
+// counts it. No read of it outlasts ctx. The caller calls done.
+func (c *call) content(ctx context.Context, n *int64) (body io.Reader, done func()) {
 	c.bodyTaken = true
-	return contentReader{c, n}
+	stop := context.AfterFunc(ctx, func() { _ = c.setReadDeadline(time.Unix(1, 0)) }) // who reads is told by ctx
+	return contentReader{ctx, c, n}, func() { stop() }
 }
 
 type contentReader struct {
-	c *call
-	n *int64
+	ctx context.Context
+	c   *call
+	n   *int64
 }
 
 func (r contentReader) Read(p []byte) (int, error) {
-	if err := r.c.setReadDeadline(time.Now().Add(limits.FileCallerTime)); err != nil {
+	err := r.c.setReadDeadline(time.Now().Add(limits.FileCallerTime))
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	if err != nil {
 		return 0, canceledCaller(err)
 	}
 	n, err := r.c.r.Body.Read(p)
 	*r.n += int64(n)
 	switch {
 	case err == nil, err == io.EOF:
+	case r.ctx.Err() != nil:
+		err = context.Cause(r.ctx)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		err = sallyport.Errorf(sallyport.CodeRequestTimeout, "nothing of the body came for %s", limits.FileCallerTime)
 	default:

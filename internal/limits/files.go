@@ -10,6 +10,8 @@ const (
 	FileStallTime  = time.Minute
 	// FileCallerTime is how long a caller may send or take nothing of a content.
 	FileCallerTime = time.Minute
+	// FileEndTime is how long a script may take to end by itself when its caller has gone.
+	FileEndTime = time.Second
 	// FileTime is the time-out of a script as a whole: a transfer has none of its own, so
 	// it is longer than any.
 	FileTime = 30 * 24 * time.Hour

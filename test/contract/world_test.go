@@ -44,7 +44,7 @@ func newWorkspace(t testing.TB, s *stack.Stack, org, name string, tier int, host
 	t.Helper()
 	body := sallyport.WorkspaceCreate{OrgID: org, Name: name, Tier: tier}
 	if hosted {
-		body.Connector = &sallyport.Connector{Type: sallyport.ConnectorLocal}
+		body.Connector = &sallyport.Connector{Type: sallyport.ConnectorLocal, Root: t.TempDir()}
 	}
 	var ws sallyport.Workspace
 	create(t, s, s.AdminToken, "/workspaces", body, &ws)

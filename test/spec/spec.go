@@ -65,7 +65,7 @@ var load = sync.OnceValues(func() (*document, error) {
 	}
 	paths, _ := d.at("/paths").value.(map[string]any)
 	for pattern := range paths {
-		d.mux.HandleFunc(pattern, http.NotFound)
+		d.mux.HandleFunc(strings.Replace(pattern, restOfPath, "/{path...}", 1), http.NotFound)
 	}
 	return d, nil
 })
@@ -197,8 +197,12 @@ func (d *document) pattern(e Exchange) string {
 		return "" // the mux would redirect
 	}
 	_, pattern := d.mux.Handler(&http.Request{Method: http.MethodGet, URL: e.URL, Host: "localhost"})
-	return pattern
+	return strings.Replace(pattern, "/{path...}", restOfPath, 1)
 }
+
+// restOfPath is the one parameter that may hold slashes, and be empty: OpenAPI has no way to
+// say so.
+const restOfPath = "/{path}"
 
 // validate judges a value by the schema at p.
 func (d *document) validate(p place, value any) error {

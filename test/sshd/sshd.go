@@ -44,6 +44,8 @@ type Options struct {
 	MaxStartups string
 	// Config are more lines of sshd_config. They come first, and the first counts.
 	Config []string
+	// WithoutSFTP leaves the subsystem sftp out.
+	WithoutSFTP bool
 	// HostKey is the server's; nil makes one.
 	HostKey ed25519.PrivateKey
 }
@@ -145,9 +147,11 @@ PermitRootLogin prohibit-password
 PrintMotd no
 PrintLastLog no
 AcceptEnv LANG LC_*
-Subsystem sftp internal-sftp
 LogLevel VERBOSE
 `, s.Addr, s.path("host_key"), s.path("authorized_keys"), s.mark)
+	if !o.WithoutSFTP {
+		fmt.Fprintln(&b, "Subsystem sftp internal-sftp")
+	}
 	return b.String()
 }
 

@@ -277,12 +277,12 @@ func TestResume(t *testing.T) {
 		if !errors.Is(err, broken) {
 			t.Fatal(err)
 		}
-		_, _, err = tree.Write(t.Context(), "f", strings.NewReader(" and"), -1, files.Put{Stage: stage, Offset: 3})
+		_, _, err = tree.Write(t.Context(), "f", strings.NewReader(" and"), -1, files.Put{Stage: stage, Resume: true, Offset: 3})
 		wantCode(t, "offset", err, sallyport.CodeUploadOffsetMismatch)
 		if known, _ := errors.AsType[*sallyport.Error](err); known.UploadOffset == nil || *known.UploadOffset != 4 {
 			t.Errorf("%+v", known)
 		}
-		if _, _, err = tree.Write(t.Context(), "f", strings.NewReader(" and half"), -1, files.Put{Stage: stage, Offset: 4}); err != nil {
+		if _, _, err = tree.Write(t.Context(), "f", strings.NewReader(" and half"), -1, files.Put{Stage: stage, Resume: true, Offset: 4}); err != nil {
 			t.Fatal(err)
 		}
 		if got, _ := os.ReadFile(home + "/f"); string(got) != "half and half" {

@@ -3,6 +3,7 @@ package files
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"sallyport/internal/id"
 )
@@ -32,6 +33,19 @@ func (p Placing) recursive() string {
 	return ""
 }
 
+// ready is Ready, which refuses a directory that would be in itself as well.
+func (p Placing) ready(from, to string) func(*Entry) error {
+	return func(e *Entry) error {
+		if e != nil && e.Type == Dir && strings.HasPrefix(to+"/", from+"/") {
+			return refusal("self")
+		}
+		if p.Ready == nil {
+			return nil
+		}
+		return p.Ready(e)
+	}
+}
+
 // errDevice: a move to another file system.
 var errDevice = errors.New("files: another file system")
 
@@ -54,7 +68,7 @@ func (t *Tree) Move(ctx context.Context, from, to string, p Placing) (Entry, err
 func (t *Tree) rename(ctx context.Context, from, to string, p Placing) (entry Entry, err error) {
 	s := t.start(ctx, to, script(targetPart, treePart, movePart), from, to, p.place())
 	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(from, p.Ready, "-"); err != nil {
+	if err := s.agree(from, p.ready(from, to), "-"); err != nil {
 		return Entry{}, err
 	}
 	return s.done(to)
@@ -66,7 +80,7 @@ func (t *Tree) rename(ctx context.Context, from, to string, p Placing) (entry En
 func (t *Tree) Copy(ctx context.Context, from, to string, p Placing) (entry Entry, err error) {
 	s := t.start(ctx, to, script(targetPart, treePart, copyPart), from, to, p.place(), p.recursive(), StagePrefix+id.New())
 	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(from, p.Ready, "-"); err != nil {
+	if err := s.agree(from, p.ready(from, to), "-"); err != nil {
 		return Entry{}, err
 	}
 	return s.done(to)

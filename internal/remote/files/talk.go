@@ -43,7 +43,7 @@ func (t *Tree) start(ctx context.Context, path, script string, args ...string) *
 // close ends the script, if it hasn't ended, and waits for it. It returns what kept the
 // machine from running it to its end; what we did not want to hear is no fault.
 func (s *talk) close() error {
-	s.in.Close()
+	_ = s.in.Close() // a pipe, whose Close tells the other end and never fails
 	s.pipe.CloseWithError(errEnough)
 	if err := <-s.end; err != io.EOF && !errors.Is(err, errEnough) {
 		return err

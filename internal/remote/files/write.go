@@ -21,7 +21,8 @@ type Put struct {
 	// Stage names the file in which the content waits, beside its place; empty is a name
 	// that nobody else has, of which nothing is kept when the content breaks off.
 	Stage string
-	// Offset is how much of the content is in Stage already.
+	// Resume takes up what is kept in Stage, which must be Offset bytes; else it begins anew.
+	Resume bool
 	Offset int64
 	// Alone is called when the content has come whole, before what stands in the file's
 	// place is looked at, and the function that it returns when the file is in its place,
@@ -42,22 +43,20 @@ type Put struct {
 // Beside Read's codes it returns exists, no_space, upload_offset_mismatch and Ready's
 // error.
 func (t *Tree) Write(ctx context.Context, path string, content io.Reader, size int64, put Put) (entry Entry, created bool, err error) {
-	stage, offset := put.Stage, strconv.FormatInt(put.Offset, 10)
-	if stage == "" {
-		stage, offset = StagePrefix+id.New(), ""
-	}
+	stage, offset := put.stage()
 	s := t.start(ctx, path, script(targetPart, writePart), path, stage, offset)
 	defer func() { err = firstError(err, s.close()) }()
 	if _, _, err := s.expect("ok"); err != nil {
 		return Entry{}, false, err
 	}
-	if err := s.send(content, size); err != nil {
+	sent, err := s.send(content, size)
+	if err != nil {
 		return Entry{}, false, err
 	}
 	if put.Alone != nil {
 		defer put.Alone()()
 	}
-	if err := s.say("end"); err != nil {
+	if err := s.say("end %d", put.Offset+sent); err != nil {
 		return Entry{}, false, s.refused(err)
 	}
 	old, err := s.at(path)
@@ -79,6 +78,17 @@ func (t *Tree) Write(ctx context.Context, path string, content io.Reader, size i
 	}
 	entry, err = s.done(path)
 	return entry, old == nil, err
+}
+
+// stage is the name in which the content waits, and how the script is to find it.
+func (p Put) stage() (name, offset string) {
+	switch {
+	case p.Stage == "":
+		return StagePrefix + id.New(), ""
+	case !p.Resume:
+		return p.Stage, "new"
+	}
+	return p.Stage, strconv.FormatInt(p.Offset, 10)
 }
 
 // Kept tells how much of an upload to path is kept in stage, and since when; 0 for nothing.
@@ -123,41 +133,43 @@ func stamp(t *time.Time) string {
 // pieceBytes is how much of a body of unknown length is sent at a time.
 const pieceBytes = 1 << 20
 
-// send sends content to a script that takes it in pieces.
-func (s *talk) send(content io.Reader, size int64) error {
+// send sends content to a script that takes it in pieces, and returns how much it was.
+func (s *talk) send(content io.Reader, size int64) (sent int64, err error) {
 	if size >= 0 {
-		return s.sendWhole(content, size)
+		return size, s.sendWhole(content, size)
 	}
 	piece := make([]byte, pieceBytes)
 	for {
 		n, err := io.ReadFull(content, piece)
 		if n > 0 {
 			if err := s.sendPiece(piece[:n]); err != nil {
-				return err
+				return sent, err
 			}
+			sent += int64(n)
 		}
 		switch {
 		case err == nil:
 			continue
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return nil
+			return sent, nil
 		}
-		return err
+		return sent, err
 	}
 }
 
 func (s *talk) sendWhole(content io.Reader, size int64) error {
-	if size > 0 {
-		if err := s.say("%d", size); err != nil {
-			return s.refused(err)
-		}
-		n, err := io.CopyN(toMachine{s.in}, content, size)
-		if failed, ok := errors.AsType[machineError](err); ok {
-			return s.refused(failed.error)
-		}
-		if err != nil {
-			return fmt.Errorf("%d of %d bytes: %w", n, size, err)
-		}
+	if size == 0 {
+		return nil
+	}
+	if err := s.say("%d", size); err != nil {
+		return s.refused(err)
+	}
+	n, err := io.CopyN(toMachine{s.in}, content, size)
+	if failed, ok := errors.AsType[machineError](err); ok {
+		return s.refused(failed.error)
+	}
+	if err != nil {
+		return fmt.Errorf("%d of %d bytes: %w", n, size, err)
 	}
 	return nil
 }

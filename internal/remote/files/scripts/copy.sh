@@ -11,6 +11,8 @@ s=$(stat -c "$F" "./$n") || gone
 [ -L "./$n" ] || [ ! -d "./$n" ] || [ "$4" ] || no isdir
 command exec 5<. || no denied
 back
+peek "$2" "$3"
+agreed "$s"
 case $2 in
 */*) make "${2%/*}" ;;
 *) at cwd ;;
@@ -21,7 +23,6 @@ free "$p" "$3"
 case $E/ in
 "$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
 esac
-agreed "$s"
 command exec 6<. || no denied
 t=$5
 D=$E

@@ -9,6 +9,8 @@ n=${1##*/}
 s=$(stat -c "$F" "./$n") || gone
 command exec 5<. || no denied
 back
+peek "$2" "$3"
+agreed "$s"
 case $2 in
 */*) make "${2%/*}" ;;
 *) at cwd ;;
@@ -22,7 +24,6 @@ esac
 v=$(stat -c %d .) || no io
 set -- "$3" $s
 [ "$6" = "$v" ] || no device
-agreed "$s"
 if [ "$1" = any ]; then
 e=$(mv -f -T "/proc/self/fd/5/$n" "./$p" 2>&1) || {
 [ -d "./$p" ] && no exists

@@ -1,3 +1,16 @@
+trap 'exit 9' HUP INT TERM
+made=0
+# undo: takes away the directories that make made.
+undo() {
+while [ "$made" -gt 0 ]; do
+made=$((made - 1))
+at cwd
+u=$w
+cd -P ..
+at cwd
+[ "${w%/}/${u##*/}" = "$u" ] && rmdir "./${u##*/}" || return
+done
+}
 # make DIR: goes into a directory below the root, and makes what is missing of it.
 make() {
 cd -P "./$1" || {
@@ -9,7 +22,11 @@ within "$c"
 [ -d "./$c" ] && no denied
 [ -e "./$c" ] && no notdir
 [ -L "./$c" ] && no missing
-e=$(mkdir -m 0755 "./$c" 2>&1) || [ -d "./$c" ] || bad
+if e=$(mkdir -m 0755 "./$c" 2>&1); then
+made=$((made + 1))
+else
+[ -d "./$c" ] || bad
+fi
 cd -P "./$c" || no moved
 }
 at cwd
@@ -36,12 +53,13 @@ i=$((i + 1))
 [ $i -le 40 ] || no notfile
 t=$(readlink -n "./$n" && echo x) || no moved
 t=${t%x}
+l=$n
 n=${t##*/}
 case $n in
 '' | . | ..) no isdir ;;
 esac
 case $t in
-*/*) cd -P "${t%/*}/" || { within "$n"; no missing; } ;;
+*/*) cd -P "${t%/*}/" || { within "$l"; no missing; } ;;
 esac
 at cwd
 inside
@@ -68,6 +86,17 @@ e=$(mv -f -T "$1" "./$2" 2>&1) || {
 bad
 }
 fi
+}
+# peek PATH new|any: ends if what is there may not be replaced, and makes nothing.
+peek() {
+(
+case $1 in
+*/*) cd -P "./${1%/*}" || exit 0 ;;
+esac
+at cwd
+inside
+free "${1##*/}" "$2"
+) || exit 7
 }
 # agreed STAT: tells what is there, and waits until it may be changed.
 agreed() {
