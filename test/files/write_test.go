@@ -219,6 +219,9 @@ func (m *machine) broken(t testing.TB, path string, length int, begin string, he
 	must(t, err)
 	conn.Close()
 	m.await(t, func() bool { return m.rows(t)[0].Status == sallyport.StatusCanceled })
+	if row := m.rows(t)[0]; row.Bytes == nil || *row.Bytes != int64(len(begin)) {
+		t.Errorf("row %+v", row)
+	}
 }
 
 // await looks until done is true.
