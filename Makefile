@@ -1,7 +1,7 @@
 # What a person does here. `make help` lists the targets from their ## lines.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-eic demo-cluster build man install check test lint fmt bench soak fuzz clean
+.PHONY: .race help demo demo-eic demo-cluster build man install check test lint fmt bench soak fuzz clean
 
 # Where Go's own archive goes, for machines on which nobody has told PATH.
 export PATH := $(PATH):/usr/local/go/bin
@@ -17,6 +17,8 @@ BIN ?= bin
 # Any of these may be set on the command line: make test PKGS=./internal/audit
 # The client is a module of its own, and tested from here.
 PKGS ?= ./... sallyport/client/...
+# These fill the machine with processes of their own, and watch what they do: one at a time.
+ALONE := $(addprefix sallyport/test/,cluster eic faults machines)
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME ?= 1m
@@ -52,7 +54,12 @@ check: ## the quick subset while you work: format, vet, short tests without the 
 # CI runs every test anew: a cached pass says nothing about this machine.
 test: ## run every test under the race detector (installs a C compiler from Debian's packages if none is there)
 	@scripts/setup
-	CGO_ENABLED=1 go test -race -timeout 15m $(if $(CI),-count=1) $(TESTFLAGS) $(PKGS)
+	@$(MAKE) --no-print-directory .race RACE='$(filter-out $(ALONE),$(shell go list $(PKGS)))'
+	@$(MAKE) --no-print-directory .race RACE='-p 1 $(filter $(ALONE),$(shell go list $(PKGS)))'
+
+# .race tests the packages in RACE, if there are any.
+.race:
+	$(if $(filter-out -p 1,$(RACE)),CGO_ENABLED=1 go test -race -timeout 15m $(if $(CI),-count=1) $(TESTFLAGS) $(RACE))
 
 lint: ## all that CI holds against the code without running it
 	@scripts/lint
