@@ -42,11 +42,8 @@ type (
 	FilePlacing = files.Placing
 )
 
-// What else an operation on files knows: see package files.
-const (
-	FileSniffBytes  = files.SniffBytes
-	FileStagePrefix = files.StagePrefix
-)
+// FileStagePrefix is files.StagePrefix.
+const FileStagePrefix = files.StagePrefix
 
 // ErrFileStop and ErrFileSkip end a walk, and leave an entry out of a search.
 var (

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,7 +63,7 @@ func (c *call) params(known ...string) (params, error) {
 		return params{}, sallyport.Errorf(sallyport.CodeInvalidJSON, "the query can't be read: each byte is itself or percent-encoded")
 	}
 	for name := range values {
-		if name != "org" && !contains(known, name) {
+		if name != "org" && !slices.Contains(known, name) {
 			return params{}, sallyport.Errorf(sallyport.CodeUnknownField, "unknown query parameter %.100q", name)
 		}
 		if len(values[name]) > 1 {
@@ -70,15 +71,6 @@ func (c *call) params(known ...string) (params, error) {
 		}
 	}
 	return params{values}, nil
-}
-
-func contains(all []string, one string) bool {
-	for _, a := range all {
-		if a == one {
-			return true
-		}
-	}
-	return false
 }
 
 // boolean is a parameter that is true or false; missing is false.

@@ -2,6 +2,7 @@ package files
 
 import (
 	"archive/tar"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -22,7 +23,7 @@ func (t *Tree) Archive(ctx context.Context, path string, w io.Writer) (written, 
 	if err != nil {
 		return 0, 0, err
 	}
-	defer func() { err = firstError(err, s.close()) }()
+	defer func() { err = cmp.Or(err, s.close()) }()
 	out := tar.NewWriter(w)
 	walk := Walk{Path: path, Depth: archiveDepthMax, Each: func(e Entry) error {
 		if e.Unreadable {
@@ -127,8 +128,8 @@ const skippedNamedMax = 100
 // leads out or is the server's own, and for an archive that is broken or cut off; what was
 // extracted before stays, and is told beside every error.
 func (t *Tree) Extract(ctx context.Context, path string, archive io.Reader) (done Extracted, err error) {
-	s := t.start(ctx, path, script(targetPart, treePart, extractPart), path, StagePrefix+id.New())
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(targetPart, treePart, extractPart), path, StagePrefix+id.New())
+	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, _, err := s.expect("ok"); err != nil {
 		return done, err
 	}

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strconv"
@@ -17,12 +18,17 @@ type Change struct {
 // Change sets mode, time and owner of what is at path, by links too: of that which was
 // opened. ready is as Put.Ready. What the user can't open isn't changed: permission_denied.
 func (t *Tree) Change(ctx context.Context, path string, c Change, ready func(*Entry) error) (entry Entry, err error) {
-	s := t.start(ctx, path, script(targetPart, changePart), path)
-	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(path, ready, fmt.Sprintf("%s %s %s", c.mode(), stamp(c.ModTime), c.owner())); err != nil {
+	s := t.start(ctx, script(targetPart, changePart), path)
+	defer func() { err = cmp.Or(err, s.close()) }()
+	if _, err := s.agree(path, ready, c.how); err != nil {
 		return Entry{}, err
 	}
 	return s.done(path)
+}
+
+// how is what the script is told to set.
+func (c Change) how(*Entry) string {
+	return fmt.Sprintf("%s %s %s", c.mode(), stamp(c.ModTime), c.owner())
 }
 
 func (c Change) mode() string {
@@ -47,36 +53,39 @@ func (c Change) owner() string {
 	return owner
 }
 
-// agree reads what is there, asks ready, and lets the script go on.
-func (s *talk) agree(path string, ready func(*Entry) error, how string) error {
-	old, err := s.at(path)
-	if err != nil {
-		return err
+// agree reads what is there, nil for nothing, asks ready, and lets the script go on as how
+// says.
+func (s *talk) agree(path string, ready func(*Entry) error, how func(old *Entry) string) (old *Entry, err error) {
+	if old, err = s.at(path); err != nil {
+		return nil, err
 	}
 	if ready != nil {
 		if err := ready(old); err != nil {
 			_ = s.say("stop") // nothing happens without go; the reason is ready's
-			return err
+			return nil, err
 		}
 	}
-	if err := s.say("go %s", how); err != nil {
-		return s.unknown(err)
+	if err := s.say("go %s", how(old)); err != nil {
+		return nil, s.unknown(err)
 	}
-	return nil
+	return old, nil
 }
+
+// asIs is how of what is done in one way alone.
+func asIs(*Entry) string { return "-" }
 
 // Mkdir makes a directory, and its parents, 0755. found tells that it was there. It
 // returns exists where something else is.
 func (t *Tree) Mkdir(ctx context.Context, path string, mode uint32) (entry Entry, found bool, err error) {
-	s := t.start(ctx, path, script(targetPart, mkdirPart), path, fmt.Sprintf("%04o", mode&0o777))
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(targetPart, mkdirPart), path, fmt.Sprintf("%04o", mode&0o777))
+	defer func() { err = cmp.Or(err, s.close()) }()
 	word, rest, err := s.expect("made", "found")
 	if err != nil {
 		return Entry{}, false, err
 	}
 	entry, err = parseStat(path, rest)
 	if err != nil {
-		return Entry{}, false, invalidAnswer(err.Error())
+		return Entry{}, false, err
 	}
 	return entry, word == "found", nil
 }
@@ -89,9 +98,9 @@ func (t *Tree) Remove(ctx context.Context, path string, recursive bool, ready fu
 	if recursive {
 		how = "recursive"
 	}
-	s := t.start(ctx, path, script(targetPart, treePart, removePart), path, how)
-	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(path, ready, "-"); err != nil {
+	s := t.start(ctx, script(targetPart, treePart, removePart), path, how)
+	defer func() { err = cmp.Or(err, s.close()) }()
+	if _, err := s.agree(path, ready, asIs); err != nil {
 		return 0, err
 	}
 	for {

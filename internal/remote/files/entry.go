@@ -55,6 +55,14 @@ const statFields = 12
 // parseStat reads what stat prints of an entry: mode (hexadecimal), size, user, group,
 // device, inode, and the times of the last change of content and of status.
 func parseStat(path, line string) (Entry, error) {
+	e, err := parseFields(path, line)
+	if err != nil {
+		return Entry{}, invalidAnswer(err.Error())
+	}
+	return e, nil
+}
+
+func parseFields(path, line string) (Entry, error) {
 	words := strings.Fields(line)
 	if len(words) != statFields {
 		return Entry{}, fmt.Errorf("stat of %q: %d words", path, len(words))

@@ -3,6 +3,7 @@ package files
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -45,16 +46,16 @@ func (t *Tree) List(ctx context.Context, w Walk) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, s.close()) }()
+	defer func() { err = cmp.Or(err, s.close()) }()
 	return w.run(s)
 }
 
 // serve starts the script that answers what is asked for below a directory. text is what
 // searches are for. The caller calls close.
 func (t *Tree) serve(ctx context.Context, path, text string) (*talk, error) {
-	s := t.start(ctx, path, script(targetPart, treePart, servePart), path, text)
+	s := t.start(ctx, script(targetPart, treePart, servePart), path, text)
 	if _, _, err := s.expect("ok"); err != nil {
-		return nil, firstError(err, s.close())
+		return nil, cmp.Or(err, s.close())
 	}
 	return s, nil
 }
@@ -169,7 +170,7 @@ func (s *talk) records() ([]Entry, error) {
 		if isStart := bytes.HasPrefix(line, []byte("./")) || bytes.HasPrefix(line, []byte("//")); isStart && len(record) > 0 {
 			entry, err := parseRecord(record)
 			if err != nil {
-				return nil, invalidAnswer(err.Error())
+				return nil, err
 			}
 			entries, record = append(entries, entry), record[:0]
 		}
@@ -186,12 +187,12 @@ func parseRecord(record []byte) (Entry, error) {
 	at := len(text)
 	for range statFields {
 		if at = strings.LastIndexByte(text[:at], ' '); at < 0 {
-			return Entry{}, fmt.Errorf("record %q", text)
+			return Entry{}, invalidAnswer("a record without fields")
 		}
 	}
 	name, ok := strings.CutPrefix(text[:at], "./")
 	if !ok || !isName(name) {
-		return Entry{}, fmt.Errorf("record with the name %q", name)
+		return Entry{}, invalidAnswer("a record with a name that is none")
 	}
 	return parseStat(name, text[at+1:])
 }

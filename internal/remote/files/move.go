@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -66,9 +67,9 @@ func (t *Tree) Move(ctx context.Context, from, to string, p Placing) (Entry, err
 }
 
 func (t *Tree) rename(ctx context.Context, from, to string, p Placing) (entry Entry, err error) {
-	s := t.start(ctx, to, script(targetPart, treePart, movePart), from, to, p.place())
-	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(from, p.ready(from, to), "-"); err != nil {
+	s := t.start(ctx, script(targetPart, treePart, movePart), from, to, p.place())
+	defer func() { err = cmp.Or(err, s.close()) }()
+	if _, err := s.agree(from, p.ready(from, to), asIs); err != nil {
 		return Entry{}, err
 	}
 	return s.done(to)
@@ -78,9 +79,9 @@ func (t *Tree) rename(ctx context.Context, from, to string, p Placing) (entry En
 // times are kept, links stay links, what is neither file, directory nor link is left out.
 // A directory needs Recursive: is_a_directory.
 func (t *Tree) Copy(ctx context.Context, from, to string, p Placing) (entry Entry, err error) {
-	s := t.start(ctx, to, script(targetPart, treePart, copyPart), from, to, p.place(), p.recursive(), StagePrefix+id.New())
-	defer func() { err = firstError(err, s.close()) }()
-	if err := s.agree(from, p.ready(from, to), "-"); err != nil {
+	s := t.start(ctx, script(targetPart, treePart, copyPart), from, to, p.place(), p.recursive(), StagePrefix+id.New())
+	defer func() { err = cmp.Or(err, s.close()) }()
+	if _, err := s.agree(from, p.ready(from, to), asIs); err != nil {
 		return Entry{}, err
 	}
 	return s.done(to)

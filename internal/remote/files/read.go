@@ -2,6 +2,7 @@ package files
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -26,15 +27,15 @@ func (t *Tree) Read(ctx context.Context, path string, mayStop bool, want func(e 
 	if mayStop {
 		ask = "ask"
 	}
-	s := t.start(ctx, path, script(readPart), path, ask)
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(readPart), path, ask)
+	defer func() { err = cmp.Or(err, s.close()) }()
 	_, rest, err := s.expect("ok")
 	if err != nil {
 		return 0, err
 	}
 	entry, err := parseStat(path, rest)
 	if err != nil {
-		return 0, invalidAnswer(err.Error())
+		return 0, err
 	}
 	if entry.Type != File {
 		return 0, refusal("notfile")
@@ -79,25 +80,17 @@ func (s *talk) head(size int64, apart bool) ([]byte, error) {
 	return head, nil
 }
 
-// firstError is the first of two errors that is one.
-func firstError(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
-}
-
 // Stat looks at the entry at path itself, which may be a link. It returns file_not_found
 // and the like; see Read.
 func (t *Tree) Stat(ctx context.Context, path string) (entry Entry, err error) {
-	s := t.start(ctx, path, script(statPart), path)
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(statPart), path)
+	defer func() { err = cmp.Or(err, s.close()) }()
 	_, rest, err := s.expect("ok")
 	if err != nil {
 		return Entry{}, err
 	}
 	if entry, err = parseStat(path, rest); err != nil {
-		return Entry{}, invalidAnswer(err.Error())
+		return Entry{}, err
 	}
 	if entry.Type != Link {
 		return entry, nil

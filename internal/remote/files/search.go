@@ -3,6 +3,7 @@ package files
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"strconv"
@@ -31,7 +32,7 @@ func (t *Tree) Search(ctx context.Context, w Walk, text string, found func(Entry
 	if err != nil {
 		return err
 	}
-	defer func() { err = firstError(err, s.close()) }()
+	defer func() { err = cmp.Or(err, s.close()) }()
 	each := w.Each
 	w.Each = func(e Entry) error {
 		if err := each(e); err != nil || e.Type != File {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"sallyport/client/sallyport"
@@ -16,18 +17,17 @@ const lineMax = 4 << 10
 
 // talk is a script that runs, and what is said with it.
 type talk struct {
-	path string // of the entry that it is about, for messages
 	in   *io.PipeWriter
 	out  *bufio.Reader
 	pipe *io.PipeReader
 	end  chan error
 }
 
-// start runs a script about path. The caller calls close.
-func (t *Tree) start(ctx context.Context, path, script string, args ...string) *talk {
+// start runs a script. The caller calls close.
+func (t *Tree) start(ctx context.Context, script string, args ...string) *talk {
 	inRead, inWrite := io.Pipe()
 	outRead, outWrite := io.Pipe()
-	s := &talk{path: path, in: inWrite, out: bufio.NewReaderSize(outRead, 64<<10), pipe: outRead, end: make(chan error, 1)}
+	s := &talk{in: inWrite, out: bufio.NewReaderSize(outRead, 64<<10), pipe: outRead, end: make(chan error, 1)}
 	go func() {
 		err := t.Machine.Run(ctx, t.argv(script, args...), inRead, outWrite)
 		if err == nil {
@@ -77,12 +77,10 @@ func (s *talk) expect(words ...string) (word, rest string, err error) {
 	if err != nil {
 		return "", "", err
 	}
-	for _, w := range words {
-		if word == w {
-			return word, rest, nil
-		}
+	if !slices.Contains(words, word) {
+		return "", "", invalidAnswer("an unknown word")
 	}
-	return "", "", invalidAnswer("an unknown word")
+	return word, rest, nil
 }
 
 // say sends a line, or what is of a body, to the script.

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,8 +45,8 @@ type Put struct {
 // error.
 func (t *Tree) Write(ctx context.Context, path string, content io.Reader, size int64, put Put) (entry Entry, created bool, err error) {
 	stage, offset := put.stage()
-	s := t.start(ctx, path, script(targetPart, writePart), path, stage, offset)
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(targetPart, writePart), path, stage, offset)
+	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, _, err := s.expect("ok"); err != nil {
 		return Entry{}, false, err
 	}
@@ -59,22 +60,9 @@ func (t *Tree) Write(ctx context.Context, path string, content io.Reader, size i
 	if err := s.say("end %d", put.Offset+sent); err != nil {
 		return Entry{}, false, s.refused(err)
 	}
-	old, err := s.at(path)
+	old, err := s.agree(path, put.Ready, put.how)
 	if err != nil {
 		return Entry{}, false, err
-	}
-	if put.Ready != nil {
-		if err := put.Ready(old); err != nil {
-			_ = s.say("stop") // nothing happens without go; the reason is Ready's
-			return Entry{}, false, err
-		}
-	}
-	place := "any"
-	if put.New {
-		place = "new"
-	}
-	if err := s.say("go %04o %s %s", put.mode(old), stamp(put.ModTime), place); err != nil {
-		return Entry{}, false, s.unknown(err)
 	}
 	entry, err = s.done(path)
 	return entry, old == nil, err
@@ -93,8 +81,8 @@ func (p Put) stage() (name, offset string) {
 
 // Kept tells how much of an upload to path is kept in stage, and since when; 0 for nothing.
 func (t *Tree) Kept(ctx context.Context, path, stage string) (size int64, since time.Time, err error) {
-	s := t.start(ctx, path, script(targetPart, keptPart), path, stage)
-	defer func() { err = firstError(err, s.close()) }()
+	s := t.start(ctx, script(targetPart, keptPart), path, stage)
+	defer func() { err = cmp.Or(err, s.close()) }()
 	_, rest, err := s.expect("ok")
 	if sallyport.CodeOf(err) == sallyport.CodeFileNotFound {
 		return 0, time.Time{}, nil
@@ -111,6 +99,15 @@ func (t *Tree) Kept(ctx context.Context, path, stage string) (size int64, since 
 
 // StagePrefix begins every name that is the server's own.
 const StagePrefix = ".sallyport-"
+
+// how is what the script is told of the file that takes old's place.
+func (p Put) how(old *Entry) string {
+	place := "any"
+	if p.New {
+		place = "new"
+	}
+	return fmt.Sprintf("%04o %s %s", p.mode(old), stamp(p.ModTime), place)
+}
 
 func (p Put) mode(old *Entry) uint32 {
 	switch {
@@ -213,7 +210,7 @@ func (s *talk) at(path string) (*Entry, error) {
 	}
 	entry, err := parseStat(path, rest)
 	if err != nil {
-		return nil, invalidAnswer(err.Error())
+		return nil, err
 	}
 	return &entry, nil
 }
@@ -226,7 +223,7 @@ func (s *talk) done(path string) (Entry, error) {
 	}
 	entry, err := parseStat(path, rest)
 	if err != nil {
-		return Entry{}, s.unknown(invalidAnswer(err.Error()))
+		return Entry{}, s.unknown(err)
 	}
 	return entry, nil
 }

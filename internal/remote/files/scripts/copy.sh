@@ -1,31 +1,12 @@
 # FROM TO new|any recursive| STAGE: tells what FROM is, waits, copies it to STAGE, beside
 # TO, whose parents are made, and puts that in its place.
-case $1 in
-*/*) enter "${1%/*}" ;;
-*) at cwd ;;
-esac
-S=${w%/}
-n=${1##*/}
-s=$(stat -c "$F" "./$n") || gone
+from "$1"
 [ -L "./$n" ] || [ -f "./$n" ] || [ -d "./$n" ] || no notfile
 [ -L "./$n" ] || [ ! -d "./$n" ] || [ "$4" ] || no isdir
-command exec 5<. || no denied
-back
-peek "$2" "$3"
-agreed "$s"
-case $2 in
-*/*) make "${2%/*}" ;;
-*) at cwd ;;
-esac
-E=${w%/}
-p=${2##*/}
-free "$p" "$3"
-case $E/ in
-"$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
-esac
+to "$2" "$3"
 command exec 6<. || no denied
 t=$5
-D=$E
+E=$D
 trap 'clean' EXIT
 clean() {
 cd -P "$E/" && [ -e "./$t" ] || [ -L "./$t" ] || return 0

@@ -1,26 +1,7 @@
 # FROM TO new|any: tells what FROM is, waits, and gives it the path TO, whose parents are
 # made. Where that is another file system it says so, and nothing has happened.
-case $1 in
-*/*) enter "${1%/*}" ;;
-*) at cwd ;;
-esac
-S=${w%/}
-n=${1##*/}
-s=$(stat -c "$F" "./$n") || gone
-command exec 5<. || no denied
-back
-peek "$2" "$3"
-agreed "$s"
-case $2 in
-*/*) make "${2%/*}" ;;
-*) at cwd ;;
-esac
-D=${w%/}
-p=${2##*/}
-free "$p" "$3"
-case $D/ in
-"$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
-esac
+from "$1"
+to "$2" "$3"
 v=$(stat -c %d .) || no io
 set -- "$3" $s
 [ "$6" = "$v" ] || no device

@@ -47,3 +47,31 @@ fail() {
 printf 'removed %s\n' "$k"
 bad
 }
+# from FROM: goes to the directory S of FROM, whose name there is n, and looks at it.
+from() {
+case $1 in
+*/*) enter "${1%/*}" ;;
+*) at cwd ;;
+esac
+S=${w%/}
+n=${1##*/}
+s=$(stat -c "$F" "./$n") || gone
+}
+# to TO new|any: keeps the source's directory open as 5, waits until TO may be
+# taken, and goes to its directory D, whose parents are made: its name there is p.
+to() {
+command exec 5<. || no denied
+back
+peek "$1" "$2"
+agreed "$s"
+case $1 in
+*/*) make "${1%/*}" ;;
+*) at cwd ;;
+esac
+D=${w%/}
+p=${1##*/}
+free "$p" "$2"
+case $D/ in
+"$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
+esac
+}
