@@ -275,6 +275,7 @@ func TestPatch(t *testing.T) {
 		{`{"name":"test","tier":3,"labels":null,"connector":{"type":"local"}}`, `"name":"test","tier":3,"labels":{},"connector":{"type":"local"}`},
 		{`{"labels":{"x":"y"}}`, `"name":"test","tier":3,"labels":{"x":"y"},"connector":{"type":"local"}`},
 	}
+	wantAnswer(t, "without a root of its own", s.Do(t, "PATCH", "/workspaces/"+h.ws.ID, h.token, `{"connector":{"type":"local","root":null}}`), 200, "")
 	last := h.ws.UpdatedAt
 	for _, step := range steps {
 		a := s.Do(t, "PATCH", "/workspaces/"+h.ws.ID, h.token, step.patch)
