@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/semaphore"
+
 	"sallyport/internal/bus"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
@@ -49,6 +51,9 @@ type Feed struct {
 	store Store
 	bus   *bus.Bus
 	log   *slog.Logger
+	// turns are given in the order in which readers came, whatever the store does with
+	// those who wait for its connections.
+	turns *semaphore.Weighted
 
 	tails sync.WaitGroup
 
@@ -60,7 +65,7 @@ type Feed struct {
 
 // New returns a feed that reads st and listens on b. Close it, before b.
 func New(st Store, b *bus.Bus, log *slog.Logger) *Feed {
-	return &Feed{store: st, bus: b, log: log, orgs: map[string]*tail{}}
+	return &Feed{store: st, bus: b, log: log, turns: semaphore.NewWeighted(limits.EventReadsAtOnce), orgs: map[string]*tail{}}
 }
 
 // Close waits for what works for readers. All of them must be closed.
@@ -110,6 +115,11 @@ func (f *Feed) release(t *tail) {
 
 // read reads a page of events from the store, and tells whether there may be more.
 func (f *Feed) read(ctx context.Context, orgID string, after int64) (events []Event, more bool, err error) {
+	// The wait for a turn is the caller's to bound: it says nothing of the store.
+	if err := f.turns.Acquire(ctx, 1); err != nil {
+		return nil, false, err
+	}
+	defer f.turns.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, limits.EventReadTime)
 	defer cancel()
 	page := store.Page{After: after, Limit: limits.EventPageMax, Bytes: limits.EventPageBytesMax}

@@ -304,6 +304,8 @@ const (
 	// EventLookEvery is how often the store is asked for events of which no
 	// notice came.
 	EventLookEvery = time.Second
+	// EventReadsAtOnce is how many readings of events are made at a time, each of a page.
+	EventReadsAtOnce = 2
 	// EventReadTime bounds one question to the store.
 	EventReadTime = 5 * time.Second
 	// EventWriteTime is how long a reader may hold an event up before it is cut.

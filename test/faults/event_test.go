@@ -116,7 +116,7 @@ func (r *eventReader) run(ctx context.Context) error {
 				return fmt.Errorf("event %q: %w", row, err)
 			}
 			if event.Seq != r.at+1 {
-				return fmt.Errorf("event %d after %d", event.Seq, r.at)
+				return fmt.Errorf("event %d after %d: %s", event.Seq, r.at, row)
 			}
 			r.at = event.Seq
 			if left--; left == 0 || r.at == r.last {

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	driver "modernc.org/sqlite"
+
+	"sallyport/internal/limits"
 )
 
 const (
@@ -39,7 +41,7 @@ const (
 	// connsListing and connsEvents are how many listings, and readings of events, are
 	// made at a time. Each holds a page of limits.PageBytesMax at the most.
 	connsListing = 3
-	connsEvents  = 2
+	connsEvents  = limits.EventReadsAtOnce
 )
 
 // Options say how Open treats a database. The zero value opens one that is
