@@ -9,6 +9,7 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
@@ -27,7 +28,7 @@ type kind struct {
 	rules   []policy.Rule
 	allowed func(store.Workspace) error
 	// drain is how an act of this kind takes the end of the server.
-	drain drain
+	drain live.OnDrain
 }
 
 // actSpec is one act that a caller asks for.
@@ -51,7 +52,7 @@ type act struct {
 	g      *Gateway
 	by     Caller
 	ws     store.Workspace
-	call   *call
+	call   *live.Call
 	row    *audit.Pending
 	quota  *store.Quota
 	report *ActReport
@@ -75,8 +76,8 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 		g.tell(ctx, a.report, err)
 		return ctx, nil, err
 	}
-	a.call = &call{orgID: a.ws.OrgID, workspaceID: a.ws.ID, by: by.Principal, class: spec.class, drain: spec.drain, acts: true}
-	acting, untrack := g.track(ctx, a.call)
+	a.call = &live.Call{OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID, By: by.Principal, Class: spec.class, OnDrain: spec.drain, Acts: true}
+	acting, untrack := g.live.Track(ctx, a.call)
 	a.untrack = untrack
 	if err := a.admit(acting, spec); err != nil {
 		untrack()
@@ -146,14 +147,14 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 
 func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {
 	if err := a.row.Durable(ctx); err != nil {
-		if refusal := refusedRow(a.call.class, err, a.quota); refusal != nil {
+		if refusal := refusedRow(a.call.Class, err, a.quota); refusal != nil {
 			a.refused = true
 			return refusal
 		}
 		return err
 	}
 	a.report.Recorded = time.Now()
-	a.g.live.count(a.call.class, a.ws, 1)
+	a.g.live.Count(a.call.Class, a.ws, 1)
 	if recorded != nil {
 		recorded(a.row.ID())
 	}
@@ -183,7 +184,7 @@ func (a *act) gate() error {
 }
 
 // runs makes what runs known, so that it can be signalled while the act lasts.
-func (a *act) runs(h handle) { a.g.live.handle(a.call, a.row.ID(), h) }
+func (a *act) runs(h live.Handle) { a.g.live.Handle(a.call, a.row.ID(), h) }
 
 // finish completes the row, once. It returns what kept it from that.
 func (a *act) finish(end audit.End) error {
@@ -192,7 +193,7 @@ func (a *act) finish(end audit.End) error {
 	}
 	a.finished = true
 	if !a.report.Recorded.IsZero() {
-		a.g.live.count(a.call.class, a.ws, -1)
+		a.g.live.Count(a.call.Class, a.ws, -1)
 	}
 	a.report.ended(end)
 	return a.row.Finish(end)

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/connector/local"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/sshpool"
@@ -39,9 +40,9 @@ func (k knocking) Signal(_ context.Context, name string) (bool, error) {
 }
 
 // knock does the act; middle is called while the session is open.
-func (g *Gateway) knock(ctx context.Context, by Caller, ref Ref, h handle, middle func(context.Context) error) (err error) {
+func (g *Gateway) knock(ctx context.Context, by Caller, ref Ref, h live.Handle, middle func(context.Context) error) (err error) {
 	ctx, a, err := g.begin(ctx, by, ref, actSpec{
-		kind:   kind{rowType: activityKnock, tried: "knock", rules: []policy.Rule{g.Rules.Exec}, drain: drainWaits},
+		kind:   kind{rowType: activityKnock, tried: "knock", rules: []policy.Rule{g.Rules.Exec}, drain: live.Waits},
 		detail: knockDetail{"the front door"},
 	})
 	if err != nil {
@@ -84,7 +85,7 @@ func TestActOfANewKind(t *testing.T) {
 		return nil
 	}))
 	err := g.knock(t.Context(), by, Ref{Workspace: ws.ID}, h, func(ctx context.Context) error {
-		g.End(Ending{EndingOfWorkspace, ws.ID})
+		g.End(live.Ending{Of: live.EndingOfWorkspace, ID: ws.ID})
 		<-ctx.Done()
 		return context.Cause(ctx)
 	})
@@ -98,7 +99,7 @@ func TestActOfANewKind(t *testing.T) {
 	if len(reports) != 2 || reports[0].Type != activityKnock || reports[1].Outcome() != string(sallyport.CodeWorkspaceDeleted) {
 		t.Errorf("reports %+v", reports)
 	}
-	if len(g.live.calls)+len(g.live.handles)+len(g.live.recorded) != 0 {
+	if !g.live.IsEmpty() {
 		t.Errorf("left behind: %+v", &g.live)
 	}
 }

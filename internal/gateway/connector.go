@@ -6,7 +6,7 @@ import (
 	"strings"
 
 	"sallyport/client/sallyport"
-	"sallyport/internal/limits"
+	"sallyport/internal/field"
 	"sallyport/internal/store"
 )
 
@@ -48,7 +48,7 @@ func (g *Gateway) setConnector(ws *store.Workspace, spec *sallyport.Connector) e
 	if !ok {
 		return g.unknownConnector(spec.Type)
 	}
-	if err := checkRoot(spec.Root); err != nil {
+	if err := field.CheckRoot(spec.Root); err != nil {
 		return err
 	}
 	checked := *spec
@@ -59,19 +59,6 @@ func (g *Gateway) setConnector(ws *store.Workspace, spec *sallyport.Connector) e
 		}
 	}
 	g.sealKey(ws, checked)
-	return nil
-}
-
-// checkRoot returns invalid_connector for a root of files that can be none.
-func checkRoot(root string) error {
-	switch {
-	case len(root) > limits.PathBytesMax:
-		return sallyport.Errorf(sallyport.CodeInvalidConnector, "root has at most %d bytes", limits.PathBytesMax)
-	case strings.ContainsRune(root, 0):
-		return sallyport.Errorf(sallyport.CodeInvalidConnector, "root holds no NUL byte")
-	case slices.Contains(strings.Split(root, "/"), ".."):
-		return sallyport.Errorf(sallyport.CodeInvalidConnector, `root holds no ".."`)
-	}
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/store"
 )
@@ -29,7 +30,7 @@ func (g *Gateway) Diagnose(ctx context.Context, by Caller, ref Ref) (found sally
 	ctx, a, err := g.begin(ctx, by, ref, actSpec{
 		kind: kind{
 			rowType: sallyport.ActivityWorkspaceDiagnosed, class: store.ClassExec, tried: "diagnose the workspace",
-			rules: []policy.Rule{g.Rules.WriteWorkspaces}, drain: drainEnds,
+			rules: []policy.Rule{g.Rules.WriteWorkspaces}, drain: live.Ends,
 		},
 		detail: audit.Diagnosis{},
 	})

@@ -9,6 +9,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/feed"
 	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/store"
 )
 
@@ -27,9 +28,6 @@ type EventSink struct {
 	Idle      func() error
 	IdleEvery time.Duration
 }
-
-// EventStreamLimits bounds the event streams that are open at once; 0 is no bound.
-type EventStreamLimits struct{ PerToken, PerOrg int }
 
 // WorkspaceEvents hands a workspace's events to sink as they happen, from the one
 // behind the seq after on (feed.Live for the next one), until ctx ends, or the sink,
@@ -62,16 +60,16 @@ func (g *Gateway) OrgEvents(ctx context.Context, by Caller, ref string, after in
 
 // follow follows an organisation, or one workspace of it.
 func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store.Workspace, after int64, sink EventSink) error {
-	c := &call{orgID: orgID, by: by.Principal, drain: drainEnds}
+	c := &live.Call{OrgID: orgID, By: by.Principal, OnDrain: live.Ends}
 	if ws != nil {
-		c.workspaceID = ws.ID
+		c.WorkspaceID = ws.ID
 	}
-	leave, err := g.live.enterStream(by.TokenID, by.OrgID, g.EventStreams)
+	leave, err := g.live.EnterStream(by.TokenID, by.OrgID, g.EventStreams)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	ctx, untrack := g.track(ctx, c)
+	ctx, untrack := g.live.Track(ctx, c)
 	defer untrack()
 	if err := g.stillMay(ctx, by, ws); err != nil {
 		return err
@@ -85,8 +83,8 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 		return err
 	}
 	for {
-		if err := followOn(ctx, reader, c.workspaceID, sink); err != nil {
-			return endOfFollowing(ctx, reader, c.workspaceID, sink, err)
+		if err := followOn(ctx, reader, c.WorkspaceID, sink); err != nil {
+			return endOfFollowing(ctx, reader, c.WorkspaceID, sink, err)
 		}
 	}
 }
@@ -160,36 +158,4 @@ func handOverRest(ctx context.Context, reader *feed.Reader, workspaceID string, 
 			return
 		}
 	}
-}
-
-// enterStream counts one event stream more of a token and of its organisation, until leave
-// is called. The admin's token has no organisation. It returns too_many_streams.
-func (l *live) enterStream(tokenID, orgID string, most EventStreamLimits) (leave func(), err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	token, org := "token/"+tokenID, "org/"+orgID
-	switch {
-	case most.PerToken > 0 && l.streams[token] >= most.PerToken:
-		return nil, tooManyStreams("token", most.PerToken)
-	case most.PerOrg > 0 && orgID != "" && l.streams[org] >= most.PerOrg:
-		return nil, tooManyStreams("organisation", most.PerOrg)
-	}
-	if l.streams == nil {
-		l.streams = map[string]int{}
-	}
-	l.streams[token]++
-	l.streams[org]++
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		for _, of := range []string{token, org} {
-			if l.streams[of]--; l.streams[of] == 0 {
-				delete(l.streams, of)
-			}
-		}
-	}, nil
-}
-
-func tooManyStreams(whose string, most int) error {
-	return sallyport.Errorf(sallyport.CodeTooManyStreams, "the %s has as many event streams open as it may, %d; close one, then try again", whose, most)
 }

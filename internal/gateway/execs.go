@@ -79,7 +79,7 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if row.Status != sallyport.StatusRunning {
 		return notRunning()
 	}
-	if _, ok := g.live.find(execID); !ok && (row.Replica == g.Replica || g.Peers == nil) {
+	if _, ok := g.live.Find(execID); !ok && (row.Replica == g.Replica || g.Peers == nil) {
 		return notRunning()
 	}
 	err = g.Audit.Record(ctx, audit.Event{

@@ -8,6 +8,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/remote/files"
 	"sallyport/internal/store"
@@ -135,7 +136,7 @@ func (g *Gateway) fileSpec(f File) actSpec {
 	}
 	return actSpec{
 		kind: kind{
-			rowType: sallyport.ActivityFile, class: store.ClassTransfer, tried: "files: " + f.Op, rules: rules, drain: drainWaits,
+			rowType: sallyport.ActivityFile, class: store.ClassTransfer, tried: "files: " + f.Op, rules: rules, drain: live.Waits,
 		},
 		detail:   audit.File{Op: f.Op, Path: f.Path, To: f.To, Offset: f.Offset},
 		recorded: f.Recorded,

@@ -13,8 +13,10 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/feed"
+	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/keys"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/quota"
@@ -38,7 +40,7 @@ type Gateway struct {
 	// RunningFiles bounds the file operations that run at once.
 	RunningFiles RunningLimits
 	// EventStreams bounds the event streams that are open on this replica.
-	EventStreams EventStreamLimits
+	EventStreams live.StreamLimits
 
 	// Peers are the other servers that share the store; nil is none.
 	Peers Peers
@@ -80,7 +82,7 @@ type Gateway struct {
 	// is for nobody.
 	Watch func(context.Context, *ActReport)
 
-	live live
+	live live.Calls
 	// fileLocks are those of files that are changed on a condition.
 	fileLocks keyedLocks
 }
@@ -92,7 +94,7 @@ type Caller struct {
 	Addr string
 	// RevocationEpoch is the counter as read before authentication. If it has changed
 	// since, the gateway asks the store again whether the token is valid.
-	RevocationEpoch RevocationEpoch
+	RevocationEpoch live.Epoch
 }
 
 // Ref names a workspace as a caller does.
@@ -107,7 +109,7 @@ type Ref struct {
 // or another one than the token's own, is answered exactly as one that does not
 // exist, by the same statements.
 func (g *Gateway) workspace(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
-	if !isRef(ref.Workspace) {
+	if !field.IsRef(ref.Workspace) {
 		return store.Workspace{}, workspaceNotFound()
 	}
 	orgID, err := g.tenant(ctx, by, ref.Org)
@@ -144,7 +146,7 @@ func (g *Gateway) tenant(ctx context.Context, by Caller, ref string) (string, er
 
 // org finds an organisation that by may know of.
 func (g *Gateway) org(ctx context.Context, by Caller, ref string) (store.Org, error) {
-	if !isRef(ref) {
+	if !field.IsRef(ref) {
 		return store.Org{}, notFound("organisation")
 	}
 	org, err := g.Orgs.Org(ctx, ref)

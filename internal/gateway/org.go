@@ -2,13 +2,12 @@ package gateway
 
 import (
 	"context"
-	"fmt"
-	"regexp"
 	"strings"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/field"
 	"sallyport/internal/id"
-	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/store"
 )
 
@@ -30,18 +29,18 @@ func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCre
 	if err := g.check(ctx, by, g.Rules.Orgs, nil, "create an organisation"); err != nil {
 		return sallyport.Org{}, err
 	}
-	if err := checkName(req.Name); err != nil {
+	if err := field.CheckName(req.Name); err != nil {
 		return sallyport.Org{}, err
 	}
 	org := store.Org{ID: id.New(), Name: req.Name, CreatedAt: g.Now().UTC()}
 	if req.AWS != nil {
-		if err := checkAWS(*req.AWS); err != nil {
+		if err := field.CheckAWS(*req.AWS); err != nil {
 			return sallyport.Org{}, err
 		}
 		org.AWS = *req.AWS
 	}
 	if req.Limits != nil {
-		if err := checkLimits(*req.Limits); err != nil {
+		if err := field.CheckLimits(*req.Limits); err != nil {
 			return sallyport.Org{}, err
 		}
 		org.Limits = *req.Limits
@@ -102,7 +101,7 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgCha
 		return wireOrg(org), nil
 	}
 	if c.Name != nil {
-		if err := checkName(*c.Name); err != nil {
+		if err := field.CheckName(*c.Name); err != nil {
 			return sallyport.Org{}, err
 		}
 	}
@@ -127,7 +126,7 @@ func (c OrgChange) apply(org *store.Org) (summary string, err error) {
 	if c.AWS != nil {
 		updated = append(updated, "aws")
 		if org.AWS, err = c.AWS(org.AWS); err == nil && org.AWS != (sallyport.OrgAWS{}) {
-			err = checkAWS(org.AWS)
+			err = field.CheckAWS(org.AWS)
 		}
 		if err != nil {
 			return summary, err
@@ -136,76 +135,17 @@ func (c OrgChange) apply(org *store.Org) (summary string, err error) {
 	if c.Limits != nil {
 		was := org.Limits
 		if org.Limits, err = c.Limits(was); err == nil {
-			err = checkLimits(org.Limits)
+			err = field.CheckLimits(org.Limits)
 		}
 		if err != nil {
 			return summary, err
 		}
-		updated = append(updated, "limits"+limitChanges(was, org.Limits))
+		updated = append(updated, "limits"+field.LimitChanges(was, org.Limits))
 	}
 	if len(updated) > 0 {
 		summary += " updated: " + strings.Join(updated, ", ")
 	}
 	return summary, nil
-}
-
-// orgLimits are the limits of an organisation by their names.
-func orgLimits(l sallyport.OrgLimits) []struct {
-	name  string
-	value int
-} {
-	return []struct {
-		name  string
-		value int
-	}{
-		{"running_execs", l.RunningExecs}, {"running_execs_per_workspace", l.RunningExecsPerWorkspace},
-		{"requests_per_s", l.RequestsPerS}, {"request_burst", l.RequestBurst},
-		{"org_requests_per_s", l.OrgRequestsPerS}, {"org_request_burst", l.OrgRequestBurst},
-		{"tokens", l.Tokens}, {"workspaces", l.Workspaces},
-	}
-}
-
-// checkLimits takes 0 for a limit that isn't set.
-func checkLimits(l sallyport.OrgLimits) error {
-	for _, limit := range orgLimits(l) {
-		if limit.value < 0 || limit.value > limits.OrgLimitMax {
-			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", limit.name, limits.OrgLimitMax)
-		}
-	}
-	return nil
-}
-
-// limitChanges names the limits that differ, with their new values.
-func limitChanges(was, now sallyport.OrgLimits) string {
-	var words strings.Builder
-	before := orgLimits(was)
-	for i, limit := range orgLimits(now) {
-		switch {
-		case limit.value == before[i].value:
-		case limit.value == 0:
-			fmt.Fprintf(&words, " %s=server's", limit.name)
-		default:
-			fmt.Fprintf(&words, " %s=%d", limit.name, limit.value)
-		}
-	}
-	return words.String()
-}
-
-// What IAM takes (its API reference, AssumeRole), the ARN by its parts.
-const (
-	rolePattern        = `^arn:aws[a-z-]*:iam::[0-9]{12}:role/[A-Za-z0-9+=,.@_/-]{1,576}$`
-	externalIDPattern  = `^([A-Za-z0-9+=,.@:/_-]{2,})?$`
-	externalIDCharsMax = 1224
-)
-
-func checkAWS(aws sallyport.OrgAWS) error {
-	if !regexp.MustCompile(rolePattern).MatchString(aws.RoleARN) {
-		return sallyport.Errorf(sallyport.CodeInvalidAWS, "aws.role_arn must be a role's ARN, such as arn:aws:iam::123456789012:role/sallyport")
-	}
-	if len(aws.ExternalID) > externalIDCharsMax || !regexp.MustCompile(externalIDPattern).MatchString(aws.ExternalID) {
-		return sallyport.Errorf(sallyport.CodeInvalidAWS, "aws.external_id must be 2 to 1224 letters, digits, and + = , . @ : / _ -")
-	}
-	return nil
 }
 
 // DeleteOrg deletes an organisation and its tokens. It returns not_found, or
@@ -222,7 +162,7 @@ func (g *Gateway) DeleteOrg(ctx context.Context, by Caller, ref string) error {
 	if err := g.Orgs.DeleteOrg(ctx, org.ID, change); err != nil {
 		return storeError(err, noOrg)
 	}
-	g.endEverywhere(ctx, Ending{EndingOfOrg, org.ID})
+	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfOrg, ID: org.ID})
 	return nil
 }
 

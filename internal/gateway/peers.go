@@ -2,11 +2,11 @@ package gateway
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"sync"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/live"
 	"sallyport/internal/store"
 )
 
@@ -14,68 +14,23 @@ import (
 type Peers interface {
 	// Ended tells all of them what was ended. When it returns each has acted on it, or is
 	// dead, or has found out by itself.
-	Ended(ctx context.Context, e Ending)
+	Ended(ctx context.Context, e live.Ending)
 	// Signal has the replica signal the command of an exec that it runs, and tells
 	// whether there was one.
 	Signal(ctx context.Context, replica, execID, signal string) (sent bool, err error)
 }
 
-// Ending is the end of something that calls run under. What it is about is on disk.
-type Ending struct {
-	Of EndingOf `json:"of"`
-	ID string   `json:"id"`
-}
-
-// EndingOf says what has ended.
-type EndingOf string
-
-// What ends calls: a token that was revoked, a cookie session that was ended, whose ID is
-// its hash in hexadecimal, a workspace or an organisation that was deleted.
-const (
-	EndingOfToken     EndingOf = "token"
-	EndingOfSession   EndingOf = "session"
-	EndingOfWorkspace EndingOf = "workspace"
-	EndingOfOrg       EndingOf = "org"
-)
-
-// cause is what a call is told that runs under it.
-func (e Ending) cause() *sallyport.Error {
-	switch e.Of {
-	case EndingOfWorkspace:
-		return sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted")
-	case EndingOfOrg:
-		return sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted")
-	case EndingOfSession:
-		return sallyport.Errorf(sallyport.CodeRevoked, "the session was ended")
-	}
-	return sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked")
-}
-
-func (e Ending) matches(c *call) bool {
-	switch e.Of {
-	case EndingOfToken:
-		return c.by.TokenID == e.ID
-	case EndingOfSession:
-		return e.ID != "" && sessionID(c.by.Session) == e.ID
-	case EndingOfWorkspace:
-		return c.workspaceID == e.ID
-	case EndingOfOrg:
-		return c.orgID == e.ID || c.by.OrgID == e.ID
-	}
-	return false
-}
-
 // End acts on an ending here: no caller is proven by what was known before, and what runs
 // under it ends.
-func (g *Gateway) End(e Ending) {
+func (g *Gateway) End(e live.Ending) {
 	if g.ClearAuthCache != nil {
 		g.ClearAuthCache() // before the epoch changes, by which callers look again
 	}
-	g.endCalls(e.cause(), e.matches)
+	g.live.End(e.Cause(), e.Matches)
 }
 
 // endEverywhere acts on an ending here and on every other replica.
-func (g *Gateway) endEverywhere(ctx context.Context, e Ending) {
+func (g *Gateway) endEverywhere(ctx context.Context, e live.Ending) {
 	g.End(e)
 	if g.Peers != nil {
 		g.Peers.Ended(ctx, e)
@@ -89,31 +44,19 @@ type SessionStore interface {
 
 // EndSession ends what runs under a cookie session, which is no more, on every replica.
 func (g *Gateway) EndSession(ctx context.Context, hash [32]byte) {
-	g.endEverywhere(ctx, Ending{EndingOfSession, sessionID(hash)})
-}
-
-// sessionID is a session's hash as text; empty is none.
-func sessionID(hash [32]byte) string {
-	if hash == ([32]byte{}) {
-		return ""
-	}
-	return hex.EncodeToString(hash[:])
+	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfSession, ID: live.SessionID(hash)})
 }
 
 // EndExpired ends what runs under tokens and sessions that have expired by the clock. It
 // is called every limits.RecheckEvery: a timer would know nothing of a clock that was
 // set, nor of a machine that was suspended.
 func (g *Gateway) EndExpired() {
-	now := g.Now()
-	expired := func(c *call) bool { return !c.by.ExpiresAt.IsZero() && !now.Before(c.by.ExpiresAt) }
-	if g.live.any(expired) {
-		g.endCalls(sallyport.Errorf(sallyport.CodeRevoked, "the token has expired"), expired)
-	}
+	g.live.EndExpired(g.Now(), sallyport.Errorf(sallyport.CodeRevoked, "the token has expired"))
 }
 
 // LoseExecs ends every running act, since another replica may adopt its row.
 func (g *Gateway) LoseExecs() {
-	g.endCalls(interrupted(), func(c *call) bool { return c.acts })
+	g.live.End(interrupted(), func(c *live.Call) bool { return c.Acts })
 }
 
 func interrupted() *sallyport.Error {
@@ -131,7 +74,7 @@ func notBegun(cause error) *sallyport.Error {
 func (g *Gateway) Recheck(ctx context.Context) {
 	var looking sync.WaitGroup
 	places := make(chan struct{}, recheckAtOnce)
-	for _, e := range g.live.possibleEndings() {
+	for _, e := range g.live.PossibleEndings() {
 		places <- struct{}{}
 		looking.Go(func() {
 			defer func() { <-places }()
@@ -146,41 +89,14 @@ func (g *Gateway) Recheck(ctx context.Context) {
 // recheckAtOnce is how many look-ups are made at a time.
 const recheckAtOnce = 4
 
-// checkedEnding is an ending that may have been, and of whom.
-type checkedEnding struct {
-	Ending
-	orgID, workspaceID string
-	session            [32]byte
-}
-
-// possibleEndings are those that would end what runs now, each once.
-func (l *live) possibleEndings() []checkedEnding {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	seen := map[Ending]bool{}
-	var all []checkedEnding
-	add := func(e checkedEnding) {
-		if e.ID != "" && !seen[e.Ending] {
-			seen[e.Ending] = true
-			all = append(all, e)
-		}
-	}
-	for c := range l.calls {
-		add(checkedEnding{Ending: Ending{EndingOfToken, c.by.TokenID}, orgID: c.by.OrgID, workspaceID: c.by.WorkspaceID})
-		add(checkedEnding{Ending: Ending{EndingOfSession, sessionID(c.by.Session)}, session: c.by.Session})
-		add(checkedEnding{Ending: Ending{EndingOfWorkspace, c.workspaceID}, orgID: c.orgID})
-	}
-	return all
-}
-
-func (g *Gateway) isGone(ctx context.Context, e checkedEnding) (gone bool, err error) {
+func (g *Gateway) isGone(ctx context.Context, e live.PossibleEnding) (gone bool, err error) {
 	switch e.Of {
-	case EndingOfToken:
-		_, err = g.Tokens.Token(ctx, e.orgID, e.workspaceID, e.ID)
-	case EndingOfSession:
-		_, err = g.Sessions.SessionByHash(ctx, e.session)
+	case live.EndingOfToken:
+		_, err = g.Tokens.Token(ctx, e.OrgID, e.WorkspaceID, e.ID)
+	case live.EndingOfSession:
+		_, err = g.Sessions.SessionByHash(ctx, e.Session)
 	default:
-		_, err = g.Workspaces.Workspace(ctx, e.orgID, e.ID)
+		_, err = g.Workspaces.Workspace(ctx, e.OrgID, e.ID)
 	}
 	if errors.Is(err, store.ErrNotFound) {
 		return true, nil
@@ -191,7 +107,7 @@ func (g *Gateway) isGone(ctx context.Context, e checkedEnding) (gone bool, err e
 // SignalHere signals the command of an exec that this server runs, and tells whether
 // there was one.
 func (g *Gateway) SignalHere(ctx context.Context, execID, signal string) (sent bool, err error) {
-	running, ok := g.live.find(execID)
+	running, ok := g.live.Find(execID)
 	if !ok {
 		return false, nil
 	}

@@ -23,7 +23,7 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 	if class == store.ClassTransfer {
 		*quota = store.Quota{OfWorkspace: g.RunningFiles.PerWorkspace, OfOrg: g.RunningFiles.PerOrg}
 	}
-	if over := g.live.tooMany(class, ws, *quota); over != store.WithinQuota {
+	if over := g.live.OverQuota(class, ws, *quota); over != store.WithinQuota {
 		return nil, tooMany(class, over, *quota)
 	}
 	return quota, nil
@@ -54,39 +54,4 @@ func tooMany(class store.Class, over store.QuotaVerdict, q store.Quota) *sallypo
 		return sallyport.Errorf(sallyport.CodeTooManyTransfers, "the %s has as many file operations on their way as it may at once, %d; try again when one has ended", whose, most)
 	}
 	return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s runs as many execs as it may at once, %d; try again when one has ended", whose, most)
-}
-
-// count counts n acts more whose rows are running. An act is taken off the count before
-// its row is completed: those counted here are always among those that the store counts.
-func (l *live) count(class store.Class, ws store.Workspace, n int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.recorded == nil {
-		l.recorded = map[counted]int{}
-	}
-	for _, id := range []string{ws.OrgID, ws.ID} {
-		of := counted{class, id}
-		if l.recorded[of] += n; l.recorded[of] == 0 {
-			delete(l.recorded, of)
-		}
-	}
-}
-
-// counted is what is counted: the acts of a class, of an organisation or a workspace.
-type counted struct {
-	class store.Class
-	id    string
-}
-
-// tooMany says whose acts of the class that run here would be too many with one more.
-func (l *live) tooMany(class store.Class, ws store.Workspace, q store.Quota) store.QuotaVerdict {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case l.recorded[counted{class, ws.ID}] >= q.OfWorkspace:
-		return store.WorkspaceFull
-	case l.recorded[counted{class, ws.OrgID}] >= q.OfOrg:
-		return store.OrgFull
-	}
-	return store.WithinQuota
 }

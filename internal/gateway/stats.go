@@ -19,15 +19,8 @@ type Stats struct {
 
 // Stats tells what goes on.
 func (g *Gateway) Stats() Stats {
-	s := Stats{Pool: g.Pool.Stats(), Audit: g.Audit.Stats(), Feed: g.Feed.Stats()}
-	l := &g.live
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	s.Draining = l.draining
-	for c := range l.calls {
-		if c.acts {
-			s.Execs++
-		}
+	return Stats{
+		Execs: g.live.CountActs(), Draining: g.live.Draining(),
+		Pool: g.Pool.Stats(), Audit: g.Audit.Stats(), Feed: g.Feed.Stats(),
 	}
-	return s
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
@@ -21,7 +22,7 @@ func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 		if ref == "" || ref == known || ref == g.OnlyOrg {
 			continue
 		}
-		if id.Is(ref) || !isRef(ref) {
+		if id.Is(ref) || !field.IsRef(ref) {
 			return elsewhere()
 		}
 		org, err := g.Orgs.Org(ctx, ref)

@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
@@ -27,9 +29,6 @@ type TokenStore interface {
 }
 
 const noToken = "token"
-
-// tokenMaxS bounds a token's life so that its end is a time: a hundred years.
-const tokenMaxS = 100 * 365 * 24 * 3600
 
 // TokenHome is whose tokens a call is about: an organisation's own, or those of
 // one workspace.
@@ -61,7 +60,7 @@ func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string
 // expires no later than its maker's own. It returns not_found or workspace_not_found,
 // scope_forbidden, too_many_tokens, or invalid_ and what is wrong.
 func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req sallyport.TokenCreate) (sallyport.Token, error) {
-	if err := checkToken(req); err != nil {
+	if err := field.CheckToken(req); err != nil {
 		return sallyport.Token{}, err
 	}
 	const tried = "create a token"
@@ -133,21 +132,6 @@ func (g *Gateway) newToken(minted identity.Minted, orgID, workspaceID string, re
 	return t
 }
 
-func checkToken(req sallyport.TokenCreate) error {
-	if err := checkTokenName(req.Name); err != nil {
-		return err
-	}
-	for _, s := range req.Scopes {
-		if !slices.Contains(sallyport.AllScopes(), s) {
-			return sallyport.Errorf(sallyport.CodeInvalidScopes, "unknown scope %q; there are %v", s, sallyport.AllScopes())
-		}
-	}
-	if req.ExpiresInS < 0 || req.ExpiresInS > tokenMaxS {
-		return sallyport.Errorf(sallyport.CodeInvalidExpiry, "expires_in_s must be 1 to %d seconds, or left out for a token that lives for ever", int64(tokenMaxS))
-	}
-	return nil
-}
-
 // ListTokens lists live tokens, oldest first, without their secrets.
 func (g *Gateway) ListTokens(ctx context.Context, by Caller, h TokenHome, page PageRequest) (sallyport.List[sallyport.Token], error) {
 	var none sallyport.List[sallyport.Token]
@@ -178,7 +162,7 @@ func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, token
 	if err := g.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, g.Now().UTC(), change); err != nil {
 		return storeError(err, noToken)
 	}
-	g.endEverywhere(ctx, Ending{EndingOfToken, tokenID})
+	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfToken, ID: tokenID})
 	return nil
 }
 

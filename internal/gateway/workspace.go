@@ -7,7 +7,9 @@ import (
 	"strings"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/field"
 	"sallyport/internal/id"
+	"sallyport/internal/live"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )
@@ -73,15 +75,15 @@ func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.
 }
 
 func (g *Gateway) checkWorkspace(req sallyport.WorkspaceCreate) error {
-	if err := checkName(req.Name); err != nil {
+	if err := field.CheckName(req.Name); err != nil {
 		return err
 	}
 	if req.Tier != 0 {
-		if err := checkTier(req.Tier); err != nil {
+		if err := field.CheckTier(req.Tier); err != nil {
 			return err
 		}
 	}
-	return checkLabels(req.Labels)
+	return field.CheckLabels(req.Labels)
 }
 
 // ListWorkspaces lists the workspaces that by may see, oldest first. org is the
@@ -145,7 +147,7 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 		return wireWorkspace(ws), nil
 	}
 	if c.Tier != nil {
-		if err := checkTier(*c.Tier); err != nil {
+		if err := field.CheckTier(*c.Tier); err != nil {
 			return sallyport.Workspace{}, err
 		}
 	}
@@ -213,7 +215,7 @@ func (g *Gateway) DeleteWorkspace(ctx context.Context, by Caller, ref Ref) error
 	if err := g.Workspaces.DeleteWorkspace(ctx, ws.OrgID, ws.ID, change); err != nil {
 		return storeError(err, noWorkspace)
 	}
-	g.endEverywhere(ctx, Ending{EndingOfWorkspace, ws.ID})
+	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfWorkspace, ID: ws.ID})
 	return nil
 }
 

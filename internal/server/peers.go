@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"sallyport/internal/bus"
-	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/replica"
 )
 
@@ -31,7 +31,7 @@ type peers struct {
 // Ended implements gateway.Peers. Whoever doesn't answer has nothing left of what was
 // ended once limits.PeersTime is over: it keeps no proof for longer than that, and
 // rechecks what runs.
-func (p *peers) Ended(ctx context.Context, e gateway.Ending) {
+func (p *peers) Ended(ctx context.Context, e live.Ending) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PeersTime)
 	defer cancel()
 	text, err := json.Marshal(e)
@@ -137,7 +137,7 @@ func (s *server) joinPeers(ctx context.Context) error {
 
 func (s *server) hearEndings() (stop func(), err error) {
 	return s.bus.OnTold(topicEnded, s.replica.ID, func(text []byte) {
-		var e gateway.Ending
+		var e live.Ending
 		if err := json.Unmarshal(text, &e); err != nil {
 			s.log.Warn("a notice on the bus is none of ours", "error", err)
 			return

@@ -31,6 +31,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
+	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/quota"
 	"sallyport/internal/replica"
@@ -149,8 +150,8 @@ func (s *server) open(ctx context.Context) error {
 	if err := s.resealKeys(ctx); err != nil {
 		return err
 	}
-	live := feed.New(s.store, s.bus, s.log)
-	s.onClose(live.Close)
+	events := feed.New(s.store, s.bus, s.log)
+	s.onClose(events.Close)
 	log := audit.New(s.watch.meter.Commits(s.store), s.log, now)
 	s.onClose(log.Close)
 	pool := &sshpool.Pool{Log: s.log, ConnectTime: s.cfg.Limits.ConnectTimeout, Dialed: s.watch.meter.Dialed}
@@ -165,8 +166,8 @@ func (s *server) open(ctx context.Context) error {
 		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
-		EventStreams: gateway.EventStreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
-		Audit:        log, Feed: live, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
+		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
+		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
 		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
 		MAC:         s.ca.Seal.MAC,

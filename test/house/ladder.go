@@ -40,6 +40,7 @@ var rungs = []rung{
 	{"client/frame", 0, "framing, used at both ends of the wire"},
 	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},
 	{"internal/redact", 0, "masking, a function of text alone"},
+	{"internal/field", 0, "what callers may write, whatever is done with it"},
 	{"internal/datadir", 0, "a data directory and its lock"},
 	{"internal/logqueue", 0, "a log that nobody waits for, whatever it is about"},
 	{"internal/keys", 0, "the CA and the sealing of stored keys"},
@@ -70,6 +71,7 @@ var rungs = []rung{
 	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/audit", 4, "the activity log and its integrity"},
+	{"internal/live", 4, "what runs now, whatever it is"},
 
 	{"internal/doctor", 5, "what is wrong with a machine, beside the server that runs there"},
 	{"internal/backup", 5, "copies of a store, beside the server that uses it"},

@@ -1,4 +1,6 @@
-package gateway
+// Package field says what the fields of records may hold that callers write: each check
+// returns the contract's error for its field, or nil.
+package field
 
 import (
 	"strings"
@@ -10,8 +12,8 @@ import (
 	"sallyport/internal/limits"
 )
 
-// checkName checks the name of an organisation or a workspace.
-func checkName(name string) error {
+// CheckName checks the name of an organisation or a workspace. It returns invalid_name.
+func CheckName(name string) error {
 	if !isName(name) {
 		return sallyport.Errorf(sallyport.CodeInvalidName,
 			"name must be 1 to %d characters of a-z, 0-9 and -, begin with a letter or digit, and not look like an id; for example build-42", limits.NameCharsMax)
@@ -24,8 +26,8 @@ func isName(s string) bool {
 		strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == "" && !id.Is(s)
 }
 
-// isRef tells whether s can name a record at all.
-func isRef(s string) bool { return isName(s) || id.Is(s) }
+// IsRef tells whether s can name a record at all.
+func IsRef(s string) bool { return isName(s) || id.Is(s) }
 
 func checkTokenName(name string) error {
 	if n := utf8.RuneCountInString(name); n < 1 || n > limits.TokenNameCharsMax || !isText(name) {
@@ -35,7 +37,8 @@ func checkTokenName(name string) error {
 	return nil
 }
 
-func checkTier(tier int) error {
+// CheckTier returns invalid_tier.
+func CheckTier(tier int) error {
 	if tier < sallyport.TierSandboxed || tier > sallyport.TierFullHost {
 		return sallyport.Errorf(sallyport.CodeInvalidTier,
 			"tier must be 1 (sandboxed), 2 (standard), 3 (privileged) or 4 (full host access)")
@@ -43,7 +46,8 @@ func checkTier(tier int) error {
 	return nil
 }
 
-func checkLabels(labels map[string]string) error {
+// CheckLabels returns invalid_labels.
+func CheckLabels(labels map[string]string) error {
 	if len(labels) > limits.LabelsMax {
 		return sallyport.Errorf(sallyport.CodeInvalidLabels, "at most %d labels are allowed", limits.LabelsMax)
 	}
