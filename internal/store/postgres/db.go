@@ -10,9 +10,10 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 )
 
-// pingTime bounds Ping, so that a store too busy to write is told as such.
+// pingTime bounds how long Ping waits for a connection, so that a store too busy to write is told as such.
 const pingTime = time.Second
 
 // Options say how Open treats a database. The zero value opens one that has a schema
@@ -71,37 +72,32 @@ func (db *DB) Close() error {
 	return nil
 }
 
-// Ping tells whether the store can answer and take writes. It waits for neither longer
-// than a second.
+// Ping tells whether the store can answer and take writes. It waits for a connection no
+// longer than a second, and for the answer no longer than other methods do: to break off
+// a question would cost the connection, when there may be none to be had for it.
 func (db *DB) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTime)
 	defer cancel()
+	var group errgroup.Group
 	for what, p := range map[string]*pool{"read": db.readers, "write": db.own} {
-		if err := p.probe(ctx); err != nil {
-			return fmt.Errorf("ping database: %s: %w", what, err)
-		}
+		group.Go(func() error {
+			if err := p.probe(ctx); err != nil {
+				return fmt.Errorf("ping database: %s: %w", what, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return group.Wait()
 }
 
 // probe fails unless a change could be made.
 func (p *pool) probe(ctx context.Context) error {
-	return p.do(ctx, func(inside context.Context, conn *pgx.Conn) (again bool, err error) {
-		inside, cancel := until(inside, ctx)
-		defer cancel()
+	return p.do(ctx, func(ctx context.Context, conn *pgx.Conn) (again bool, err error) {
 		var readOnly bool
-		err = conn.QueryRow(inside, `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool`).Scan(&readOnly)
+		err = conn.QueryRow(ctx, `SELECT pg_is_in_recovery() OR current_setting('transaction_read_only')::bool`).Scan(&readOnly)
 		if err == nil && readOnly {
 			err = errReadOnly
 		}
 		return !errors.Is(err, errReadOnly), err
 	})
-}
-
-// until is ctx, which ends when the deadline of another has passed, too.
-func until(ctx, other context.Context) (context.Context, context.CancelFunc) {
-	if deadline, ok := other.Deadline(); ok {
-		return context.WithDeadline(ctx, deadline)
-	}
-	return context.WithCancel(ctx)
 }
