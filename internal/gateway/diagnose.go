@@ -8,18 +8,11 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
+	"sallyport/internal/diagnosis"
 	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/store"
 )
-
-// walker is a connector with steps of its own on the way to a machine.
-type walker interface {
-	// Steps names them, in order. The last is that of the dial.
-	Steps() []string
-	// Walk takes all but the last, until one fails.
-	Walk(ctx context.Context, target connector.Target) []sallyport.DiagnosisStep
-}
 
 // Diagnose walks the way to a workspace's machine, step by step, and says what it
 // finds: on a connection of its own, that is not kept. It pins no host key, and runs
@@ -41,7 +34,12 @@ func (g *Gateway) Diagnose(ctx context.Context, by Caller, ref Ref) (found sally
 	began := time.Now()
 	var failure error
 	if err = a.gate(); err == nil { // nothing is looked up or dialled before the row is on disk
-		found, failure, err = g.walk(ctx, a.ws)
+		found, failure, err = diagnosis.Walk(ctx, diagnosis.Way{
+			Pool: g.Pool, To: target(a.ws), Connector: *a.ws.Connector, By: g.Connectors[a.ws.Connector.Type],
+			Target: func(ctx context.Context) (connector.Target, error) { return g.connectorTarget(ctx, a.ws) },
+			Dial:   func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, a.ws, "") },
+			Time:   g.ConnectTime, WorkspaceID: a.ws.ID, Log: g.Log,
+		})
 	}
 	if a.refused {
 		return found, err
@@ -72,26 +70,4 @@ func concludeDiagnosis(took time.Duration, found sallyport.Diagnosis, failure, e
 	}
 	end.Outcome = audit.DiagnosisOutcome{Duration: took}
 	return end
-}
-
-// walk takes the steps. failure is the error of the one that failed, where it has one.
-func (g *Gateway) walk(ctx context.Context, ws store.Workspace) (found sallyport.Diagnosis, failure, err error) {
-	ctx, cancel := context.WithTimeout(ctx, g.ConnectTime)
-	defer cancel()
-	d := &diagnosis{all: []string{sallyport.StepPort}}
-	goOn := true
-	if w, ok := g.Connectors[ws.Connector.Type].(walker); ok {
-		target, err := g.connectorTarget(ctx, ws)
-		if err != nil {
-			return found, nil, err
-		}
-		d.all, d.steps = w.Steps(), w.Walk(ctx, target)
-		goOn = len(d.steps) == len(d.all)-1 && d.steps[len(d.steps)-1].Status != sallyport.StepFail
-	}
-	d.dial = d.all[len(d.all)-1]
-	d.all = append(d.all, sallyport.StepBanner, sallyport.StepHostKey, sallyport.StepLogin, sallyport.StepShell, sallyport.StepSFTP)
-	if goOn {
-		failure = g.diagnoseMachine(ctx, ws, d)
-	}
-	return d.result(), failure, nil
 }

@@ -60,10 +60,11 @@ var bans = []ban{
 }
 
 var keepers = []keeper{
-	{[]string{"internal/remote/..."}, []string{"internal/gateway", "internal/server"},
+	{[]string{"internal/remote/..."}, []string{"internal/gateway", "internal/diagnosis", "internal/server"},
 		"law 1: nothing touches a workspace except through the gateway (the server only wires it)"},
-	{[]string{"internal/sshpool"}, []string{"internal/remote", "internal/gateway", "internal/server"},
+	{[]string{"internal/sshpool"}, []string{"internal/remote", "internal/gateway", "internal/diagnosis", "internal/server"},
 		"law 1: a connection is leased for an act of the gateway"},
+	{[]string{"internal/diagnosis"}, []string{"internal/gateway"}, "law 1: a diagnosis is an act of the gateway"},
 	{sqlLib, []string{"internal/store/sqlite", "internal/store/postgres", "internal/store/column"}, "SQL lives in the engines, and in what they share"},
 	{[]string{"internal/store/column"}, []string{"internal/store/sqlite", "internal/store/postgres"}, "what a column holds is the engines' alone to know"},
 	{[]string{"internal/store/sqlite", "internal/store/postgres"}, []string{"internal/server", "internal/doctor", "internal/backup"},

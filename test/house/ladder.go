@@ -71,6 +71,7 @@ var rungs = []rung{
 	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/audit", 4, "the activity log and its integrity"},
+	{"internal/diagnosis", 4, "the steps on the way to a machine, whoever asks for them"},
 	{"internal/live", 4, "what runs now, whatever it is"},
 
 	{"internal/doctor", 5, "what is wrong with a machine, beside the server that runs there"},

@@ -114,7 +114,7 @@ func TestBanRules(t *testing.T) {
 			"internal/audit/a.go":   `package audit; import "sallyport/internal/remote"`,
 			"bench/b.go":            `package main; import "sallyport/internal/remote"`,
 		}, []string{
-			"internal/audit/a.go:1: imports internal/remote, which is for [internal/gateway internal/server] alone: law 1",
+			"internal/audit/a.go:1: imports internal/remote, which is for [internal/gateway internal/diagnosis internal/server] alone: law 1",
 			"internal/httpapi/h.go:1: imports internal/remote: a way in asks",
 			"internal/mcp/m.go:1: imports internal/sshpool: a way in asks",
 		}},

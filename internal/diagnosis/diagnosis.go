@@ -1,16 +1,67 @@
-package gateway
+// Package diagnosis walks the way to a machine, step by step, and says what it finds: on a
+// connection of its own, that is not kept.
+package diagnosis
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/connector"
 	"sallyport/internal/remote"
 	"sallyport/internal/sshpool"
-	"sallyport/internal/store"
 )
+
+// Way is the way to one machine, and what is needed to walk it. All fields are set.
+type Way struct {
+	Pool *sshpool.Pool
+	// To is the machine in the pool, Connector how its workspace says it is reached, and
+	// By the connector that reaches it.
+	To        sshpool.Target
+	Connector sallyport.Connector
+	By        connector.Connector
+	// Target is asked only where By has steps of its own; its error ends the walk.
+	Target func(ctx context.Context) (connector.Target, error)
+	// Dial opens the way to the SSH server.
+	Dial func(ctx context.Context) (*connector.Link, error)
+	// Time bounds the walk.
+	Time time.Duration
+	// WorkspaceID and Log are for what a stranger's service said, which isn't for callers.
+	WorkspaceID string
+	Log         *slog.Logger
+}
+
+// walker is a connector with steps of its own on the way to a machine.
+type walker interface {
+	// Steps names them, in order. The last is that of the dial.
+	Steps() []string
+	// Walk takes all but the last, until one fails.
+	Walk(ctx context.Context, target connector.Target) []sallyport.DiagnosisStep
+}
+
+// Walk takes the steps. failure is why the machine can't be used, where that has an error.
+func Walk(ctx context.Context, way Way) (found sallyport.Diagnosis, failure, err error) {
+	ctx, cancel := context.WithTimeout(ctx, way.Time)
+	defer cancel()
+	d := &diagnosis{all: []string{sallyport.StepPort}}
+	goOn := true
+	if w, ok := way.By.(walker); ok {
+		target, err := way.Target(ctx)
+		if err != nil {
+			return found, nil, err
+		}
+		d.all, d.steps = w.Steps(), w.Walk(ctx, target)
+		goOn = len(d.steps) == len(d.all)-1 && d.steps[len(d.steps)-1].Status != sallyport.StepFail
+	}
+	d.dial = d.all[len(d.all)-1]
+	d.all = append(d.all, sallyport.StepBanner, sallyport.StepHostKey, sallyport.StepLogin, sallyport.StepShell, sallyport.StepSFTP)
+	if goOn {
+		failure = way.diagnoseMachine(ctx, d)
+	}
+	return d.result(), failure, nil
+}
 
 // diagnosis is what has been found so far.
 type diagnosis struct {
@@ -43,18 +94,18 @@ func (d *diagnosis) result() sallyport.Diagnosis {
 
 // diagnoseMachine makes a connection, and adds a step for each stage that it came to. It
 // returns what ended it.
-func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *diagnosis) error {
+func (way *Way) diagnoseMachine(ctx context.Context, d *diagnosis) error {
 	key := sallyport.DiagnosisStep{Name: sallyport.StepHostKey, Status: sallyport.StepOK}
 	by := sshpool.Dialer{
-		Dial: func(ctx context.Context) (*connector.Link, error) { return g.dial(ctx, ws, "") },
+		Dial: way.Dial,
 		CheckHostKey: func(_ context.Context, seen sshpool.HostKey) error {
-			return judgeKey(ws.Connector.HostKey, seen, &key)
+			return judgeKey(way.Connector.HostKey, seen, &key)
 		},
 	}
 	var shell, sftp sallyport.DiagnosisStep
-	probe := g.Pool.Probe(ctx, target(ws), by, func(s *sshpool.Session) { shell, sftp = g.diagnoseSession(ctx, s) })
+	probe := way.Pool.Probe(ctx, way.To, by, func(s *sshpool.Session) { shell, sftp = diagnoseSession(ctx, s) })
 	passed := func(stage sshpool.Stage) bool { return probe.Reached > stage }
-	hints := hintsOf(ws.Connector)
+	hints := hintsOf(way.Connector)
 
 	if !passed(sshpool.StageDial) {
 		d.fail(d.dial, ownWords(probe.Err), hints.dial)
@@ -64,10 +115,10 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 	switch {
 	case probe.Banner == "":
 		// What a stranger's service says is not for the caller: only that it isn't SSH.
-		g.Log.InfoContext(ctx, "diagnosis: no SSH server", "workspace_id", ws.ID, "said", probe.Said, "cause", probe.Err)
+		way.Log.InfoContext(ctx, "diagnosis: no SSH server", "workspace_id", way.WorkspaceID, "said", probe.Said, "cause", probe.Err)
 		d.fail(sallyport.StepBanner, ownWords(probe.Err), hints.banner)
 		return probe.Err
-	case !passed(sshpool.StageBanner) && ws.Connector.Type != sallyport.ConnectorLocal:
+	case !passed(sshpool.StageBanner) && way.Connector.Type != sallyport.ConnectorLocal:
 		d.fail(sallyport.StepBanner, probe.Banner, hints.banner)
 		return probe.Err
 	}
@@ -77,7 +128,7 @@ func (g *Gateway) diagnoseMachine(ctx context.Context, ws store.Workspace, d *di
 		return probe.Err
 	}
 	if !passed(sshpool.StageLogin) {
-		d.fail(sallyport.StepLogin, "the machine rejected the server's credentials for user "+ws.Connector.User, hints.login)
+		d.fail(sallyport.StepLogin, "the machine rejected the server's credentials for user "+way.Connector.User, hints.login)
 		return probe.Err
 	}
 	d.pass(sallyport.StepLogin, "", probe.Took[sshpool.StageLogin])
@@ -111,7 +162,7 @@ func judgeKey(known string, seen sshpool.HostKey, step *sallyport.DiagnosisStep)
 // hints are what to do where the way ends at the dial, the banner or the login.
 type hints struct{ dial, banner, login string }
 
-func hintsOf(c *sallyport.Connector) hints {
+func hintsOf(c sallyport.Connector) hints {
 	h := hints{
 		dial:   "is the machine up, and does its firewall let the server in?",
 		banner: "something answers on this port, but not as an SSH server; is it sshd, and is it stuck or full (MaxStartups)?",
@@ -130,7 +181,7 @@ func hintsOf(c *sallyport.Connector) hints {
 }
 
 // diagnoseSession tries the shell and the file server.
-func (g *Gateway) diagnoseSession(ctx context.Context, s *sshpool.Session) (shell, sftp sallyport.DiagnosisStep) {
+func diagnoseSession(ctx context.Context, s *sshpool.Session) (shell, sftp sallyport.DiagnosisStep) {
 	sibling, err := s.Sibling(ctx)
 	began := time.Now()
 	if err == nil {
