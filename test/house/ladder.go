@@ -29,6 +29,7 @@ var rungs = []rung{
 	{"client/sallyport", ground, "the vocabulary that server, command line and client share"},
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
 	{"internal/disk", ground, "what a server does with its own files, whatever they hold"},
+	{"internal/localtree", ground, "what the command line does with local files, of which others send the names and the content"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
 	{"internal/redact/shell", ground, "a text as a shell splits it"},
