@@ -215,7 +215,7 @@ func (b *breaks) takeUp(ctx context.Context, offset int64, err error) error {
 	if ctx.Err() != nil {
 		return ended(ctx)
 	}
-	if !isBreak(err) {
+	if !IsBreak(err) {
 		return err
 	}
 	b.n++
@@ -239,8 +239,9 @@ const (
 	breakWaitMax = 5 * time.Second
 )
 
-// isBreak tells a transfer that broke off from one that was refused.
-func isBreak(err error) bool {
+// IsBreak tells an error of a transfer that broke off, and may be tried again, from one that
+// was refused.
+func IsBreak(err error) bool {
 	var refused *sallyport.Error
 	if errors.As(err, &refused) {
 		switch refused.Code {

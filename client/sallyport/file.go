@@ -77,12 +77,24 @@ type FilesExtracted struct {
 	SkippedEntries []FileSkipped `json:"skipped_entries"`
 }
 
-// FileSkipped is an entry of an archive that was left out: Reason is type or link_out.
+// Reasons for which an entry of an archive is left out.
+const (
+	// FileSkipType is of devices and the like, and of hard links to what isn't in the archive.
+	FileSkipType = "type"
+	// FileSkipLinkOut is of links that lead out of the root.
+	FileSkipLinkOut = "link_out"
+)
+
+// FileSkipped is an entry of an archive that was left out.
 type FileSkipped struct {
 	Path       *string `json:"path,omitempty"`
 	PathBase64 *string `json:"path_base64,omitempty"`
-	Reason     string  `json:"reason"`
+	// Reason is FileSkipType or FileSkipLinkOut.
+	Reason string `json:"reason"`
 }
+
+// RawPath returns the bytes of the path.
+func (s FileSkipped) RawPath() (string, error) { return rawText("path", s.Path, s.PathBase64) }
 
 // Types of files.
 const (
@@ -130,6 +142,9 @@ type FileMatch struct {
 	Text       *string `json:"text,omitempty"`
 	TextBase64 *string `json:"text_base64,omitempty"`
 }
+
+// RawText returns the bytes of the line.
+func (m FileMatch) RawText() (string, error) { return rawText("text", m.Text, m.TextBase64) }
 
 // RawPath returns the bytes of the path.
 func (e FileEntry) RawPath() (string, error) { return rawText("path", e.Path, e.PathBase64) }

@@ -108,9 +108,9 @@ type Skip struct{ Path, Reason string }
 const (
 	// SkipType is of devices, FIFOs and the like, and of hard links to what the archive
 	// doesn't have.
-	SkipType = "type"
+	SkipType = sallyport.FileSkipType
 	// SkipLinkOut is of links that lead out of the root as they are written.
-	SkipLinkOut = "link_out"
+	SkipLinkOut = sallyport.FileSkipLinkOut
 )
 
 // Extracted is what became of an archive.
