@@ -105,6 +105,16 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return "the machine needs /proc, and coreutils or busybox"
 	case sallyport.CodePermissionDenied:
 		return "files are read and written as the user of the workspace's connector, without sudo"
+	case sallyport.CodeFileNotFound:
+		return "paths are relative to the workspace's root; sallyport ls " + h.name() + " lists it"
+	case sallyport.CodeInvalidPath:
+		return "a path stays below the workspace's root, also where links lead"
+	case sallyport.CodeFileIO:
+		return "the machine's disk or file system failed; see its own log"
+	case sallyport.CodeFileTimeout:
+		return h.forMachine(e, false)
+	case sallyport.CodeExists:
+		return "remove what is there first: sallyport files rm -r"
 	case sallyport.CodeNoSpace:
 		return "make room on the machine; what was there before still stands"
 	case sallyport.CodeInvalidOrgID:

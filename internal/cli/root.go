@@ -27,9 +27,10 @@ const (
 func (a *app) newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sallyport",
-		Short: "Run commands on workspaces, with a record of each",
-		Long: `Sallyport runs commands on the machines behind workspaces, and keeps a record of
-each: written to disk before the command starts, completed when it has ended.
+		Short: "Run commands and reach files on workspaces, with a record of each",
+		Long: `Sallyport runs commands on the machines behind workspaces, and copies their files. It
+keeps a record of each: written to disk before the machine is touched, completed when
+it has ended.
 
 The commands of a client speak to the server that SALLYPORT_URL and SALLYPORT_TOKEN
 name, if both are set, or else to that of a profile: the one that --profile or
@@ -42,6 +43,7 @@ Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec has 
 command's own; see exec --help, and doctor --help.`,
 		Example: `  sallyport dev                        # a server on this machine, with a workspace "local"
   sallyport exec local uname -a        # run a command there
+  sallyport cp report.pdf local:       # copy a file there
   sallyport activity                   # what was done, by whom, and how it ended`,
 		Version:           a.Version,
 		PersistentPreRunE: a.findOrg,
@@ -60,7 +62,7 @@ command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newPs(), a.newKill(), a.newActivity())
+	addTo(root, groupWork, a.newExec(), a.newCp(), a.newLs(), a.newFiles(), a.newPs(), a.newKill(), a.newActivity())
 	addTo(root, groupAccount, a.newLogin(), a.newLogout(), a.newWhoami(), a.newProfiles(), a.newEnv())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),

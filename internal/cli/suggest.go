@@ -55,12 +55,8 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 // have; "" for any other name.
 func insteadOf(name string) string {
 	switch name {
-	case "ls":
-		return "sallyport workspaces list lists workspaces; sallyport exec WORKSPACE ls DIR lists files"
 	case "ssh", "shell", "attach":
 		return "there are no terminals in this version; sallyport exec WORKSPACE COMMAND runs a command"
-	case "cp":
-		return "sallyport exec -i takes a file of 1 MiB at most: sallyport exec -i WORKSPACE tee FILE <FILE"
 	case "logs":
 		return "output isn't kept; sallyport activity shows what ran, and how it ended"
 	case "run":

@@ -21,7 +21,8 @@ type waitTransport struct {
 
 // RoundTrip sends a request, and returns when its answer begins.
 func (t *waitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !t.app.isPerson() {
+	isUpload := r.Method == http.MethodPut && r.Body != nil // it shows how far it is
+	if !t.app.isPerson() || isUpload {
 		return t.Transport.RoundTrip(r)
 	}
 	var sent atomic.Bool
@@ -57,7 +58,7 @@ func (t *waitTransport) waitingFor(r *http.Request, sent bool) string {
 	switch {
 	case !sent:
 		return "the server at " + r.URL.Host
-	case strings.HasSuffix(r.URL.Path, "/exec"):
+	case strings.HasSuffix(r.URL.Path, "/exec"), strings.Contains(r.URL.Path, "/files"):
 		return "the machine of workspace " + t.app.workspace
 	case strings.HasSuffix(r.URL.Path, "/diagnose"):
 		return "the server, which tries the way to the machine"

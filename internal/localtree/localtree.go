@@ -383,3 +383,19 @@ func setTimeAt(dir *os.File, name string, at time.Time) error {
 	}
 	return unix.UtimesNanoAt(int(dir.Fd()), name, []unix.Timespec{stamp, stamp}, unix.AT_SYMLINK_NOFOLLOW)
 }
+
+// Sub returns the directory with a name in the tree's own as a tree, and makes it where it
+// isn't there. The caller closes it.
+func (t *Tree) Sub(base string) (*Tree, error) {
+	if err := CheckName(base); err != nil || strings.Contains(base, "/") {
+		return nil, ErrName
+	}
+	if err := t.root.Mkdir(base, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, plain(err)
+	}
+	below, err := step(t.root, base)
+	if err != nil {
+		return nil, err
+	}
+	return &Tree{root: below}, nil
+}

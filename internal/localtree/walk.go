@@ -30,6 +30,18 @@ func Walk(dir string, each func(h *tar.Header, content io.Reader, err error) err
 	return (&walk{each}).dir(root, "", names)
 }
 
+// Header describes a directory, of which links on the way are followed, as the one that a
+// tar is about.
+func Header(dir string) (*tar.Header, error) {
+	info, err := os.Stat(dir)
+	if err != nil {
+		return nil, err
+	}
+	h := header("./", info)
+	h.Typeflag = tar.TypeDir
+	return h, nil
+}
+
 type walk struct {
 	each func(*tar.Header, io.Reader, error) error
 }
