@@ -176,7 +176,7 @@ func TestEndOfARowThatIsAnothers(t *testing.T) {
 	d := newDisk(t)
 	log := newLog(t, d)
 	for _, replica := range []string{"mine", "other"} {
-		if err := d.TakeLease(t.Context(), replica, time.Hour); err != nil {
+		if err := d.TakeLease(t.Context(), replica, "", time.Hour); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -18,7 +18,7 @@ const tokenFileBytesMax = 4 << 10
 // check holds the configuration to the rules that a value alone can't break.
 func (l *loading) check() error {
 	for _, rule := range []func() error{
-		l.checkListen, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken, l.checkSeal, l.checkTraces,
+		l.checkListen, l.checkReplica, l.checkTLS, l.checkPlain, l.checkDataDir, l.checkAdminToken, l.checkSeal, l.checkTraces,
 	} {
 		if err := rule(); err != nil {
 			return err
@@ -59,6 +59,20 @@ func (l *loading) keepLocal(key string, address *string) error {
 	}
 	if !isLoopback(*address) {
 		return l.fault(key, errors.New("dev serves this machine alone: it takes a loopback address, such as 127.0.0.1:8080"))
+	}
+	return nil
+}
+
+// checkReplica wants both keys or neither, and keeps dev on this machine.
+func (l *loading) checkReplica() error {
+	listen, at := l.inForce[keyReplicaListen], l.inForce[keyReplicaURL]
+	switch {
+	case listen.isSet() && !at.isSet():
+		return l.fault(keyReplicaListen, fmt.Errorf("it goes with %s, which is not set", keyReplicaURL))
+	case at.isSet() && !listen.isSet():
+		return l.fault(keyReplicaURL, fmt.Errorf("it goes with %s, which is not set", keyReplicaListen))
+	case l.options.Mode == ModeDev && listen.isSet():
+		return l.keepLocal(keyReplicaListen, &l.config.Replica.Listen)
 	}
 	return nil
 }

@@ -49,7 +49,9 @@ type Config struct {
 	// BusURL names the NATS servers that replicas share, comma-separated; empty is one in
 	// this process.
 	BusURL string
-	Keys   KeysConfig
+	// Replica is where the other servers on the same store reach this one.
+	Replica ReplicaConfig
+	Keys    KeysConfig
 	// AdminTokenHash is the SHA-256 of the admin token, which itself is kept
 	// nowhere; nil when there is none, and in dev, which makes one at its start.
 	AdminTokenHash *[32]byte
@@ -95,6 +97,14 @@ type StoreConfig struct {
 	// New begins with a new store where the one in DataDir is gone, and goes on without a
 	// write-ahead log that is garbage.
 	New bool
+}
+
+// ReplicaConfig says where other servers reach this one: both or neither.
+type ReplicaConfig struct {
+	// Listen is HOST:PORT; port 0 picks a free one.
+	Listen string
+	// URL is https://HOST:PORT; port 0 is the one that Listen has.
+	URL string
 }
 
 // KeysConfig is about the SSH CA and the seal of stored keys.

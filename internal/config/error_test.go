@@ -106,6 +106,19 @@ func TestLoadErrors(t *testing.T) {
 			`bogus is no flag of server`},
 		{"flag of the server", given{mode: ModeDev, env: home(), flags: map[string]string{"insecure": "true"}},
 			`insecure is no flag of dev`},
+		{"replica.listen alone", given{env: variables{"SALLYPORT_REPLICA_LISTEN": "192.0.2.5:7443"}},
+			`replica.listen is "192.0.2.5:7443" (environment SALLYPORT_REPLICA_LISTEN): it goes with replica.url, which is not set`},
+		{"replica.url alone", given{env: variables{"SALLYPORT_REPLICA_URL": "https://192.0.2.5:7443"}},
+			`replica.url is "https://192.0.2.5:7443" (environment SALLYPORT_REPLICA_URL): it goes with replica.listen, which is not set`},
+		{"replica.listen without a port", given{env: variables{"SALLYPORT_REPLICA_LISTEN": "192.0.2.5"}},
+			`replica.listen is "192.0.2.5" (environment SALLYPORT_REPLICA_LISTEN): it takes HOST:PORT, such as 192.0.2.5:7443`},
+		{"replica.url in the clear", given{env: variables{"SALLYPORT_REPLICA_URL": "http://192.0.2.5:7443"}},
+			`replica.url is "http://192.0.2.5:7443" (environment SALLYPORT_REPLICA_URL): it takes https://, a host and a port, such as https://192.0.2.5:7443`},
+		{"replica.url with a path", given{env: variables{"SALLYPORT_REPLICA_URL": "https://192.0.2.5:7443/"}},
+			`replica.url is "https://192.0.2.5:7443/" (environment SALLYPORT_REPLICA_URL): it takes https://, a host and a port, such as https://192.0.2.5:7443`},
+		{"replica.listen of dev beyond this machine", given{mode: ModeDev, env: variables{
+			"HOME": "/home/me", "SALLYPORT_REPLICA_LISTEN": "0.0.0.0:7443", "SALLYPORT_REPLICA_URL": "https://192.0.2.5:7443",
+		}}, `replica.listen is "0.0.0.0:7443" (environment SALLYPORT_REPLICA_LISTEN): dev serves this machine alone: it takes a loopback address, such as 127.0.0.1:8080`},
 		{"blanks and controls in a value", given{env: variables{"SALLYPORT_LOG_LEVEL": "lo\x1b[31mud"}},
 			`log.level is "lo"… (environment SALLYPORT_LOG_LEVEL): it takes debug, info, warn or error`},
 		{"a long value", given{env: variables{"SALLYPORT_LOG_LEVEL": strings.Repeat("é", 99)}},
@@ -141,6 +154,7 @@ func TestLoadURLs(t *testing.T) {
 	}
 	for _, v := range []variables{
 		{"SALLYPORT_BUS_URL": "nats://u:p@a:4222,tls://b"}, {"SALLYPORT_BUS_URL": ""},
+		{"SALLYPORT_REPLICA_LISTEN": ":7443", "SALLYPORT_REPLICA_URL": "https://[2001:db8::5]:7443"},
 		{"SALLYPORT_STORE_URL": "postgres://u:p@h/d"}, {"SALLYPORT_STORE_URL": "PostgreSQL://h/d"},
 	} {
 		if _, _, err := (given{env: v}).load(t); err != nil {

@@ -59,6 +59,8 @@ const (
 	keyAdminTokenFile = "admin_token_file"
 	keyMetricsListen  = "metrics.listen"
 	keySealFile       = "keys.seal_file"
+	keyReplicaListen  = "replica.listen"
+	keyReplicaURL     = "replica.url"
 )
 
 // group is a part of the table with its heading.
@@ -131,6 +133,12 @@ func dataKeys() []key {
 		{name: "bus.url", env: "SALLYPORT_BUS_URL", kind: kindString, secret: true, set: setBusURL,
 			takes:   "`nats://HOST,nats://HOST`, or `tls://…`; nothing is a NATS server within this one",
 			meaning: "The NATS servers by which servers on the same database tell one another what happens."},
+		{name: keyReplicaListen, env: "SALLYPORT_REPLICA_LISTEN", kind: kindString, set: setReplicaListen,
+			takes:   "`HOST:PORT`; port 0 picks a free one",
+			meaning: "The address on which the other servers on the same database ask this one for what it holds. It answers nobody who hasn't the same seal; goes with `replica.url` ([more](replicas.md#asking-each-other))."},
+		{name: keyReplicaURL, env: "SALLYPORT_REPLICA_URL", kind: kindString, set: setReplicaURL,
+			takes:   "`https://HOST:PORT`; port 0 is that of `replica.listen`",
+			meaning: "Where the other servers reach `replica.listen`: each server has its own."},
 		{name: keySealFile, env: "SALLYPORT_KEYS_SEAL_FILE", kind: kindString,
 			set:     setString(func(c *Config) *string { return &c.Keys.SealFile }),
 			takes:   "a file of keys, a line each, as `openssl rand -base64 32` prints them; nothing is `seal.key` in `data_dir`, made at the first start",

@@ -152,6 +152,26 @@ func setListen(c *Config, v value) error {
 	return checkAddress(v.text, "127.0.0.1:8080")
 }
 
+func setReplicaListen(c *Config, v value) error {
+	c.Replica.Listen = v.text
+	if v.text == "" {
+		return nil
+	}
+	return checkAddress(v.text, "192.0.2.5:7443")
+}
+
+func setReplicaURL(c *Config, v value) error {
+	c.Replica.URL = v.text
+	if v.text == "" {
+		return nil
+	}
+	u, err := url.Parse(v.text)
+	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return errors.New("it takes https://, a host and a port, such as https://192.0.2.5:7443")
+	}
+	return nil
+}
+
 func setMetricsListen(c *Config, v value) error {
 	c.MetricsListen = v.text
 	if v.text == "" {

@@ -47,7 +47,7 @@ type Options struct {
 func Examine(ctx context.Context, loaded *config.Loaded, o Options) []Finding {
 	d := &doctor{cfg: loaded.Config, settings: loaded.Settings(), options: o, began: time.Now()}
 	for _, look := range []func(context.Context){
-		d.versions, d.configuration, d.tlsFiles, d.dataDir, d.disk, d.syncTime, d.database, d.seal, d.staleMachines, d.address, d.servedCertificate, d.openFiles, d.tools, d.clock,
+		d.versions, d.configuration, d.tlsFiles, d.dataDir, d.disk, d.syncTime, d.database, d.seal, d.staleMachines, d.address, d.replica, d.servedCertificate, d.openFiles, d.tools, d.clock,
 	} {
 		if ctx.Err() != nil {
 			break

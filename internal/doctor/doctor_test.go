@@ -125,6 +125,16 @@ func TestDoctor(t *testing.T) {
 		}, StatusFail, "seal", "doesn't open the private keys"},
 		{"seal open to all", func(t *testing.T, s *sick) { s.seal(t); chmod(t, datadir.SealFile(s.dir), 0o604) },
 			StatusFail, "seal", "everyone on this machine may read the file"},
+		{"an address for nobody", func(t *testing.T, s *sick) { s.peers("127.0.0.1:0", "https://192.0.2.5:7443") },
+			StatusWarn, "replica", "there are no other servers"},
+		{"no address for other servers", func(t *testing.T, s *sick) { s.shareNothing() },
+			StatusWarn, "replica", "can't ask this one for what it holds"},
+		{"an address that others don't reach", func(t *testing.T, s *sick) { s.shareNothing(); s.peers("127.0.0.1:0", "https://127.0.0.1:0") },
+			StatusWarn, "replica", "no other machine reaches that"},
+		{"the address for other servers is taken", func(t *testing.T, s *sick) {
+			s.shareNothing()
+			s.peers(takeAddress(t), "https://192.0.2.5:7443")
+		}, StatusFail, "replica", "taken by another program"},
 		{"certificate expired", func(t *testing.T, s *sick) { s.certify(t, -time.Hour) }, StatusFail, "tls", "has expired"},
 		{"certificate expires soon", func(t *testing.T, s *sick) { s.certify(t, 48*time.Hour) }, StatusWarn, "tls", "in 1 days"},
 		{"certificate good", func(t *testing.T, s *sick) { s.certify(t, 1000*time.Hour) }, StatusOK, "tls", "for sallyport.example"},
@@ -253,6 +263,14 @@ func TestDoctorLooksOnly(t *testing.T) {
 	close(looking)
 	<-looked
 }
+
+// peers sets where other servers reach this one.
+func (s *sick) peers(listen, url string) {
+	s.given.env["SALLYPORT_REPLICA_LISTEN"], s.given.env["SALLYPORT_REPLICA_URL"] = listen, url
+}
+
+// shareNothing has the records in a PostgreSQL that isn't there.
+func (s *sick) shareNothing() { s.given.env["SALLYPORT_STORE_URL"] = "postgres://127.0.0.1:1/none" }
 
 func (s *sick) examine(t *testing.T) []Finding {
 	t.Helper()

@@ -78,7 +78,7 @@ func TestActOfANewKind(t *testing.T) {
 		if len(rows) != 1 || rows[0].Record.Status != sallyport.StatusRunning || rows[0].Record.Type != activityKnock {
 			t.Errorf("while it runs: rows %+v", rows)
 		}
-		sent, err := g.SignalHere(ctx, rows[0].Record.ID, "TERM")
+		sent, err := g.signalHere(ctx, rows[0].Record.ID, "TERM")
 		if !sent || err != nil || <-h.signalled != "TERM" {
 			t.Errorf("signalled: %v, %v", sent, err)
 		}
@@ -115,7 +115,7 @@ func newSmallWorld(t *testing.T) (*Gateway, sallyport.Workspace) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Migrate: true})
 	must(t, err)
-	must(t, db.TakeLease(t.Context(), "test", time.Hour))
+	must(t, db.TakeLease(t.Context(), "test", "", time.Hour))
 	host, err := local.New(local.Config{Home: t.TempDir(), Shell: "/bin/sh"})
 	must(t, err)
 	seal, err := keys.ReadSeal(keys.NewSeal())

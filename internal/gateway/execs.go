@@ -89,7 +89,7 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if err != nil {
 		return err
 	}
-	sent, err := g.signal(ctx, row.Replica, execID, signal)
+	sent, err := g.signal(ctx, by, row.Replica, execID, signal)
 	switch {
 	case err != nil:
 		return sallyport.Errorf(sallyport.CodeExecTransport, "the machine did not take the signal").Because(err)

@@ -36,6 +36,12 @@ func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) 
 	if g.RevocationEpoch() == by.RevocationEpoch {
 		return nil
 	}
+	return g.stillLives(ctx, by, ws)
+}
+
+// stillLives looks at the token, the session and the workspace, those that there are, of a
+// call. It returns unauthenticated or workspace_not_found where one is no more.
+func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace) error {
 	if by.TokenID != "" {
 		switch _, err := g.Tokens.Token(ctx, by.OrgID, by.WorkspaceID, by.TokenID); {
 		case errors.Is(err, store.ErrNotFound):

@@ -187,8 +187,8 @@ func TestEndOfARowThatAnotherHasClosed(t *testing.T) {
 	w := newWorld(t)
 	org := w.org(t, "o")
 	ws := w.host(t, org)
-	must(t, w.db.TakeLease(t.Context(), "mine", time.Hour))
-	must(t, w.db.TakeLease(t.Context(), "another", time.Hour))
+	must(t, w.db.TakeLease(t.Context(), "mine", "", time.Hour))
+	must(t, w.db.TakeLease(t.Context(), "another", "", time.Hour))
 	w.Replica = "mine"
 	_, err := w.Exec(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"true"}, TimeoutS: 9},
 		gateway.ExecOutput{Dispatched: func(string) {}, Stdout: io.Discard, Stderr: io.Discard, Started: func() {

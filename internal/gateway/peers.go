@@ -2,11 +2,13 @@ package gateway
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"sync"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/live"
+	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )
 
@@ -17,7 +19,40 @@ type Peers interface {
 	Ended(ctx context.Context, e live.Ending)
 	// Signal has the replica signal the command of an exec that it runs, and tells
 	// whether there was one.
-	Signal(ctx context.Context, replica, execID, signal string) (sent bool, err error)
+	Signal(ctx context.Context, replica string, s Signal) (sent bool, err error)
+}
+
+// Signal is a signal for the command of an exec, as one server passes it on to another.
+type Signal struct {
+	ExecID string       `json:"exec_id"`
+	Name   string       `json:"signal"`
+	By     PassedCaller `json:"by"`
+}
+
+// PassedCaller is a caller as another server has authenticated it. Empty fields are nobody's:
+// the version before names none.
+type PassedCaller struct {
+	OrgID       string `json:"org_id,omitempty"`
+	WorkspaceID string `json:"workspace_id,omitempty"`
+	TokenID     string `json:"token_id,omitempty"`
+	// SessionID is that of live.SessionID.
+	SessionID string `json:"session_id,omitempty"`
+}
+
+func passedCaller(by Caller) PassedCaller {
+	return PassedCaller{OrgID: by.OrgID, WorkspaceID: by.WorkspaceID, TokenID: by.TokenID, SessionID: live.SessionID(by.Session)}
+}
+
+// caller is the one who was passed on, for a look whether its token and session are there.
+func (p PassedCaller) caller() (Caller, error) {
+	by := Caller{Principal: principal.Principal{OrgID: p.OrgID, WorkspaceID: p.WorkspaceID, TokenID: p.TokenID}}
+	if p.SessionID == "" {
+		return by, nil
+	}
+	if n, err := hex.Decode(by.Session[:], []byte(p.SessionID)); err != nil || n != len(by.Session) {
+		return by, errors.New("the session of a caller that was passed on is none")
+	}
+	return by, nil
 }
 
 // End acts on an ending here: no caller is proven by what was known before, and what runs
@@ -104,9 +139,9 @@ func (g *Gateway) isGone(ctx context.Context, e live.PossibleEnding) (gone bool,
 	return false, err
 }
 
-// SignalHere signals the command of an exec that this server runs, and tells whether
+// signalHere signals the command of an exec that this server runs, and tells whether
 // there was one.
-func (g *Gateway) SignalHere(ctx context.Context, execID, signal string) (sent bool, err error) {
+func (g *Gateway) signalHere(ctx context.Context, execID, signal string) (sent bool, err error) {
 	running, ok := g.live.Find(execID)
 	if !ok {
 		return false, nil
@@ -114,10 +149,26 @@ func (g *Gateway) SignalHere(ctx context.Context, execID, signal string) (sent b
 	return running.Signal(ctx, signal)
 }
 
-// signal signals the command of an exec, whoever runs it.
-func (g *Gateway) signal(ctx context.Context, replica, execID, signal string) (sent bool, err error) {
-	if replica == g.Replica || g.Peers == nil {
-		return g.SignalHere(ctx, execID, signal)
+// SignalPassedOn is signalHere for a caller of another server, which has decided and
+// recorded. The caller's token must still be there, and the exec this server's own.
+func (g *Gateway) SignalPassedOn(ctx context.Context, s Signal) (sent bool, err error) {
+	by, err := s.By.caller()
+	if err != nil {
+		return false, err
 	}
-	return g.Peers.Signal(ctx, replica, execID, signal)
+	if err := g.stillLives(ctx, by, nil); err != nil {
+		return false, err
+	}
+	if g.Holds != nil && !g.Holds() {
+		return false, interrupted()
+	}
+	return g.signalHere(ctx, s.ExecID, s.Name)
+}
+
+// signal signals the command of an exec, whoever runs it.
+func (g *Gateway) signal(ctx context.Context, by Caller, replica, execID, name string) (sent bool, err error) {
+	if replica == g.Replica || g.Peers == nil {
+		return g.signalHere(ctx, execID, name)
+	}
+	return g.Peers.Signal(ctx, replica, Signal{ExecID: execID, Name: name, By: passedCaller(by)})
 }

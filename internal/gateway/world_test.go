@@ -38,7 +38,7 @@ func newWorld(t testing.TB) *world {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Migrate: true})
 	must(t, err)
-	must(t, db.TakeLease(t.Context(), "test", time.Hour))
+	must(t, db.TakeLease(t.Context(), "test", "", time.Hour))
 	host, err := local.New(local.Config{Home: t.TempDir(), Shell: "/bin/sh"})
 	must(t, err)
 	seal, err := keys.ReadSeal(keys.NewSeal())

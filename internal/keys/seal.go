@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
+	"crypto/hkdf"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -45,6 +46,7 @@ type sealKey struct {
 	id   [sealIDBytes]byte
 	aead cipher.AEAD
 	mac  [sha256.Size]byte // for MAC; not the key itself
+	prk  []byte            // for Derive; not the key itself
 }
 
 // ReadSeal reads the text of a seal file. Each line is a key, 32 random bytes in
@@ -95,6 +97,9 @@ func readSealKey(line []byte) (sealKey, error) {
 	sum := sha256.Sum256(append([]byte("sallyport seal id\x00"), secret[:n]...))
 	key := sealKey{aead: aead, mac: sha256.Sum256(append([]byte("sallyport seal mac\x00"), secret[:n]...))}
 	copy(key.id[:], sum[:])
+	if key.prk, err = hkdf.Extract(sha256.New, secret[:n], []byte("sallyport seal derive")); err != nil {
+		return sealKey{}, err
+	}
 	return key, nil
 }
 
@@ -142,6 +147,20 @@ func (s *Sealer) MAC(purpose string, data []byte) [][]byte {
 		all = append(all, h.Sum(nil))
 	}
 	return all
+}
+
+// Derive returns a secret of 32 bytes for one purpose from each key (HKDF-SHA-256): the
+// first key's is the one in force. Whoever has the seal file derives the same.
+func (s *Sealer) Derive(purpose string) ([][]byte, error) {
+	var all [][]byte
+	for _, key := range s.keys {
+		secret, err := hkdf.Expand(sha256.New, key.prk, purpose, sealKeyBytes)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, secret)
+	}
+	return all, nil
 }
 
 // IsCurrent tells whether a value was sealed with the first key. One that was not

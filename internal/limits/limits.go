@@ -279,6 +279,31 @@ const (
 	UsageNoticeAge = 5 * time.Second
 	// SignalTime bounds a signal that goes by way of another server.
 	SignalTime = 10 * time.Second
+	// PeerDialTime bounds the way to another server, and the handshake; PeerAnswerTime how
+	// long it may take to begin to answer. One that was halted is found out by then.
+	PeerDialTime   = 5 * time.Second
+	PeerAnswerTime = 10 * time.Second
+	// PeerPingTime is how long a connection to another server may be silent before it is
+	// pinged, and how long the answer may take; PeerIdleTime how long one without a question
+	// is kept.
+	PeerPingTime = 5 * time.Second
+	PeerIdleTime = 90 * time.Second
+	// PeerCertificateTime is how long a server's certificate for others is good; PeerClockSkew
+	// how far their clocks may be apart.
+	PeerCertificateTime = 24 * time.Hour
+	PeerClockSkew       = 10 * time.Minute
+	// PeerQuestionBytesMax bounds a question of another server, and the answer to one that
+	// has no stream; PeerHeaderBytesMax the headers of either.
+	PeerQuestionBytesMax = 64 << 10
+	PeerHeaderBytesMax   = 16 << 10
+	// PeerQuestionsMax is how many questions of others a server answers at a time, and
+	// PeerConnectionsMax how many connections it has with them, with strangers' counted.
+	PeerQuestionsMax   = 1024
+	PeerConnectionsMax = 256
+	// PeerStreamBytes is what waits in memory of one stream from another server that nobody
+	// reads, and PeerConnectionBytes of all streams of a connection together.
+	PeerStreamBytes     = 256 << 10
+	PeerConnectionBytes = 4 << 20
 	// LeaseAloneTime is the lease of a server that has its store for itself: a hundred
 	// years.
 	LeaseAloneTime = 100 * 365 * 24 * time.Hour

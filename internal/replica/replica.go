@@ -17,7 +17,7 @@ import (
 
 // Store keeps the leases.
 type Store interface {
-	TakeLease(ctx context.Context, replica string, life time.Duration) error
+	TakeLease(ctx context.Context, replica, url string, life time.Duration) error
 	// RenewLease returns store.ErrLeaseLost when somebody has ended the lease.
 	RenewLease(ctx context.Context, replica string, life time.Duration) error
 	EndLease(ctx context.Context, replica string) error
@@ -28,7 +28,9 @@ type Store interface {
 // before the rest.
 type Replica struct {
 	// ID is this run's own: no other server has it, nor had this one before.
-	ID    string
+	ID string
+	// URL is where others reach this server; empty is nowhere.
+	URL   string
 	Store Store
 	Log   *slog.Logger
 	// Lost ends what this server runs: its lease has expired, or is about to, and another
@@ -61,7 +63,7 @@ func (r *Replica) renewed(at time.Time) {
 // Join takes the lease.
 func (r *Replica) Join(ctx context.Context) error {
 	began := time.Now()
-	if err := r.Store.TakeLease(ctx, r.ID, limits.LeaseTime); err != nil {
+	if err := r.Store.TakeLease(ctx, r.ID, r.URL, limits.LeaseTime); err != nil {
 		return fmt.Errorf("join the other servers: %w", err)
 	}
 	r.renewed(began)
@@ -163,7 +165,7 @@ func (r *Replica) renew(ctx context.Context) error {
 func (r *Replica) take(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, limits.LeaseCallTime)
 	defer cancel()
-	return r.Store.TakeLease(ctx, r.ID, limits.LeaseTime)
+	return r.Store.TakeLease(ctx, r.ID, r.URL, limits.LeaseTime)
 }
 
 // adopt says of a row of failures only the first.

@@ -36,11 +36,11 @@ func (s *shaky) RenewLease(ctx context.Context, id string, life time.Duration) e
 	return s.DB.RenewLease(ctx, id, life)
 }
 
-func (s *shaky) TakeLease(ctx context.Context, id string, life time.Duration) error {
+func (s *shaky) TakeLease(ctx context.Context, id, url string, life time.Duration) error {
 	if s.away.Load() {
 		return errAway
 	}
-	return s.DB.TakeLease(ctx, id, life)
+	return s.DB.TakeLease(ctx, id, url, life)
 }
 
 // member is a replica that counts what it is told to do.

@@ -6,12 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/url"
 	"sync"
 	"time"
 
 	"sallyport/internal/bus"
+	"sallyport/internal/gateway"
+	"sallyport/internal/httpapi"
 	"sallyport/internal/limits"
 	"sallyport/internal/live"
+	"sallyport/internal/peer"
 	"sallyport/internal/replica"
 )
 
@@ -24,6 +29,7 @@ const (
 // peers are the other servers, by way of the bus.
 type peers struct {
 	bus     *bus.Bus
+	peer    *peer.Peer
 	replica *replica.Replica
 	log     *slog.Logger
 }
@@ -50,38 +56,41 @@ func (p *peers) Ended(ctx context.Context, e live.Ending) {
 	<-ctx.Done()
 }
 
-// signalQuestion asks a replica to signal what it runs.
-type signalQuestion struct {
-	ExecID string `json:"exec_id"`
-	Signal string `json:"signal"`
-}
-
 // signalAnswer says whether there was something to signal, and what went wrong.
 type signalAnswer struct {
 	Sent  bool   `json:"sent"`
 	Error string `json:"error,omitempty"`
 }
 
-// Signal implements gateway.Peers.
-func (p *peers) Signal(ctx context.Context, replica, execID, signal string) (sent bool, err error) {
+// Signal implements gateway.Peers. A replica that others can't reach, as none of the version
+// before can be, is asked over the bus.
+func (p *peers) Signal(ctx context.Context, replica string, signal gateway.Signal) (sent bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, limits.SignalTime)
 	defer cancel()
-	question, err := json.Marshal(signalQuestion{ExecID: execID, Signal: signal})
+	var answer signalAnswer
+	err = p.peer.Call(ctx, replica, topicSignal, signal, &answer)
+	if errors.Is(err, peer.ErrNowhere) {
+		answer, err = p.signalOverBus(ctx, replica, signal)
+	}
+	if err == nil && answer.Error != "" {
+		err = errors.New(answer.Error)
+	}
+	return answer.Sent, err
+}
+
+func (p *peers) signalOverBus(ctx context.Context, replica string, signal gateway.Signal) (answer signalAnswer, err error) {
+	question, err := json.Marshal(signal)
 	if err != nil {
-		return false, err
+		return answer, err
 	}
 	text, err := p.bus.Ask(ctx, replica, topicSignal, question)
 	if err != nil {
-		return false, err
+		return answer, err
 	}
-	var answer signalAnswer
 	if err := json.Unmarshal(text, &answer); err != nil {
-		return false, fmt.Errorf("answer of replica %s: %w", replica, err)
+		return answer, fmt.Errorf("answer of replica %s: %w", replica, err)
 	}
-	if answer.Error != "" {
-		return false, errors.New(answer.Error)
-	}
-	return answer.Sent, nil
+	return answer, nil
 }
 
 // watchExpiry ends what runs under tokens that expire, until the server is closed.
@@ -115,7 +124,11 @@ func (s *server) joinPeers(ctx context.Context) error {
 	}
 	s.replica.Lost, s.replica.Adopt, s.replica.Recheck = s.gateway.LoseExecs, s.gateway.Recover, s.gateway.Recheck
 	s.gateway.Holds = s.replica.Holds
-	s.gateway.Peers = &peers{bus: s.bus, replica: s.replica, log: s.log}
+	direct, err := s.openPeer(ctx)
+	if err != nil {
+		return err
+	}
+	s.gateway.Peers = &peers{bus: s.bus, peer: direct, replica: s.replica, log: s.log}
 	for _, listen := range []func() (func(), error){s.hearEndings, s.answerSignals, s.hearUsage} {
 		stop, err := listen()
 		if err != nil {
@@ -146,20 +159,91 @@ func (s *server) hearEndings() (stop func(), err error) {
 	})
 }
 
+// answerSignals answers over the bus: the version before knows no other way.
 func (s *server) answerSignals() (stop func(), err error) {
 	return s.bus.OnAsked(s.replica.ID, topicSignal, limits.SignalTime, func(ctx context.Context, text []byte) []byte {
-		var q signalQuestion
+		var signal gateway.Signal
 		var answer signalAnswer
-		began := time.Now()
-		err := json.Unmarshal(text, &q)
+		err := json.Unmarshal(text, &signal)
 		if err == nil {
-			answer.Sent, err = s.gateway.SignalHere(ctx, q.ExecID, q.Signal)
+			answer, err = s.signal(ctx, "", signal)
 		}
 		if err != nil {
 			answer.Error = err.Error()
-			s.log.Warn("a signal for another server", "exec_id", q.ExecID, "took", time.Since(began), "error", err)
 		}
 		text, _ = json.Marshal(answer) // a bool and a string
 		return text
 	})
+}
+
+// signal signals what runs here, for a caller of another server.
+func (s *server) signal(ctx context.Context, from string, signal gateway.Signal) (answer signalAnswer, err error) {
+	began := time.Now()
+	answer.Sent, err = s.gateway.SignalPassedOn(ctx, signal)
+	if err != nil {
+		s.log.Warn("a signal for another server", "replica", from, "exec_id", signal.ExecID, "took", time.Since(began), "error", err)
+	}
+	return answer, err
+}
+
+// openPeer lets this server ask others, and be asked where it has an address for that, until
+// it is closed.
+func (s *server) openPeer(ctx context.Context) (*peer.Peer, error) {
+	seeds, err := s.ca.Seal.Derive(peer.SeedPurpose)
+	if err != nil {
+		return nil, fmt.Errorf("derive the replicas' certificates from the seal: %w", err)
+	}
+	authority, err := peer.NewAuthority(seeds)
+	if err != nil {
+		return nil, err
+	}
+	connections := &httpapi.Connections{Most: limits.PeerConnectionsMax, Log: s.log}
+	direct := peer.New(context.WithoutCancel(ctx), peer.Options{
+		Replica: s.replica.ID, Authority: authority, Leases: s.store, Log: s.log, ConnState: connections.State,
+		Handlers: map[string]peer.Handler{topicSignal: peer.Answer(s.signal)},
+	})
+	ended := make(chan error, 1)
+	if s.peerListener == nil {
+		ended <- nil
+	} else {
+		go func() {
+			err := direct.Serve(connections.Listen(s.peerListener))
+			if err != nil {
+				s.log.Error("other servers can't ask this one any more", "error", err)
+			}
+			ended <- err
+		}()
+	}
+	s.onClose(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), limits.ShutdownTime)
+		defer cancel()
+		_ = direct.Close(ctx) // what was not done in time is given up
+		return <-ended
+	})
+	return direct, nil
+}
+
+// listenForPeers takes the address for the other servers, if there can be any and the
+// configuration has one.
+func (s *server) listenForPeers() error {
+	if s.cfg.Store.URL == "" || s.cfg.Replica.Listen == "" {
+		return nil
+	}
+	listener, err := s.take(s.cfg.Replica.Listen, "choose another address for "+"replica.listen")
+	if err != nil {
+		return err
+	}
+	at, err := url.Parse(s.cfg.Replica.URL)
+	if err != nil {
+		return fmt.Errorf("replica.url: %w", err) // it was checked
+	}
+	if at.Port() == "0" {
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			return err
+		}
+		at.Host = net.JoinHostPort(at.Hostname(), port)
+	}
+	s.peerListener, s.peerURL = listener, at.String()
+	return nil
 }

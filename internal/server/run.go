@@ -107,8 +107,11 @@ type server struct {
 	listener net.Listener
 	// connections counts those of listener.
 	connections *httpapi.Connections
-	bus         *bus.Bus
-	store       engine
+	// peerListener is for other servers, which reach it at peerURL; nil and empty for none.
+	peerListener net.Listener
+	peerURL      string
+	bus          *bus.Bus
+	store        engine
 	// storeBytes tells the size of the store's files, where they are this server's own.
 	storeBytes func() (map[string]int64, error)
 	// replicaID is this run, among others on the same store; replica is nil where there
@@ -129,6 +132,9 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.onClose(dir.Close)
 	if err := s.listen(); err != nil {
+		return err
+	}
+	if err := s.listenForPeers(); err != nil {
 		return err
 	}
 	if err := s.openWatch(ctx); err != nil {

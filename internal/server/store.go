@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/identity"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
+	"sallyport/internal/peer"
 	"sallyport/internal/replica"
 	"sallyport/internal/store"
 	"sallyport/internal/store/postgres"
@@ -32,6 +33,7 @@ type engine interface {
 	feed.Store
 	identity.Store
 	keys.CAStore
+	peer.Leases
 	replica.Store
 
 	AllCAKeys(ctx context.Context, page store.Page) ([]store.Positioned[keys.CAKey], error)
@@ -100,7 +102,7 @@ func (s *server) openShared(ctx context.Context) error {
 	if s.cfg.BusURL == "" {
 		s.log.Warn("other servers on the same database are not told what happens here: give all of them the same bus.url")
 	}
-	s.replica = &replica.Replica{ID: id.New(), Store: db, Log: s.log}
+	s.replica = &replica.Replica{ID: id.New(), URL: s.peerURL, Store: db, Log: s.log}
 	s.replicaID = s.replica.ID
 	if err := s.replica.Join(ctx); err != nil {
 		return err
@@ -132,5 +134,5 @@ func (s *server) takeLease(ctx context.Context) error {
 		}
 	}
 	s.replicaID = id.New()
-	return s.store.TakeLease(ctx, s.replicaID, limits.LeaseAloneTime)
+	return s.store.TakeLease(ctx, s.replicaID, "", limits.LeaseAloneTime)
 }

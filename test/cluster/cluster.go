@@ -85,7 +85,7 @@ func Start(t testing.TB, o Options) *Cluster {
 	}
 	c.env = append(append(os.Environ(),
 		"SALLYPORT_STORE_URL="+c.Database, "SALLYPORT_BUS_URL="+c.NATS.URL(), "SALLYPORT_ADMIN_TOKEN="+c.AdminToken,
-		"SALLYPORT_KEYS_SEAL_FILE="+seal, "SALLYPORT_CONNECTORS_SSH_ALLOW=127.0.0.0/8", "AWS_EC2_METADATA_DISABLED=true"), o.Env...)
+		"SALLYPORT_REPLICA_LISTEN=127.0.0.1:0", "SALLYPORT_REPLICA_URL=https://127.0.0.1:0", "SALLYPORT_KEYS_SEAL_FILE="+seal, "SALLYPORT_CONNECTORS_SSH_ALLOW=127.0.0.0/8", "AWS_EC2_METADATA_DISABLED=true"), o.Env...)
 	program := build(t)
 	n := o.Replicas
 	if n == 0 {

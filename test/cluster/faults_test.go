@@ -102,6 +102,15 @@ func (w *world) interrupted(t *testing.T, held []*stream, since time.Time) {
 	}
 }
 
+// unreachable demands that a signal for a command whose server doesn't answer is refused.
+func (w *world) unreachable(t *testing.T, s *stream) {
+	t.Helper()
+	err := w.at(t, 2, w.token.Secret).SignalExec(t.Context(), w.ws.ID, s.frames.ExecID, "TERM")
+	if code := codeOf(err); code != sallyport.CodeExecTransport {
+		t.Errorf("a signal by way of a server that is gone: %v", err)
+	}
+}
+
 // killOne kills a server, and starts it again when what it left is closed.
 func (w *world) killOne(t *testing.T) {
 	t.Helper()
@@ -109,6 +118,7 @@ func (w *world) killOne(t *testing.T) {
 	began := time.Now()
 	w.Replicas[0].Kill()
 	say(t, "%s is killed", w.Replicas[0].Name)
+	w.unreachable(t, held[0])
 	w.interrupted(t, held, began)
 	w.Replicas[0].Start(t)
 	say(t, "%s is back", w.Replicas[0].Name)
@@ -122,6 +132,7 @@ func (w *world) pauseOne(t *testing.T) {
 	began := time.Now()
 	w.Replicas[1].Pause()
 	say(t, "%s is halted", w.Replicas[1].Name)
+	w.unreachable(t, held[0])
 	w.interrupted(t, held, began)
 	<-time.After(time.Until(began.Add(limits.LeaseTime + 5*time.Second)))
 	before := map[string]sallyport.Activity{}

@@ -24,7 +24,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
 	t.Run("CA", func(t *testing.T) { testCA(t, w) })
 	t.Run("Rate", func(t *testing.T) { testRate(t, w) })
-	t.Run("RevokedWithoutBus", func(t *testing.T) { testRevokedWithoutBus(t, w) })
+	t.Run("WithoutBus", func(t *testing.T) { testWithoutBus(t, w) })
 }
 
 // dead demands that no server takes the token.
@@ -68,15 +68,17 @@ func testRevoked(t *testing.T, w *world) {
 	}
 }
 
-// testRevokedWithoutBus demands the same when no NATS server is there.
-func testRevokedWithoutBus(t *testing.T, w *world) {
+// testWithoutBus demands that commands are signalled, and that a revoked token is dead and
+// what runs under it ends, when no NATS server is there.
+func testWithoutBus(t *testing.T, w *world) {
+	for i := range 3 {
+		w.NATS.Stop(i)
+	}
+	testSignal(t, w) // one server asks another itself
 	token := w.newToken(t)
 	var streams []*stream
 	for i := range w.Replicas {
 		streams = append(streams, w.start(t, w.at(t, i, token.Secret)))
-	}
-	for i := range 3 {
-		w.NATS.Stop(i)
 	}
 	if err := w.at(t, 0, w.AdminToken).RevokeToken(t.Context(), client.Owner{Org: w.org.ID}, token.ID); err != nil {
 		t.Fatal(err)

@@ -39,7 +39,7 @@ type engine interface {
 	CreateOrg(ctx context.Context, org store.Org, change store.ActivityChange) error
 	CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error
 	CreateToken(ctx context.Context, token store.Token, most int, change store.ActivityChange) error
-	TakeLease(ctx context.Context, replica string, life time.Duration) error
+	TakeLease(ctx context.Context, replica, url string, life time.Duration) error
 	Workspace(ctx context.Context, orgID, ref string) (store.Workspace, error)
 	Close() error
 }
@@ -93,7 +93,7 @@ func (w *world) fill(t testing.TB) {
 	}
 	w.header = []string{"Bearer " + minted.Secret}
 	for _, err := range []error{
-		w.TakeLease(t.Context(), w.replica, time.Hour),
+		w.TakeLease(t.Context(), w.replica, "", time.Hour),
 		w.CreateOrg(t.Context(), w.org, w.note()),
 		w.CreateWorkspace(t.Context(), w.ws, 0, w.note()),
 		w.CreateToken(t.Context(), token, 0, w.note()),

@@ -65,6 +65,7 @@ var rungs = []rung{
 	{"internal/identity", 3, "tokens become principals"},
 	{"internal/policy", 3, "decisions, pure"},
 	{"internal/quota", 3, "limits in force"},
+	{"internal/peer", 3, "how servers ask each other, whatever they ask"},
 	{"internal/replica", 3, "who is alive among the servers on one store"},
 	{"internal/remote", 3, "the acts on one leased connection"},
 

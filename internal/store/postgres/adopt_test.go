@@ -56,7 +56,7 @@ func TestAdoptLost(t *testing.T) {
 	db.pools, err = d.open(t.Context())
 	must(t, err)
 	defer db.Close()
-	must(t, db.TakeLease(t.Context(), "a", time.Hour))
+	must(t, db.TakeLease(t.Context(), "a", "", time.Hour))
 	left := newExec("org") // nobody's
 	must(t, other.CommitActivity(t.Context(), []store.ActivityChange{{Row: left}}, true))
 	armed.Store(true)

@@ -24,7 +24,7 @@ func TestRowsOfTheVersionBefore(t *testing.T) {
 	if quota.Verdict != store.WorkspaceFull {
 		t.Errorf("over: %v", quota.Verdict)
 	}
-	must(t, db.TakeLease(t.Context(), "new", time.Hour))
+	must(t, db.TakeLease(t.Context(), "new", "", time.Hour))
 	rows, err := db.AdoptActs(t.Context(), "new", 9)
 	must(t, err)
 	if len(rows) != 1 || rows[0].ID != "theirs" || rows[0].Class != store.ClassExec {

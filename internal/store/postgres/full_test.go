@@ -21,7 +21,7 @@ func TestOutOfConnections(t *testing.T) {
 	url := s.Database(t)
 	db := openURL(t, url)
 	org, ws, tok := newTenant(t, db)
-	must(t, db.TakeLease(t.Context(), "me", time.Hour))
+	must(t, db.TakeLease(t.Context(), "me", "", time.Hour))
 	must(t, db.Ping(t.Context()))
 	has := db.readers.Stat().TotalConns() + db.own.Stat().TotalConns() + db.writers.Stat().TotalConns() + db.listings.Stat().TotalConns()
 	s.Admin(t, url, fmt.Sprintf(`ALTER ROLE tester CONNECTION LIMIT %d`, has))

@@ -19,11 +19,12 @@ import (
 // database's clock, which goes on within a transaction.
 const afterLife = `clock_timestamp() + $2::bigint * interval '1 microsecond'`
 
-// TakeLease makes the replica one that is alive, for as long as life from now on.
-func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration) error {
+// TakeLease makes the replica one that is alive, for as long as life from now on. Others
+// reach it at url; empty is nowhere.
+func (db *DB) TakeLease(ctx context.Context, replica, url string, life time.Duration) error {
 	err := db.own.run(ctx, system, func(s *statements) {
-		s.add(`INSERT INTO leases (replica, expires_at) VALUES ($1, `+afterLife+`)
-			ON CONFLICT (replica) DO UPDATE SET expires_at = excluded.expires_at`, replica, life.Microseconds())
+		s.add(`INSERT INTO leases (replica, expires_at, url) VALUES ($1, `+afterLife+`, $3)
+			ON CONFLICT (replica) DO UPDATE SET expires_at = excluded.expires_at, url = excluded.url`, replica, life.Microseconds(), url)
 	})
 	return wrap(err, "take lease")
 }
@@ -51,6 +52,14 @@ func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	replicas, err := ask(ctx, db.readers, system, scanText,
 		`SELECT replica FROM leases WHERE expires_at > clock_timestamp() ORDER BY replica`)
 	return replicas, wrap(err, "list replicas")
+}
+
+// ReplicaURL returns where others reach the replica, empty where nowhere. It returns
+// store.ErrNotFound for one without a lease that is not over.
+func (db *DB) ReplicaURL(ctx context.Context, replica string) (string, error) {
+	url, err := askOne(ctx, db.readers, system, scanText,
+		`SELECT url FROM leases WHERE replica = $1 AND expires_at > clock_timestamp()`, replica)
+	return url, wrap(err, "find replica")
 }
 
 // errLeaseOver is of a replica that has a lease still, but didn't renew it in time: until

@@ -104,10 +104,11 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"Activities":     func(c ctx, db *DB) error { return only(db.Activities(c, store.ActivityFilter{}, page)) },
 		"Events":         func(c ctx, db *DB) error { return only(db.Events(c, org.ID, store.Page{Limit: 9})) },
 		"LastSeq":        func(c ctx, db *DB) error { return only(db.LastSeq(c, org.ID)) },
-		"TakeLease":      func(c ctx, db *DB) error { return db.TakeLease(c, "a", time.Hour) },
+		"TakeLease":      func(c ctx, db *DB) error { return db.TakeLease(c, "a", "", time.Hour) },
 		"RenewLease":     func(c ctx, db *DB) error { return either(db.RenewLease(c, "b", time.Hour), store.ErrLeaseLost) },
 		"EndLease":       func(c ctx, db *DB) error { return db.EndLease(c, "c") },
 		"Replicas":       func(c ctx, db *DB) error { return only(db.Replicas(c)) },
+		"ReplicaURL":     func(c ctx, db *DB) error { return either(only(db.ReplicaURL(c, "a")), store.ErrNotFound) },
 		"AdoptActs":      func(c ctx, db *DB) error { return either(only(db.AdoptActs(c, "a", 9)), store.ErrLeaseLost) },
 	}
 }

@@ -29,7 +29,7 @@ func TestReplicasCommitTogether(t *testing.T) {
 	orgs = append(orgs, id.New(), id.New(), "") // whose logs are new
 	var group sync.WaitGroup
 	for n, db := range replicas {
-		must(t, db.TakeLease(t.Context(), fmt.Sprint(n), time.Hour))
+		must(t, db.TakeLease(t.Context(), fmt.Sprint(n), "", time.Hour))
 		for range 3 {
 			group.Go(func() { commitRounds(t, db, fmt.Sprint(n), orgs, rounds) })
 		}
@@ -155,7 +155,7 @@ func TestStoppedReplica(t *testing.T) {
 func TestLeaseClock(t *testing.T) {
 	url := migrated(t)
 	db, conn := openURL(t, url), raw(t, url)
-	must(t, db.TakeLease(t.Context(), "a", time.Hour))
+	must(t, db.TakeLease(t.Context(), "a", "", time.Hour))
 	var seconds float64
 	tx, err := conn.Begin(t.Context())
 	must(t, err)

@@ -14,7 +14,7 @@ import (
 func TestFloodOfChanges(t *testing.T) {
 	db := openURL(t, migrated(t))
 	org, ws, _ := newTenant(t, db)
-	must(t, db.TakeLease(t.Context(), "me", time.Hour))
+	must(t, db.TakeLease(t.Context(), "me", "", time.Hour))
 	stop := make(chan struct{})
 	var group sync.WaitGroup
 	for range 1000 { // a token's burst (limits.RequestBurst)

@@ -55,7 +55,7 @@ func fillCommon(t testing.TB, db *DB) {
 		s.add(`INSERT INTO ca_keys (id, public_key, sealed, created_at) VALUES ('k', 'k', '', 1)`)
 		s.add(`INSERT INTO retired_ca_keys (public_key, retired_at) VALUES ('k', 1)`)
 	}))
-	must(t, db.TakeLease(t.Context(), "a", time.Hour))
+	must(t, db.TakeLease(t.Context(), "a", "", time.Hour))
 	must(t, db.CreateSession(t.Context(), store.Session{ExpiresAt: time.Now().Add(time.Hour)}, time.Now(), 1))
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{note("")}, true))
 }

@@ -11,11 +11,12 @@ import (
 	"sallyport/internal/store/column"
 )
 
-// TakeLease makes the replica one that is alive, for as long as life from now on.
-func (db *DB) TakeLease(ctx context.Context, replica string, life time.Duration) error {
+// TakeLease makes the replica one that is alive, for as long as life from now on. Others
+// reach it at url; empty is nowhere.
+func (db *DB) TakeLease(ctx context.Context, replica, url string, life time.Duration) error {
 	err := db.writer.do(ctx, true, func(ctx context.Context) error {
 		_, err := db.writer.conn.ExecContext(ctx,
-			`INSERT OR REPLACE INTO leases (replica, expires_at) VALUES (?, ?)`, replica, expiry(life))
+			`INSERT OR REPLACE INTO leases (replica, url, expires_at) VALUES (?, ?, ?)`, replica, url, expiry(life))
 		return err
 	})
 	return wrap(err, "take lease")
@@ -46,6 +47,14 @@ func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	replicas, err := list(ctx, db.readers, scanText,
 		`SELECT replica FROM leases WHERE expires_at > ? ORDER BY replica`, expiry(0))
 	return replicas, wrap(err, "list replicas")
+}
+
+// ReplicaURL returns where others reach the replica, empty where nowhere. It returns
+// store.ErrNotFound for one without a lease that is not over.
+func (db *DB) ReplicaURL(ctx context.Context, replica string) (string, error) {
+	var url string
+	err := db.readers.QueryRowContext(ctx, `SELECT url FROM leases WHERE replica = ? AND expires_at > ?`, replica, expiry(0)).Scan(&url)
+	return url, wrap(err, "find replica")
 }
 
 // AdoptActs ends every lease that is over, and makes running rows of replicas that have

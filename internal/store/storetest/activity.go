@@ -46,7 +46,7 @@ func testActivityKeepsEveryField(t *testing.T, e Engine) {
 	full := new(store.Activity)
 	fill(reflect.ValueOf(full).Elem())
 	full.ID, full.OrgID, full.Class = id.New(), id.New(), store.ClassStream
-	must(t, e.TakeLease(ctx, full.Replica, time.Hour))
+	must(t, e.TakeLease(ctx, full.Replica, "", time.Hour))
 	must(t, e.CommitActivity(ctx, write(full), true))
 	wantEqual(t, full.Seq, int64(1))
 	wantEqual(t, value(e.Activity(ctx, full.OrgID, full.ID))(t), *full)
@@ -68,7 +68,7 @@ func testActivityCompletion(t *testing.T, e Engine) {
 	want := new(store.Activity)
 	fill(reflect.ValueOf(want).Elem())
 	want.ID, want.OrgID, want.Class = id.New(), id.New(), store.ClassStream
-	must(t, e.TakeLease(ctx, want.Replica, time.Hour))
+	must(t, e.TakeLease(ctx, want.Replica, "", time.Hour))
 
 	written := *want
 	written.Status, written.CompletedAt = sallyport.StatusRunning, nil

@@ -23,7 +23,7 @@ func testLeases(t *testing.T, e Engine) {
 	wantError(t, e.RenewLease(ctx, "b", time.Hour), store.ErrLeaseLost)
 	must(t, e.EndLease(ctx, "b"))
 	for _, replica := range []string{"b", "a", "c", "b"} {
-		must(t, e.TakeLease(ctx, replica, time.Hour))
+		must(t, e.TakeLease(ctx, replica, "", time.Hour))
 	}
 	wantEqual(t, value(e.Replicas(ctx))(t), []string{"a", "b", "c"})
 
@@ -38,8 +38,30 @@ func testLeases(t *testing.T, e Engine) {
 	must(t, e.RenewLease(ctx, "c", over))
 	value(e.AdoptActs(ctx, "a", 9))(t)
 	wantError(t, e.RenewLease(ctx, "c", time.Hour), store.ErrLeaseLost)
-	must(t, e.TakeLease(ctx, "c", time.Hour))
+	must(t, e.TakeLease(ctx, "c", "", time.Hour))
 	wantEqual(t, value(e.Replicas(ctx))(t), []string{"a", "c"})
+}
+
+// testReplicaURLs demands that a replica is found by its lease while that lasts, with the
+// URL that it has taken it with.
+func testReplicaURLs(t *testing.T, e Engine) {
+	ctx := t.Context()
+	_, err := e.ReplicaURL(ctx, "a")
+	wantError(t, err, store.ErrNotFound)
+	must(t, e.TakeLease(ctx, "a", "https://192.0.2.1:7443", time.Hour))
+	must(t, e.TakeLease(ctx, "b", "", time.Hour))
+	must(t, e.RenewLease(ctx, "a", time.Hour))
+	wantEqual(t, value(e.ReplicaURL(ctx, "a"))(t), "https://192.0.2.1:7443")
+	wantEqual(t, value(e.ReplicaURL(ctx, "b"))(t), "")
+	must(t, e.TakeLease(ctx, "a", "https://192.0.2.2:7443", time.Hour))
+	wantEqual(t, value(e.ReplicaURL(ctx, "a"))(t), "https://192.0.2.2:7443")
+
+	must(t, e.RenewLease(ctx, "a", over))
+	_, err = e.ReplicaURL(ctx, "a")
+	wantError(t, err, store.ErrNotFound)
+	must(t, e.EndLease(ctx, "b"))
+	_, err = e.ReplicaURL(ctx, "b")
+	wantError(t, err, store.ErrNotFound)
 }
 
 // execOf returns the row of an exec that a replica runs.
@@ -58,7 +80,7 @@ func testLeaseFencesRows(t *testing.T, e Engine) {
 	wantEqual(t, []int64{bystander.Seq, refused.Seq}, []int64{0, 0})
 	wantEqual(t, len(running(ctx, t, e)), 0)
 
-	must(t, e.TakeLease(ctx, "a", time.Hour))
+	must(t, e.TakeLease(ctx, "a", "", time.Hour))
 	row := execOf("a", org)
 	must(t, e.CommitActivity(ctx, write(row), true))
 	wantEqual(t, value(e.Activity(ctx, org, row.ID))(t), *row)
@@ -89,7 +111,7 @@ func testAdoptActs(t *testing.T, e Engine) {
 	_, err := e.AdoptActs(ctx, "a", 9)
 	wantError(t, err, store.ErrLeaseLost)
 	for _, replica := range []string{"a", "b", "c"} {
-		must(t, e.TakeLease(ctx, replica, time.Hour))
+		must(t, e.TakeLease(ctx, replica, "", time.Hour))
 	}
 	mine, theirs, dead, ended := execOf("a", org), execOf("b", org), execOf("c", other), execOf("c", org)
 	nobodys := newExec(org, "ws")
@@ -131,7 +153,7 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 	org := id.New()
 	adopters := []string{"a", "b", "c"}
 	for _, replica := range append(adopters, "dead") {
-		must(t, e.TakeLease(ctx, replica, time.Hour))
+		must(t, e.TakeLease(ctx, replica, "", time.Hour))
 	}
 	var group sync.WaitGroup
 	var mu sync.Mutex // guards what follows

@@ -73,10 +73,11 @@ type Engine interface {
 	Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error)
 	LastSeq(ctx context.Context, orgID string) (int64, error)
 
-	TakeLease(ctx context.Context, replica string, life time.Duration) error
+	TakeLease(ctx context.Context, replica, url string, life time.Duration) error
 	RenewLease(ctx context.Context, replica string, life time.Duration) error
 	EndLease(ctx context.Context, replica string) error
 	Replicas(ctx context.Context) ([]string, error)
+	ReplicaURL(ctx context.Context, replica string) (string, error)
 	AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error)
 }
 
@@ -130,6 +131,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"Quota", testQuota},
 		{"QuotaConcurrently", testQuotaConcurrently},
 		{"Leases", testLeases},
+		{"ReplicaURLs", testReplicaURLs},
 		{"LeaseFencesRows", testLeaseFencesRows},
 		{"AdoptActs", testAdoptActs},
 		{"AdoptConcurrently", testAdoptConcurrently},
