@@ -31,6 +31,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
 	mux.HandleFunc("GET /workspaces/{id}/execs", fakeExecs)
+	mux.HandleFunc("GET /workspaces/{id}/files/{path...}", fakeFile)
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
 	mux.HandleFunc("GET /ca", fakeCA)
 	mux.HandleFunc("POST /orgs/{id}/ca/rotate", fakeRotateCA)
@@ -248,6 +249,17 @@ func fakeExec(w http.ResponseWriter, r *http.Request) {
 	if req.Cmd[0] == "hang" {
 		<-r.Context().Done()
 	}
+}
+
+// fakeFile is a file of 3 MiB, whatever its path.
+func fakeFile(w http.ResponseWriter, r *http.Request) {
+	at, size, name := time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC), int64(3<<20), r.PathValue("path")
+	if r.URL.Query().Get("stat") == "true" {
+		fakeJSON(w, 200, sallyport.FileEntry{Path: &name, Name: &name, Type: sallyport.FileTypeFile, Size: &size, Mode: "0640", Mtime: at, ETag: `"e"`})
+		return
+	}
+	w.Header().Set("ETag", `"e"`)
+	http.ServeContent(w, r, "", at, strings.NewReader(strings.Repeat("x", int(size))))
 }
 
 func fakeFrames(r *http.Request, req sallyport.ExecRequest) []string {

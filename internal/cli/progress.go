@@ -18,9 +18,8 @@ const (
 // bar shows on a terminal how far a transfer is: name, share, rate and time left. Elsewhere
 // it is nil, and does nothing.
 type bar struct {
-	app   *app
-	bar   *progressbar.ProgressBar
-	empty bool
+	app *app
+	bar *progressbar.ProgressBar
 }
 
 // startBar begins to show a transfer of so many bytes; -1 is unknown.

@@ -1,0 +1,241 @@
+package files
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sallyport/internal/cli"
+	"sallyport/test/faultproxy"
+	"sallyport/test/stack"
+)
+
+// commandLine is the program as a person without a terminal runs it, behind a proxy.
+type commandLine struct {
+	*machine
+	proxy *faultproxy.Proxy
+	// here is a local directory.
+	here string
+}
+
+func newCommandLine(t *testing.T) *commandLine {
+	t.Helper()
+	m := embedded(t, stack.Start(t, stack.Options{}))
+	return &commandLine{machine: m, proxy: faultproxy.Start(t, strings.TrimPrefix(m.URL, "http://"), faultproxy.Faults{}), here: t.TempDir()}
+}
+
+// run runs a command. Signals may be nil.
+func (c *commandLine) run(ctx context.Context, stdin io.Reader, signals <-chan os.Signal, args ...string) (code int, stdout, stderr string) {
+	var out, errs bytes.Buffer
+	env := map[string]string{"SALLYPORT_URL": "http://" + c.proxy.Addr, "SALLYPORT_TOKEN": c.Token}
+	code = cli.Run(ctx, cli.Program{
+		Args: args, Stdin: stdin, Stdout: &out, Stderr: &errs, Signals: signals,
+		Env: func(name string) (string, bool) { v, ok := env[name]; return v, ok },
+	})
+	return code, out.String(), errs.String()
+}
+
+// wants runs a command, and wants its exit code and silence.
+func (c *commandLine) wants(t *testing.T, want int, args ...string) (stderr string) {
+	t.Helper()
+	code, _, stderr := c.run(t.Context(), strings.NewReader(""), nil, args...)
+	if code != want || want == 0 && stderr != "" {
+		t.Errorf("%q: exit code %d, want %d: %s", args, code, want, stderr)
+	}
+	return stderr
+}
+
+// random are bytes that are the same for the same seed.
+func random(seed uint64, size int) []byte {
+	content := make([]byte, size)
+	source := rand.NewChaCha8([32]byte{byte(seed)})
+	_, _ = source.Read(content) // it has no errors
+	return content
+}
+
+func (c *commandLine) fill(t *testing.T, dir string, files, size int) {
+	t.Helper()
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o755))
+	for i := range files {
+		name := filepath.Join(dir, []string{"", "sub"}[i%2], strconv.Itoa(i))
+		must(t, os.WriteFile(name, random(uint64(i), size), 0o640))
+	}
+	must(t, os.Symlink("sub/1", filepath.Join(dir, "link")))
+	must(t, os.Chtimes(filepath.Join(dir, "sub"), time.Time{}, time.Unix(981173106, 0)))
+}
+
+// sameTree wants two directories to hold the same, and no file that isn't whole.
+func sameTree(t *testing.T, got, want string) {
+	t.Helper()
+	describe := func(dir string) string {
+		var all strings.Builder
+		must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+			must(t, err)
+			info, err := os.Lstat(path)
+			must(t, err)
+			all.WriteString(strings.TrimPrefix(path, dir) + " " + info.Mode().String())
+			switch {
+			case info.Mode().IsRegular():
+				content, err := os.ReadFile(path)
+				must(t, err)
+				all.WriteString(" " + info.ModTime().UTC().String() + " " + strconv.FormatUint(checksum(content), 16))
+			case info.IsDir() && path != dir:
+				all.WriteString(" " + info.ModTime().UTC().String())
+			case !info.IsDir():
+				target, err := os.Readlink(path)
+				must(t, err)
+				all.WriteString(" " + target)
+			}
+			all.WriteString("\n")
+			return nil
+		}))
+		return all.String()
+	}
+	if got, want := describe(got), describe(want); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func checksum(content []byte) uint64 {
+	sum := uint64(14695981039346656037)
+	for _, b := range content {
+		sum = (sum ^ uint64(b)) * 1099511628211
+	}
+	return sum
+}
+
+// A transfer whose connection breaks, again and again, is taken up where it stopped: each
+// connection carries a part of it.
+func TestBrokenCp(t *testing.T) {
+	t.Parallel()
+	const part = 1 << 20
+	c := newCommandLine(t)
+	file, tree := filepath.Join(c.here, "file"), filepath.Join(c.here, "tree")
+	content := random(1, 5*part/2)
+	must(t, os.WriteFile(file, content, 0o600))
+	c.fill(t, tree, 10, part/5)
+
+	c.proxy.Set(faultproxy.Faults{CutUpAfter: part})
+	c.wants(t, 0, "cp", file, "here:up")
+	c.proxy.Set(faultproxy.Faults{CutUpAfter: 3 * part / 2}) // what the machine hasn't written yet is lost
+	c.wants(t, 0, "cp", "-r", tree, "here:tree")
+	sameTree(t, filepath.Join(c.dir, "tree"), tree)
+	c.proxy.Set(faultproxy.Faults{CutDownAfter: part})
+	c.wants(t, 0, "cp", "here:up", filepath.Join(c.here, "down"))
+	c.wants(t, 0, "cp", "-r", "here:tree", filepath.Join(c.here, "back"))
+	sameTree(t, filepath.Join(c.here, "back"), tree)
+	code, stdout, stderr := c.run(t.Context(), nil, nil, "files", "cat", "here:up")
+	if code != 0 || stdout != string(content) {
+		t.Errorf("cat: %d, %d bytes, %s", code, len(stdout), stderr)
+	}
+	for _, name := range []string{filepath.Join(c.dir, "up"), filepath.Join(c.here, "down")} {
+		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
+
+// Five breaks in a run are taken up, and the sixth ends it, with nothing half done.
+func TestTooManyBreaks(t *testing.T) {
+	t.Parallel()
+	const part = 64 << 10
+	c := newCommandLine(t)
+	c.proxy.Set(faultproxy.Faults{CutUpAfter: part})
+	must(t, os.WriteFile(filepath.Join(c.here, "up"), random(1, 20*part), 0o600))
+	c.wants(t, 1, "cp", filepath.Join(c.here, "up"), "here:up")
+	if _, err := os.Lstat(filepath.Join(c.dir, "up")); err == nil {
+		t.Error("a file of which a part came is there")
+	}
+}
+
+// A file that changes while it is read is an error, and never made of two.
+func TestChangedCp(t *testing.T) {
+	t.Parallel()
+	const part = 256 << 10
+	c := newCommandLine(t)
+	c.put(t, "file", string(random(1, 4*part)))
+	c.proxy.Set(faultproxy.Faults{CutDownAfter: part})
+	changed := make(chan struct{})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		defer close(changed)
+		for n := uint64(2); ctx.Err() == nil; n++ {
+			temp := filepath.Join(c.dir, "next")
+			_ = os.WriteFile(temp, random(n, 4*part), 0o644)
+			_ = os.Rename(temp, filepath.Join(c.dir, "file"))
+		}
+	}()
+	stderr := c.wants(t, 1, "cp", "here:file", c.here)
+	cancel()
+	<-changed
+	if !strings.Contains(stderr, "changed") {
+		t.Error(stderr)
+	}
+	if left, _ := os.ReadDir(c.here); len(left) > 0 {
+		t.Errorf("left here: %v", left)
+	}
+}
+
+// Ctrl-C ends a copy with 130, and leaves no half file on either side.
+func TestInterruptedCp(t *testing.T) {
+	t.Parallel()
+	c := newCommandLine(t)
+	c.put(t, "file", string(random(1, 8<<20)))
+	in, hold := io.Pipe()
+	go func() { _, _ = hold.Write(random(1, 1<<20)) }() // and then nothing
+	for _, copied := range []struct {
+		stdin io.Reader
+		args  []string
+		// dir is where something is written, which has begun when there is a name for it.
+		dir string
+	}{
+		{in, []string{"cp", "-", "here:new"}, c.dir},
+		{nil, []string{"cp", "here:file", c.here}, c.here},
+	} {
+		begun := func() bool { names, _ := filepath.Glob(copied.dir + "/.sallyport*"); return len(names) > 0 }
+		if copied.stdin == nil {
+			c.proxy.Set(faultproxy.Faults{Drip: time.Millisecond})
+		}
+		signals := make(chan os.Signal, 1)
+		ended := make(chan int, 1)
+		go func() {
+			code, _, _ := c.run(t.Context(), copied.stdin, signals, copied.args...)
+			ended <- code
+		}()
+		await(t, begun)
+		signals <- syscall.SIGINT
+		if code := <-ended; code != 130 {
+			t.Errorf("%q: exit code %d", copied.args, code)
+		}
+		await(t, func() bool { return !begun() })
+	}
+	hold.Close()
+	if names := c.names(t, "."); names != "file" {
+		t.Errorf("on the machine: %s", names)
+	}
+	if left, _ := os.ReadDir(c.here); len(left) > 0 {
+		t.Errorf("left here: %v", left)
+	}
+}
+
+// await waits until a condition holds.
+func await(t *testing.T, holds func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-t.Context().Done():
+			t.Fatal("it doesn't come")
+		}
+	}
+}
