@@ -71,10 +71,19 @@ func odds() []odd {
 // A machine that behaves oddly runs exactly what it was sent, or nothing and says so; what it
 // prints of our own reaches no caller; stdin is never run.
 func TestOddMachines(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	// Many of them at once are slow, and a machine that is too slow says nothing of what is
+	// odd. One that waits for stdin is waited for to the end.
+	within := func(d string) *stack.Stack {
+		return stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_CONNECT_TIMEOUT": d}})
+	}
+	patient, quick := within("2m"), within("6s")
 	for _, tt := range odds() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			s := patient
+			if tt.waitsForStdin {
+				s = quick
+			}
 			m := newMachine(t, s, tt.o)
 			for range 2 { // the second goes over what was learned from the first
 				tt.run(t, m)
