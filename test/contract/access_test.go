@@ -254,6 +254,7 @@ func engines(t *testing.T) map[string]stack.Options {
 
 func testAccess(t *testing.T, o stack.Options, all bool) {
 	g := gather(t, o)
+	before := g.denials(t)[0].ID
 	for i, r := range accesses {
 		guests := g.guests
 		if !all {
@@ -262,7 +263,6 @@ func testAccess(t *testing.T, o stack.Options, all bool) {
 		for _, as := range guests {
 			what := r.method + " " + r.path + " by " + as.name
 			path, body := g.fill(t, r.path, as), g.fill(t, r.body, as)
-			before := g.denials(t)[0].ID
 			a := g.ask(t, r.method, path, as, body)
 			status, code := as.want(r), ""
 			if as.cookie != nil && what == "POST /session by "+as.name {
@@ -283,6 +283,7 @@ func testAccess(t *testing.T, o stack.Options, all bool) {
 			case status == http.StatusForbidden:
 				g.checkDenial(t, what, r, as, rows[0])
 			}
+			before = rows[0].ID
 		}
 	}
 }
