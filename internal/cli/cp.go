@@ -187,8 +187,8 @@ func isLocalDir(path string) (isDir, exists bool, err error) {
 	return info.IsDir(), true, nil
 }
 
-// isRemoteDir follows a link, as what is written there does. A token that can't read gets to
-// write at the very name.
+// isRemoteDir follows a link, as what is written there does. With a token that can't read, a
+// slash at the end tells a directory.
 func (k *copier) isRemoteDir(ctx context.Context, p place) (isDir, exists bool, err error) {
 	if p.path == "" {
 		return true, true, nil
@@ -203,7 +203,9 @@ func (k *copier) isRemoteDir(ctx context.Context, p place) (isDir, exists bool, 
 		e.Type = sallyport.FileTypeDir
 	}
 	switch sallyport.CodeOf(err) {
-	case sallyport.CodeFileNotFound, sallyport.CodeScopeForbidden:
+	case sallyport.CodeScopeForbidden:
+		return p.isDir, false, nil
+	case sallyport.CodeFileNotFound:
 		return false, false, nil
 	case sallyport.CodeNotADirectory:
 		return false, true, nil

@@ -35,6 +35,8 @@ func (h hints) of(err error) string {
 		return h.endOf(cut.ExecID)
 	case errors.Is(err, client.ErrCut):
 		return "the activity log shows whether it ran: sallyport activity --type workspace_exec"
+	case errors.Is(err, client.ErrFileChanged):
+		return "something writes to it: copy it again, or copy a copy: sallyport files cp"
 	case errors.Is(err, client.ErrNoOrg):
 		return "name one with --org; sallyport orgs list shows them"
 	}
@@ -113,6 +115,8 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return "the machine's disk or file system failed; see its own log"
 	case sallyport.CodeFileTimeout:
 		return h.forMachine(e, false)
+	case sallyport.CodeIsADirectory:
+		return "name a file in it; a directory at the end of a copy is written with a slash: " + h.name() + ":DIR/"
 	case sallyport.CodeExists:
 		return "remove what is there first: sallyport files rm -r"
 	case sallyport.CodeNoSpace:
