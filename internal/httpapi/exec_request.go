@@ -88,6 +88,9 @@ func (b execBody) stdin() ([]byte, error) {
 	case len(b.Stdin.value) > limits.StdinBytesMax:
 		return nil, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin has %d bytes; at most %d are allowed", len(b.Stdin.value), limits.StdinBytesMax)
 	}
+	if !b.Stdin.is() {
+		return nil, nil // not empty bytes: an idempotency key stands for one or the other
+	}
 	return []byte(b.Stdin.value), nil
 }
 
