@@ -5,6 +5,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -57,6 +58,10 @@ type Options struct {
 	Replicas int
 	// Env is more of their environment.
 	Env []string
+	// Program is what they run; empty is this version.
+	Program string
+	// DrainTimeout is as in their configuration; empty is 5s.
+	DrainTimeout string
 	// Postgres are settings of PostgreSQL's, NAME=VALUE.
 	Postgres []string
 }
@@ -70,6 +75,7 @@ type Cluster struct {
 	Database, AdminToken string
 
 	dir      string
+	drain    string
 	env      []string
 	balancer *balancer
 }
@@ -77,7 +83,7 @@ type Cluster struct {
 // Start starts a cluster, and waits until every server can serve.
 func Start(t testing.TB, o Options) *Cluster {
 	t.Helper()
-	c := &Cluster{Postgres: pg.StartOwn(t, o.Postgres...), NATS: natsd.Start(t, 3), dir: t.TempDir(), AdminToken: "admin-" + random()}
+	c := &Cluster{Postgres: pg.StartOwn(t, o.Postgres...), NATS: natsd.Start(t, 3), dir: t.TempDir(), drain: o.DrainTimeout, AdminToken: "admin-" + random()}
 	c.Database = c.Postgres.Database(t)
 	seal := filepath.Join(c.dir, "seal.key")
 	if err := os.WriteFile(seal, []byte(random()+"\n"), 0o600); err != nil {
@@ -86,16 +92,17 @@ func Start(t testing.TB, o Options) *Cluster {
 	c.env = append(append(os.Environ(),
 		"SALLYPORT_STORE_URL="+c.Database, "SALLYPORT_BUS_URL="+c.NATS.URL(), "SALLYPORT_ADMIN_TOKEN="+c.AdminToken,
 		"SALLYPORT_REPLICA_LISTEN=127.0.0.1:0", "SALLYPORT_REPLICA_URL=https://127.0.0.1:0", "SALLYPORT_KEYS_SEAL_FILE="+seal, "SALLYPORT_CONNECTORS_SSH_ALLOW=127.0.0.0/8", "AWS_EC2_METADATA_DISABLED=true"), o.Env...)
-	program := build(t)
+	program := o.Program
+	if program == "" {
+		program = build(t)
+	}
 	n := o.Replicas
 	if n == 0 {
 		n = 3
 	}
 	c.balancer = balance(t, c)
 	for i := range n {
-		r := &Replica{Name: "replica-" + strconv.Itoa(i), program: program, dir: filepath.Join(c.dir, strconv.Itoa(i)), env: c.env}
-		c.Replicas = append(c.Replicas, r)
-		t.Cleanup(func() { r.end(t) })
+		c.Replicas = append(c.Replicas, c.newReplica(t, strconv.Itoa(i), program))
 	}
 	var all sync.WaitGroup
 	for _, r := range c.Replicas {
@@ -106,6 +113,21 @@ func Start(t testing.TB, o Options) *Cluster {
 		r.await(t)
 	}
 	return c
+}
+
+func (c *Cluster) newReplica(t testing.TB, name, program string) *Replica {
+	r := &Replica{Name: "replica-" + name, program: program, dir: filepath.Join(c.dir, name), env: c.env, drain: cmp.Or(c.drain, "5s")}
+	t.Cleanup(func() { r.end(t) })
+	return r
+}
+
+// Add starts one more server, of this version, and waits until it can serve. The balancer
+// passes nothing on to it.
+func (c *Cluster) Add(t testing.TB) *Replica {
+	t.Helper()
+	r := c.newReplica(t, "added", build(t))
+	r.Start(t)
+	return r
 }
 
 // URL is the balancer's: it takes the servers in turn, and one that is gone not at all.
@@ -170,6 +192,7 @@ type Replica struct {
 	Name string
 
 	program, dir string
+	drain        string
 	env          []string
 	url          atomic.Pointer[string]
 	well         atomic.Bool // as the balancer sees it
@@ -190,6 +213,28 @@ func (r *Replica) Start(t testing.TB) {
 	t.Helper()
 	r.run(t)
 	r.await(t)
+}
+
+// Upgrade starts a server that was killed or stopped as one of this version, and waits until
+// it can serve.
+func (r *Replica) Upgrade(t testing.TB) {
+	t.Helper()
+	r.program = build(t)
+	r.Start(t)
+}
+
+// Stop tells the server to end in order. It returns a function that waits until it has.
+func (r *Replica) Stop(t testing.TB) (wait func()) {
+	t.Helper()
+	r.url.Store(nil)
+	_ = r.cmd.Process.Signal(syscall.SIGTERM)
+	return func() {
+		t.Helper()
+		if err := r.wait(); err != nil {
+			t.Errorf("%s ended with %v\n%s", r.Name, err, r.Log())
+		}
+		r.cmd = nil
+	}
 }
 
 // Kill ends the server at once, as a power cut does.
@@ -225,7 +270,7 @@ func (r *Replica) run(t testing.TB) {
 	}
 	defer log.Close()
 	_ = os.Remove(r.ready()) // the server does so too
-	r.cmd = exec.Command(r.program, "server", "--listen", "127.0.0.1:0", "--data-dir", r.dir, "--ready-file", r.ready(), "--drain-timeout", "5s")
+	r.cmd = exec.Command(r.program, "server", "--listen", "127.0.0.1:0", "--data-dir", r.dir, "--ready-file", r.ready(), "--drain-timeout", r.drain)
 	r.cmd.Env, r.cmd.Stdout, r.cmd.Stderr = r.env, log, log
 	r.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := r.cmd.Start(); err != nil {
