@@ -156,7 +156,7 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 		must(t, e.TakeLease(ctx, replica, "", time.Hour))
 	}
 	var group sync.WaitGroup
-	var mu sync.Mutex // guards what follows
+	var mu sync.Mutex // guards the fields below
 	begun, adopterOf := map[string]bool{}, map[string]string{}
 	group.Go(func() {
 		for i := range 40 {
