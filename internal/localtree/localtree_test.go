@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -214,71 +213,6 @@ func (f failing) Read([]byte) (int, error) { return 0, f.error }
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
-
-// TestSwappedLinks: a process that exchanges a directory and a link without pause never has
-// anything written outside.
-func TestSwappedLinks(t *testing.T) {
-	t.Parallel()
-	out, in := outside(t)
-	for _, dir := range []string{"/d", "/other"} {
-		if err := os.Mkdir(in+dir, 0o700); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := os.Symlink(out, in+"/l"); err != nil {
-		t.Fatal(err)
-	}
-	var swapping sync.WaitGroup
-	stop := make(chan struct{})
-	swapping.Go(func() {
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			os.Rename(in+"/d", in+"/away")
-			os.Rename(in+"/l", in+"/d")
-			os.Rename(in+"/d", in+"/l")
-			os.Rename(in+"/away", in+"/d")
-		}
-	})
-	written, refused := 0, 0
-	for range 300 {
-		sent := archive(t, &tar.Header{Typeflag: tar.TypeDir, Name: "d/", Mode: 0o755}, &tar.Header{Typeflag: tar.TypeReg, Name: "d/kept", Size: 1, Mode: 0o644}, &tar.Header{Typeflag: tar.TypeReg, Name: "d/new", Size: 1, Mode: 0o644})
-		tree, err := localtree.Open(in)
-		if err != nil {
-			t.Fatal(err)
-		}
-		err = tree.Extract(bytes.NewReader(sent), &localtree.Extraction{Done: func(_ string, _ *tar.Header, err error) {
-			if err == nil {
-				written++
-			} else {
-				refused++
-			}
-		}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		tree.Close()
-		// What is read must not come from outside either.
-		err = localtree.Walk(in, func(h *tar.Header, content io.Reader, err error) error {
-			if content != nil {
-				if got, _ := io.ReadAll(content); string(got) == "kept" {
-					t.Errorf("%s was read from outside", h.Name)
-				}
-			}
-			return nil
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	close(stop)
-	swapping.Wait()
-	checkOutside(t, out)
-	t.Logf("%d entries written, %d refused", written, refused)
-}
 
 // TestWalk: the order of lists, and what can't be sent is told.
 func TestWalk(t *testing.T) {
