@@ -1,4 +1,4 @@
-package server
+package cluster
 
 import (
 	"context"
@@ -22,7 +22,7 @@ type usageNotice struct {
 
 // tellUsage tells the other servers what was granted here, until ctx ends. A notice that
 // is lost is a little more for a token.
-func (s *server) tellUsage(ctx context.Context) {
+func (c *Cluster) tellUsage(ctx context.Context) {
 	ticker := time.NewTicker(limits.UsageTellEvery)
 	defer ticker.Stop()
 	for {
@@ -31,30 +31,30 @@ func (s *server) tellUsage(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		for part := range slices.Chunk(s.gateway.Rates.Taken(), limits.UsagesPerNotice) {
-			text, err := json.Marshal(usageNotice{From: s.replica.ID, At: now(), Usage: part})
+		for part := range slices.Chunk(c.Gateway.Rates.Taken(), limits.UsagesPerNotice) {
+			text, err := json.Marshal(usageNotice{From: c.Replica.ID, At: c.Now(), Usage: part})
 			if err != nil {
-				s.log.Error("usage can't be told", "error", err)
+				c.Log.Error("usage can't be told", "error", err)
 				return
 			}
-			s.bus.Tell(topicUsage, text)
+			c.Bus.Tell(topicUsage, text)
 		}
 	}
 }
 
-func (s *server) hearUsage() (stop func(), err error) {
-	return s.bus.OnTold(topicUsage, s.replica.ID, func(text []byte) {
+func (c *Cluster) hearUsage() (stop func(), err error) {
+	return c.Bus.OnTold(topicUsage, c.Replica.ID, func(text []byte) {
 		var n usageNotice
 		if err := json.Unmarshal(text, &n); err != nil {
-			s.log.Warn("a notice on the bus is none of ours", "error", err)
+			c.Log.Warn("a notice on the bus is none of ours", "error", err)
 			return
 		}
 		// A server that was halted finds notices of what tokens have long had back.
-		if n.From == s.replica.ID || now().Sub(n.At) > limits.UsageNoticeAge {
+		if n.From == c.Replica.ID || c.Now().Sub(n.At) > limits.UsageNoticeAge {
 			return
 		}
 		for _, u := range n.Usage {
-			s.gateway.Rates.Charge(u)
+			c.Gateway.Rates.Charge(u)
 		}
 	})
 }

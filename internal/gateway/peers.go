@@ -5,8 +5,10 @@ import (
 	"encoding/hex"
 	"errors"
 	"sync"
+	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/limits"
 	"sallyport/internal/live"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
@@ -87,6 +89,20 @@ func (g *Gateway) EndSession(ctx context.Context, hash [32]byte) {
 // set, nor of a machine that was suspended.
 func (g *Gateway) EndExpired() {
 	g.live.EndExpired(g.Now(), sallyport.Errorf(sallyport.CodeRevoked, "the token has expired"))
+}
+
+// WatchExpiry calls EndExpired every limits.RecheckEvery, until ctx ends.
+func (g *Gateway) WatchExpiry(ctx context.Context) {
+	look := time.NewTicker(limits.RecheckEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-look.C:
+			g.EndExpired()
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // LoseExecs ends every running act, since another replica may adopt its row.

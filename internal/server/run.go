@@ -181,7 +181,7 @@ func (s *server) open(ctx context.Context) error {
 		Watch: s.watchAct,
 	}
 	s.watchSources()
-	s.watchExpiry(ctx)
+	s.beside(ctx, s.gateway.WatchExpiry)
 	return s.joinPeers(ctx)
 }
 

@@ -80,6 +80,7 @@ var rungs = []rung{
 	{"internal/backup", 5, "copies of a store, beside the server that uses it"},
 	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},
 
+	{"internal/cluster", 6, "what servers tell and ask each other: it has the gateway act on it"},
 	{"internal/meter", 6, "a way out for numbers: it asks the gateway, as the ways in do"},
 	{"internal/tracing", 6, "a way out for traces"},
 	{"internal/httpapi", 6, "a way in"},
