@@ -99,6 +99,29 @@ type Session struct {
 	ExpiresAt       time.Time
 }
 
+// Attachment is a file that somebody handed to a workspace.
+type Attachment struct {
+	ID          string
+	OrgID       string
+	WorkspaceID string
+	// Name is the file's own, without a directory.
+	Name string
+	// Size is in bytes.
+	Size int64
+	// MediaType is what the content looks like, and SHA256 its sum, in hexadecimal.
+	MediaType, SHA256 string
+	CreatedAt         time.Time
+	// ExpiresAt is when the attachment is gone for callers. The record stays until the
+	// file is taken away. Of a reservation it is when that is given up.
+	ExpiresAt time.Time
+}
+
+// AttachmentRoom bounds the attachments of an organisation.
+type AttachmentRoom struct {
+	// Bytes is how much they may hold together, and Count how many there may be.
+	Bytes, Count int64
+}
+
 // Page asks for a part of a listing.
 type Page struct {
 	// Limit is how many records at most, 1 to 500.
@@ -138,7 +161,8 @@ type Class int
 
 // The classes.
 const (
-	// ClassNone is of rows that are never running: what is done at once.
+	// ClassNone is of rows that no quota counts: what is done at once, and what is a part of
+	// an act that counts.
 	ClassNone Class = iota
 	ClassExec
 	ClassTerminal

@@ -177,7 +177,7 @@ const selectAbandoned = `SELECT id, org_id FROM activity WHERE ` + abandoned + `
 // whether it has adopted them: the connection was lost during the commit. Nobody else
 // would complete them. It is safe for concurrent use.
 type unsure struct {
-	mu   sync.Mutex // guards the fields below
+	mu   sync.Mutex // guards what follows
 	orgs map[string]string
 }
 

@@ -33,6 +33,10 @@ func TestPlans(t *testing.T) {
 		{all, selectCAKeys, "org_ca_keys_listed"},
 		{mine, countTokens, "tokens_live"},
 		{mine, countWorkspaces, "on workspaces"},
+		{mine, strings.NewReplacer("$1", "'a9'", "$2", "'o7'", "$6", "9").Replace(countAttachments), "on attachments_listed"},
+		{mine, strings.NewReplacer("$4", "9", "$5", "9").Replace(selectAttachmentsOfWorkspace), "Backward using attachments_listed on attachments"},
+		{mine, selectAttachments + `WHERE id = 'o7' AND org_id = 'o7'`, "using attachments_id on attachments"},
+		{all, claimExpired, "using attachments_by_end on attachments"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id ` + page, "Backward using activity_of_org on activity"},
 		{mine, `SELECT written_seq` + activityColumns + `WHERE org_id = 'o7' AND workspace_id ` + page, "Backward using activity_of_workspace on activity"},
 		{all, `SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`, "Backward using activity_pkey on activity"},
@@ -59,6 +63,8 @@ func fillTables(t *testing.T, s *pg.Server, url string) {
 			SELECT 'w' || i, 'o' || i % 100, i, 1, '{}', 1, 1, 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO tokens (id, org_id, workspace_id, name, prefix, hash, scopes, created_at)
 			SELECT 't' || i, 'o' || i % 100, 'w' || i, i, '', int4send(i), '[]', 1 FROM generate_series(1, 5000) AS i`,
+		`INSERT INTO attachments (id, org_id, workspace_id, name, size, media_type, sha256, reserved, created_at, expires_at, claimed_until)
+			SELECT 'f' || i, 'o' || i % 100, 'w' || (i % 5000 + 1) / 100 * 100 + i % 100, '', 1, '', '', false, i, i, 0 FROM generate_series(100, 4899) AS i`,
 		`INSERT INTO org_ca_keys (id, org_id, public_key, sealed, created_at, ends_at) SELECT 'k' || i, 'o' || i % 100, i, '', 1, 2 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO sessions (hash, token_hash, expires_at) SELECT int4send(i), '', 1 FROM generate_series(1, 5000) AS i`,
 		`INSERT INTO activity (id, org_id, workspace_id, type, status, actor, summary, created_at, written_seq, seq, detail)

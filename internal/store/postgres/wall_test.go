@@ -43,6 +43,8 @@ func newTenant(t testing.TB, db *DB) (store.Org, store.Workspace, store.Token) {
 	must(t, db.CreateWorkspace(t.Context(), ws, 0, note(org.ID)))
 	must(t, db.CreateToken(t.Context(), tok, 0, note(org.ID)))
 	must(t, db.AddFirstCAKey(t.Context(), keys.CAKey{ID: id.New(), OrgID: org.ID, PublicKey: "ssh-ed25519 " + org.ID, Sealed: []byte("x"), CreatedAt: time.Now()}))
+	attachment := store.Attachment{ID: id.New(), OrgID: org.ID, WorkspaceID: ws.ID, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+	must(t, db.ReserveAttachment(t.Context(), attachment, store.AttachmentRoom{Bytes: 1, Count: 1}))
 	claim := &store.Claim{Bodies: [][]byte{{1}}, At: time.Now(), Life: time.Hour}
 	must(t, db.CommitActivity(t.Context(), []store.ActivityChange{{Row: newExec(org.ID), Claim: claim}}, true))
 	return org, ws, tok
@@ -202,11 +204,14 @@ func TestTenantWritesItsOwn(t *testing.T) {
 		`INSERT INTO tokens (id, org_id, name, prefix, hash, scopes, created_at) VALUES ('x', '$mine', 'x', 'x', 'x', '[]', 1)`:  "1",
 		`INSERT INTO workspaces (id, org_id, name, tier, labels, connector_version, created_at, updated_at)
 			VALUES ('x', '$other', 'x', 1, '{}', 1, 1, 1)`: "refused",
-		`UPDATE orgs SET name = 'x'`:                "refused",
-		`UPDATE activity SET status = 'ok'`:         "refused",
-		`UPDATE activity_counters SET last_seq = 0`: "refused",
-		`INSERT INTO leases VALUES ('x', now())`:    "refused",
-		`CREATE TABLE mine (x int)`:                 "refused",
+		`UPDATE attachments SET size = 1`:                 "1",
+		`UPDATE attachments SET org_id = '$other'`:        "refused",
+		`DELETE FROM attachments WHERE org_id = '$other'`: "0",
+		`UPDATE orgs SET name = 'x'`:                      "refused",
+		`UPDATE activity SET status = 'ok'`:               "refused",
+		`UPDATE activity_counters SET last_seq = 0`:       "refused",
+		`INSERT INTO leases VALUES ('x', now())`:          "refused",
+		`CREATE TABLE mine (x int)`:                       "refused",
 	} {
 		query = strings.NewReplacer("$other", other.ID, "$mine", mine.ID).Replace(query)
 		n, err := as(t, conn, become, query)

@@ -248,6 +248,9 @@ func TestPlans(t *testing.T) {
 		selectCAKeys:    `org_ca_keys_listed (org_id=?)`,
 		countTokens:     `tokens_live (org_id=? AND expires_at>?)`,
 		countWorkspaces: `(org_id=?)`,
+		strings.NewReplacer("?1", "'x'", "?2", "'x'", "?6", "9").Replace(countAttachments): `attachments_listed (org_id=?)`,
+		selectAttachments + `WHERE id = 'x' AND org_id = 'x'`:                              `(id=?)`,
+		selectExpired: `attachments_by_end (expires_at<?)`,
 		`UPDATE activity SET status = 'ok' WHERE id = 'x' AND org_id = 'x' AND status = 'running'`: `(id=?)`,
 	} {
 		rows, err := db.readers.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+arguments.Replace(query))

@@ -156,7 +156,7 @@ func testAdoptConcurrently(t *testing.T, e Engine) {
 		must(t, e.TakeLease(ctx, replica, "", time.Hour))
 	}
 	var group sync.WaitGroup
-	var mu sync.Mutex // guards the fields below
+	var mu sync.Mutex // guards what follows
 	begun, adopterOf := map[string]bool{}, map[string]string{}
 	group.Go(func() {
 		for i := range 40 {

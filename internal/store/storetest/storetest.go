@@ -73,6 +73,15 @@ type Engine interface {
 	Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error)
 	LastSeq(ctx context.Context, orgID string) (int64, error)
 
+	ReserveAttachment(ctx context.Context, a store.Attachment, room store.AttachmentRoom) error
+	KeepAttachments(ctx context.Context, orgID string, kept []store.Attachment) error
+	Attachment(ctx context.Context, orgID, workspaceID, attachmentID string, at time.Time) (store.Attachment, error)
+	Attachments(ctx context.Context, orgID, workspaceID string, at time.Time,
+		page store.Page) ([]store.Positioned[store.Attachment], error)
+	DeleteAttachment(ctx context.Context, orgID, attachmentID string) error
+	ExpireAttachment(ctx context.Context, orgID, attachmentID string, at time.Time) error
+	ClaimExpiredAttachments(ctx context.Context, at, until time.Time, most int) ([]store.Attachment, error)
+
 	TakeLease(ctx context.Context, replica, url string, life time.Duration) error
 	RenewLease(ctx context.Context, replica string, life time.Duration) error
 	EndLease(ctx context.Context, replica string) error
@@ -81,13 +90,16 @@ type Engine interface {
 	AdoptActs(ctx context.Context, replica string, most int) ([]store.Activity, error)
 }
 
+// test is one test of the suite.
+type test struct {
+	name string
+	run  func(t *testing.T, e Engine)
+}
+
 // Run runs the suite. For each test open returns an engine without records,
 // and sees to it that it is closed when the test ends.
 func Run(t *testing.T, open func(t *testing.T) Engine) {
-	tests := []struct {
-		name string
-		run  func(t *testing.T, e Engine)
-	}{
+	tests := append([]test{
 		{"Orgs", testOrgs},
 		{"OrgAWS", testOrgAWS},
 		{"OrgLimits", testOrgLimits},
@@ -143,7 +155,7 @@ func Run(t *testing.T, open func(t *testing.T) Engine) {
 		{"ContextCanceledInside", testContextCanceledInside},
 		{"Ping", testPing},
 		{"Close", testClose},
-	}
+	}, attachmentTests()...)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
