@@ -119,6 +119,10 @@ const (
 	CodeFilesUnsupported     Code = "files_unsupported"
 	CodeFileTimeout          Code = "file_timeout"
 	CodeNoSpace              Code = "no_space"
+	CodeInvalidAttachments   Code = "invalid_attachments"
+	CodeAttachmentNotFound   Code = "attachment_not_found"
+	CodeAttachmentGone       Code = "attachment_gone"
+	CodeAttachmentTooLarge   Code = "attachment_too_large"
 )
 
 // Codes of a machine or a server that could not do what was asked.

@@ -35,6 +35,9 @@ type OrgLimits struct {
 	// workspaces.
 	Tokens     int `json:"tokens,omitempty"`
 	Workspaces int `json:"workspaces,omitempty"`
+	// AttachmentBytes bounds one attachment, and AttachmentsBytes all live ones together.
+	AttachmentBytes  int `json:"attachment_bytes,omitempty"`
+	AttachmentsBytes int `json:"attachments_bytes,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

@@ -7,22 +7,23 @@ type Scope string
 
 // Scopes of organisation and workspace tokens.
 const (
-	ScopeExec       Scope = "exec"
-	ScopeFilesRead  Scope = "files:read"
-	ScopeFilesWrite Scope = "files:write"
-	ScopeTerminal   Scope = "terminal"
-	ScopeAuditRead  Scope = "audit:read"
-	ScopeWorkspaces Scope = "workspaces"
-	ScopeTokens     Scope = "tokens"
+	ScopeExec        Scope = "exec"
+	ScopeFilesRead   Scope = "files:read"
+	ScopeFilesWrite  Scope = "files:write"
+	ScopeTerminal    Scope = "terminal"
+	ScopeAuditRead   Scope = "audit:read"
+	ScopeWorkspaces  Scope = "workspaces"
+	ScopeTokens      Scope = "tokens"
+	ScopeAttachments Scope = "attachments"
 )
 
 // AllScopes returns every scope there is, in their canonical order.
 func AllScopes() []Scope {
-	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens}
+	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens, ScopeAttachments}
 }
 
-// DefaultScopes returns what a new token may do that names no scopes: all but
-// ScopeWorkspaces and ScopeTokens.
+// DefaultScopes returns what a new token may do that names no scopes: the first
+// five.
 func DefaultScopes() []Scope {
 	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead}
 }

@@ -23,6 +23,8 @@ var limitFlagNames = [...]struct{ flag, limit, meaning string }{
 	{"org-request-burst", "org_request_burst", "let all of its tokens together make `N` requests at once"},
 	{"tokens", "tokens", "let the organisation have `N` live tokens"},
 	{"workspaces", "workspaces", "let the organisation have `N` workspaces"},
+	{"attachment-bytes", "attachment_bytes", "let each of its attachments have `N` bytes"},
+	{"attachments-bytes", "attachments_bytes", "let its live attachments have `N` bytes together"},
 }
 
 func (l *limitFlags) add(cmd *cobra.Command, none string) {
@@ -72,6 +74,7 @@ func limitsCell(o sallyport.Org) string {
 	for i, n := range [len(limitFlagNames)]int{
 		o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst,
 		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst, o.Limits.Tokens, o.Limits.Workspaces,
+		o.Limits.AttachmentBytes, o.Limits.AttachmentsBytes,
 	} {
 		if n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", limitFlagNames[i].flag, n))

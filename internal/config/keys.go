@@ -76,7 +76,7 @@ func groups() []group {
 		{"Data", dataKeys()},
 		{"Who may", identityKeys()},
 		{"Reaching machines", connectorKeys()},
-		{"Limits", append(limitKeys(), tenantKeys()...)},
+		{"Limits", slices.Concat(limitKeys(), tenantKeys(), fileKeys())},
 		{"Watching", watchingKeys()},
 	}
 }
@@ -214,6 +214,32 @@ func limitKeys() []key {
 	}
 }
 
+// fileKeys are of files and attachments.
+func fileKeys() []key {
+	return []key{
+		{name: "limits.running_files", env: "SALLYPORT_LIMITS_RUNNING_FILES", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningFiles), dev: strconv.Itoa(limits.RunningFiles),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.RunningFiles }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many file operations of one organisation run at once, on all replicas together; more are refused."},
+		{name: "limits.running_files_per_workspace", env: "SALLYPORT_LIMITS_RUNNING_FILES_PER_WORKSPACE", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningFilesPerWorkspace), dev: strconv.Itoa(limits.RunningFilesPerWorkspace),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.RunningFilesPerWorkspace }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many file operations run at once on one workspace."},
+		{name: "limits.attachment_bytes", env: "SALLYPORT_LIMITS_ATTACHMENT_BYTES", kind: kindNumber,
+			server: strconv.Itoa(limits.AttachmentBytes), dev: strconv.Itoa(limits.AttachmentBytes),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.AttachmentBytes }, 1, limits.OrgBytesLimitMax),
+			takes:   "1 to 1099511627776",
+			meaning: "How many bytes an attachment has at most. The admin may set another limit for an organisation, as for the next one."},
+		{name: "limits.attachments_bytes", env: "SALLYPORT_LIMITS_ATTACHMENTS_BYTES", kind: kindNumber,
+			server: strconv.Itoa(limits.AttachmentsBytes), dev: strconv.Itoa(limits.AttachmentsBytes),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.AttachmentsBytes }, 1, limits.OrgBytesLimitMax),
+			takes:   "1 to 1099511627776",
+			meaning: "How many bytes the live attachments of one organisation have together, on all of its machines."},
+	}
+}
+
 // tenantKeys are of what an organisation, or one of its tokens, may take.
 func tenantKeys() []key {
 	return []key{
@@ -237,16 +263,6 @@ func tenantKeys() []key {
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.Workspaces }, 1, limits.OrgLimitMax),
 			takes:   "1 to 1000000",
 			meaning: "How many workspaces an organisation has."},
-		{name: "limits.running_files", env: "SALLYPORT_LIMITS_RUNNING_FILES", kind: kindNumber,
-			server: strconv.Itoa(limits.RunningFiles), dev: strconv.Itoa(limits.RunningFiles),
-			set:     setInteger(func(c *Config) *int { return &c.Limits.RunningFiles }, 1, limits.OrgLimitMax),
-			takes:   "1 to 1000000",
-			meaning: "How many file operations of one organisation run at once, on all replicas together; more are refused."},
-		{name: "limits.running_files_per_workspace", env: "SALLYPORT_LIMITS_RUNNING_FILES_PER_WORKSPACE", kind: kindNumber,
-			server: strconv.Itoa(limits.RunningFilesPerWorkspace), dev: strconv.Itoa(limits.RunningFilesPerWorkspace),
-			set:     setInteger(func(c *Config) *int { return &c.Limits.RunningFilesPerWorkspace }, 1, limits.OrgLimitMax),
-			takes:   "1 to 1000000",
-			meaning: "How many file operations run at once on one workspace."},
 		{name: "limits.requests_per_s", env: "SALLYPORT_LIMITS_REQUESTS_PER_S", kind: kindNumber,
 			server: strconv.Itoa(limits.RequestsPerS), dev: "0",
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RequestsPerS }, 0, limits.OrgLimitMax),

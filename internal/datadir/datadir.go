@@ -71,7 +71,7 @@ func readPID(lock *os.File) int {
 	return pid
 }
 
-// ProcessText describes a process in a message.
+// ProcessText is what a message says of a process.
 func ProcessText(pid int) string {
 	if pid == 0 {
 		return ""

@@ -59,7 +59,7 @@ type Feed struct {
 
 	delivered, slow atomic.Uint64 // see Stats
 
-	mu   sync.Mutex // guards the fields below
+	mu   sync.Mutex // guards what follows
 	orgs map[string]*tail
 }
 

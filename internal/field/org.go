@@ -9,27 +9,29 @@ import (
 	"sallyport/internal/limits"
 )
 
+// orgLimit is one limit of an organisation, and the most that it may be.
+type orgLimit struct {
+	name        string
+	value, most int
+}
+
 // orgLimits are the limits of an organisation by their names.
-func orgLimits(l sallyport.OrgLimits) []struct {
-	name  string
-	value int
-} {
-	return []struct {
-		name  string
-		value int
-	}{
-		{"running_execs", l.RunningExecs}, {"running_execs_per_workspace", l.RunningExecsPerWorkspace},
-		{"requests_per_s", l.RequestsPerS}, {"request_burst", l.RequestBurst},
-		{"org_requests_per_s", l.OrgRequestsPerS}, {"org_request_burst", l.OrgRequestBurst},
-		{"tokens", l.Tokens}, {"workspaces", l.Workspaces},
+func orgLimits(l sallyport.OrgLimits) []orgLimit {
+	const most, mostBytes = limits.OrgLimitMax, limits.OrgBytesLimitMax
+	return []orgLimit{
+		{"running_execs", l.RunningExecs, most}, {"running_execs_per_workspace", l.RunningExecsPerWorkspace, most},
+		{"requests_per_s", l.RequestsPerS, most}, {"request_burst", l.RequestBurst, most},
+		{"org_requests_per_s", l.OrgRequestsPerS, most}, {"org_request_burst", l.OrgRequestBurst, most},
+		{"tokens", l.Tokens, most}, {"workspaces", l.Workspaces, most},
+		{"attachment_bytes", l.AttachmentBytes, mostBytes}, {"attachments_bytes", l.AttachmentsBytes, mostBytes},
 	}
 }
 
 // CheckLimits returns invalid_limits. It takes 0 for a limit that isn't set.
 func CheckLimits(l sallyport.OrgLimits) error {
 	for _, limit := range orgLimits(l) {
-		if limit.value < 0 || limit.value > limits.OrgLimitMax {
-			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", limit.name, limits.OrgLimitMax)
+		if limit.value < 0 || limit.value > limit.most {
+			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", limit.name, limit.most)
 		}
 	}
 	return nil

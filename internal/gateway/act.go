@@ -98,14 +98,22 @@ func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
 			return err
 		}
 	}
-	if a.ws.Connector == nil {
-		return sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost,
-			"workspace %s has no host to run commands on: give it a connector first", a.ws.Name)
+	if err := hasHost(a.ws); err != nil {
+		return err
 	}
 	if k.allowed == nil {
 		return nil
 	}
 	return a.g.refuse(ctx, a.by, k.allowed(a.ws), &a.ws, k.tried)
+}
+
+// hasHost returns workspace_has_no_host for a workspace without a connector.
+func hasHost(ws store.Workspace) error {
+	if ws.Connector == nil {
+		return sallyport.Errorf(sallyport.CodeWorkspaceHasNoHost,
+			"workspace %s has no host to run commands on: give it a connector first", ws.Name)
+	}
+	return nil
 }
 
 // admit looks again at the token and the workspace of an act that is tracked now, takes

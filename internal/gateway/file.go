@@ -23,6 +23,8 @@ type FileTree struct {
 	// Alone keeps other conditional changes of a path, through this server, waiting until
 	// the returned function is called.
 	Alone func(path string) (done func())
+
+	orgID string
 }
 
 // What an operation on files takes and returns is package files'.
@@ -67,8 +69,8 @@ type File struct {
 	// Offset is that of a range, or of a resumed upload; nil is none.
 	Offset *int64
 	// Writes tells that the operation takes files:write; Reads that it takes files:read.
-	// One of them is set, or both.
-	Writes, Reads bool
+	// Attachments tells that it takes attachments. One of them is set, or more.
+	Writes, Reads, Attachments bool
 	// Slow is set for operations with content, and for those that recurse: the machine may
 	// do nothing for limits.FileStallTime, and else for limits.FileAnswerTime.
 	Slow bool
@@ -113,9 +115,14 @@ func (g *Gateway) File(ctx context.Context, by Caller, ref Ref, f File, do func(
 func (a *act) onFiles(ctx context.Context, patience time.Duration, outcome *audit.FileOutcome, do func(context.Context, *FileTree, *FileOutcome) error) error {
 	ctx, machine, stop := newFileMachine(ctx, a, patience)
 	defer stop()
+	return do(ctx, a.tree(machine), outcome)
+}
+
+// tree is the files of the act's workspace.
+func (a *act) tree(machine *fileMachine) *FileTree {
 	tree := &files.Tree{Machine: machine, Root: a.ws.Connector.Root}
 	alone := func(path string) func() { return a.g.fileLocks.lock(a.ws.ID + "/" + path) }
-	return do(ctx, &FileTree{tree, machine.stall, alone}, outcome)
+	return &FileTree{tree, machine.stall, alone, a.ws.OrgID}
 }
 
 // patience is how long the machine may do nothing.
@@ -128,6 +135,9 @@ func (f File) patience() time.Duration {
 
 func (g *Gateway) fileSpec(f File) actSpec {
 	var rules []policy.Rule
+	if f.Attachments {
+		rules = append(rules, g.Rules.Attachments)
+	}
 	if f.Writes {
 		rules = append(rules, g.Rules.WriteFiles)
 	}

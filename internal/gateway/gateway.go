@@ -33,6 +33,8 @@ type Gateway struct {
 	Activities ActivityStore
 	CARecords  CAStore
 	Leases     LeaseStore
+	// Attachments keeps the records of attachments; the files are on the machines.
+	Attachments AttachmentStore
 	// Limits are those of each organisation; nil is for none.
 	Limits *quota.Orgs
 	// Rates are the requests of each token, and of each organisation, on this replica.

@@ -12,7 +12,7 @@ import (
 // many: a flood of them costs neither a commit nor a session. Else the row's own
 // transaction decides.
 func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspace) (*store.Quota, error) {
-	if g.Limits == nil {
+	if g.Limits == nil || class == store.ClassNone {
 		return nil, nil
 	}
 	inForce, err := g.Limits.Of(ctx, ws.OrgID)

@@ -58,7 +58,7 @@ func (c *call) noBody() error {
 // readBody has parse read the body as it arrives, within the bounds of time and memory. What
 // parse leaves of it is thrown away, so that the caller gets to read the answer.
 func (c *call) readBody(parse func(*bodyReader) error) error {
-	if c.route.body != bodyJSON {
+	if c.route.body != bodyJSON && c.route.body != bodyForm {
 		return errors.New("the route reads a body that it says it doesn't")
 	}
 	if err := c.checkBodyHeader(); err != nil {
@@ -84,11 +84,18 @@ func (c *call) readBody(parse func(*bodyReader) error) error {
 
 // checkBodyHeader refuses what the header says of the body.
 func (c *call) checkBodyHeader() error {
-	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
-		return sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
+	if err := c.checkEncoding(); err != nil {
+		return err
 	}
 	if c.byCookie && c.r.ContentLength != 0 && !isJSON(c.r.Header["Content-Type"]) {
 		return sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "with a cookie the body must come as Content-Type: application/json")
+	}
+	return nil
+}
+
+func (c *call) checkEncoding() error {
+	if strings.Join(c.r.Header["Content-Encoding"], "") != "" {
+		return sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "a Content-Encoding is not taken: send the body as it is")
 	}
 	return nil
 }

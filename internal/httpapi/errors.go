@@ -18,7 +18,7 @@ func statusOf(code sallyport.Code) int {
 	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin, sallyport.CodePermissionDenied:
 		return http.StatusForbidden
 	case sallyport.CodeWorkspaceNotFound, sallyport.CodeNotFound, sallyport.CodeWorkspaceDeleted,
-		sallyport.CodeFileNotFound:
+		sallyport.CodeFileNotFound, sallyport.CodeAttachmentNotFound:
 		return http.StatusNotFound
 	case sallyport.CodeMethodNotAllowed:
 		return http.StatusMethodNotAllowed
@@ -28,13 +28,15 @@ func statusOf(code sallyport.Code) int {
 		sallyport.CodeAlreadyRun, sallyport.CodeRunning, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory, sallyport.CodeNotAFile,
 		sallyport.CodeNotEmpty, sallyport.CodeExists, sallyport.CodeNoMatch, sallyport.CodeUploadOffsetMismatch:
 		return http.StatusConflict
+	case sallyport.CodeAttachmentGone:
+		return http.StatusGone
 	case sallyport.CodePreconditionFailed:
 		return http.StatusPreconditionFailed
 	case sallyport.CodeRangeNotSatisfiable:
 		return http.StatusRequestedRangeNotSatisfiable
 	case sallyport.CodeNoSpace:
 		return http.StatusInsufficientStorage
-	case sallyport.CodeBodyTooLarge, sallyport.CodeFileTooLarge:
+	case sallyport.CodeBodyTooLarge, sallyport.CodeFileTooLarge, sallyport.CodeAttachmentTooLarge:
 		return http.StatusRequestEntityTooLarge
 	case sallyport.CodeUnsupportedMediaType:
 		return http.StatusUnsupportedMediaType

@@ -16,11 +16,16 @@ import (
 
 // file does one operation on a workspace's files; see gateway.File.
 func (c *call) file(f gateway.File, do func(context.Context, *gateway.FileTree, *gateway.FileOutcome) error) error {
-	f.Recorded = func(rowID string) {
+	f.Recorded = c.recorded
+	return c.api.Gateway.File(c.r.Context(), c.by, c.ref(), f, do)
+}
+
+// recorded names the row of the request in its answer: the first, where it has several.
+func (c *call) recorded(rowID string) {
+	if c.execID == "" {
 		c.execID = rowID
 		c.w.Header().Set(sallyport.HeaderActivityID, rowID)
 	}
-	return c.api.Gateway.File(c.r.Context(), c.by, c.ref(), f, do)
 }
 
 // admitted wraps a handler of files: a draining server lets none in.

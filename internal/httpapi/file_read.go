@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -19,14 +18,27 @@ import (
 // readFile answers with a file's content, or with what the request's conditions and its
 // range leave of it. Its row is complete before the last byte leaves.
 func (c *call) readFile(path string, download bool) error {
+	file := gateway.File{Op: sallyport.FileOpRead, Path: path, Reads: true}
+	return c.sendContent(file, func(ctx context.Context, tree *gateway.FileTree, mayStop bool, want wanting) (int64, error) {
+		return tree.Read(ctx, path, mayStop, func(e gateway.FileEntry, head []byte) (gateway.FileSpan, io.Writer, error) {
+			return want(e, http.DetectContentType(head), download)
+		})
+	})
+}
+
+// wanting decides what is answered of a content, and where it goes.
+type wanting func(e gateway.FileEntry, mediaType string, download bool) (gateway.FileSpan, io.Writer, error)
+
+// sendContent answers with the content that read reads; see readFile.
+func (c *call) sendContent(file gateway.File, read func(ctx context.Context, tree *gateway.FileTree, mayStop bool, want wanting) (int64, error)) error {
 	conditions, ranges := conditionsOf(c.r.Header), c.rangeHeader()
 	mayStop := conditions.any() || ranges != "" || c.r.Method == http.MethodHead
 	out := &contentWriter{c: c}
-	file := gateway.File{Op: sallyport.FileOpRead, Path: path, Reads: true, Slow: true, Offset: rangeOffset(ranges)}
+	file.Slow, file.Offset = true, rangeOffset(ranges)
 	err := c.file(file, func(ctx context.Context, tree *gateway.FileTree, outcome *gateway.FileOutcome) error {
 		defer out.within(ctx)()
-		n, err := tree.Read(ctx, path, mayStop, func(e gateway.FileEntry, head []byte) (gateway.FileSpan, io.Writer, error) {
-			span, err := c.readHeaders(e, head, conditions, ranges, download, out)
+		n, err := read(ctx, tree, mayStop, func(e gateway.FileEntry, mediaType string, download bool) (gateway.FileSpan, io.Writer, error) {
+			span, err := c.readHeaders(e, mediaType, conditions, ranges, download, out)
 			return span, tree.ToCaller(out), err
 		})
 		outcome.Bytes = &n
@@ -39,7 +51,7 @@ func (c *call) readFile(path string, download bool) error {
 		c.cut(err) // a whole answer is a true one
 	}
 	if err != nil {
-		for _, name := range []string{"Content-Type", "Content-Length", "Content-Security-Policy", "Content-Disposition", "Accept-Ranges", "Last-Modified"} {
+		for _, name := range []string{"Content-Type", "Content-Length", "Content-Security-Policy", "Content-Disposition", "Accept-Ranges", "Last-Modified", "Cross-Origin-Resource-Policy"} {
 			c.w.Header().Del(name) // the answer is an error, and no content
 		}
 		return err
@@ -51,7 +63,7 @@ func (c *call) readFile(path string, download bool) error {
 var errAnswered = fmt.Errorf("answered without content")
 
 // readHeaders decides what is answered, and sets the headers for it.
-func (c *call) readHeaders(e gateway.FileEntry, head []byte, conds conditions, ranges string, download bool, out *contentWriter) (gateway.FileSpan, error) {
+func (c *call) readHeaders(e gateway.FileEntry, mediaType string, conds conditions, ranges string, download bool, out *contentWriter) (gateway.FileSpan, error) {
 	h := c.w.Header()
 	h.Set("ETag", e.ETag)
 	h.Set("Last-Modified", e.ModTime.UTC().Format(http.TimeFormat))
@@ -63,7 +75,7 @@ func (c *call) readHeaders(e gateway.FileEntry, head []byte, conds conditions, r
 		out.status = http.StatusNotModified
 		return gateway.FileSpan{}, errAnswered
 	}
-	h.Set("Content-Type", http.DetectContentType(head))
+	h.Set("Content-Type", mediaType)
 	h.Set("Content-Security-Policy", "sandbox; default-src 'none'")
 	if download {
 		h.Set("Content-Disposition", attachmentDisposition(e.Path))
@@ -170,7 +182,8 @@ func attachmentDisposition(path string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(name, "_"))
-	return mime.FormatMediaType("attachment", map[string]string{"filename": ascii}) + "; filename*=UTF-8''" + strings.ReplaceAll(url.QueryEscape(strings.ToValidUTF8(name, "_")), "+", "%20")
+	coded := strings.ReplaceAll(url.QueryEscape(strings.ToValidUTF8(name, "_")), "+", "%20")
+	return `attachment; filename="` + ascii + `"; filename*=UTF-8''` + coded
 }
 
 // contentWriter writes an answer's content, but for its last byte: that leaves with finish,

@@ -34,6 +34,8 @@ type limitsBody struct {
 	OrgRequestBurst          optional[integer] `json:"org_request_burst"`
 	Tokens                   optional[integer] `json:"tokens"`
 	Workspaces               optional[integer] `json:"workspaces"`
+	AttachmentBytes          optional[integer] `json:"attachment_bytes"`
+	AttachmentsBytes         optional[integer] `json:"attachments_bytes"`
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -137,18 +139,21 @@ func (b *limitsBody) apply(now *sallyport.OrgLimits) error {
 		name  string
 		given optional[integer]
 		into  *int
+		most  integer
 	}{
-		{"running_execs", b.RunningExecs, &now.RunningExecs},
-		{"running_execs_per_workspace", b.RunningExecsPerWorkspace, &now.RunningExecsPerWorkspace},
-		{"requests_per_s", b.RequestsPerS, &now.RequestsPerS},
-		{"request_burst", b.RequestBurst, &now.RequestBurst},
-		{"org_requests_per_s", b.OrgRequestsPerS, &now.OrgRequestsPerS},
-		{"org_request_burst", b.OrgRequestBurst, &now.OrgRequestBurst},
-		{"tokens", b.Tokens, &now.Tokens},
-		{"workspaces", b.Workspaces, &now.Workspaces},
+		{"running_execs", b.RunningExecs, &now.RunningExecs, limits.OrgLimitMax},
+		{"running_execs_per_workspace", b.RunningExecsPerWorkspace, &now.RunningExecsPerWorkspace, limits.OrgLimitMax},
+		{"requests_per_s", b.RequestsPerS, &now.RequestsPerS, limits.OrgLimitMax},
+		{"request_burst", b.RequestBurst, &now.RequestBurst, limits.OrgLimitMax},
+		{"org_requests_per_s", b.OrgRequestsPerS, &now.OrgRequestsPerS, limits.OrgLimitMax},
+		{"org_request_burst", b.OrgRequestBurst, &now.OrgRequestBurst, limits.OrgLimitMax},
+		{"tokens", b.Tokens, &now.Tokens, limits.OrgLimitMax},
+		{"workspaces", b.Workspaces, &now.Workspaces, limits.OrgLimitMax},
+		{"attachment_bytes", b.AttachmentBytes, &now.AttachmentBytes, limits.OrgBytesLimitMax},
+		{"attachments_bytes", b.AttachmentsBytes, &now.AttachmentsBytes, limits.OrgBytesLimitMax},
 	} {
-		if f.given.is() && (f.given.value < 1 || f.given.value > limits.OrgLimitMax) {
-			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, limits.OrgLimitMax)
+		if f.given.is() && (f.given.value < 1 || f.given.value > f.most) {
+			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, f.most)
 		}
 		if f.given.given {
 			*f.into = int(f.given.value)

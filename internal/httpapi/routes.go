@@ -18,11 +18,13 @@ type route struct {
 type bodyKind int
 
 // A body is ignored, or is read as JSON within its bounds before anything is done, or, for
-// what is too large for that, is read by the handler as it needs it.
+// what is too large for that, is read by the handler as it needs it. A form is either: JSON,
+// or files.
 const (
 	bodyNone bodyKind = iota
 	bodyJSON
 	bodyStream
+	bodyForm
 )
 
 // routes is the only list of paths. Who may use each is said in package policy,
@@ -78,6 +80,12 @@ func routes() []route {
 		{method: http.MethodPatch, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).changeFile)},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/files/{path...}", handle: admitted((*call).deleteFile)},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).actOnFile)},
+
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/attachments", body: bodyForm, handle: admitted((*call).createAttachments)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments", handle: (*call).listAttachments},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}", handle: (*call).getAttachment},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/attachments/{attachment}", handle: admitted((*call).deleteAttachment)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}/content", handle: admitted((*call).attachmentContent)},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
 	}

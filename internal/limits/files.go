@@ -22,9 +22,9 @@ const (
 	FileDepthMax = 64
 	// FileLookTime is how long a listing looks before its page ends, as it is.
 	FileLookTime = 20 * time.Second
-	// SearchTextMax bounds the text of a search, in bytes.
+	// SearchTextMax bounds what is searched for, in bytes.
 	SearchTextMax = 1024
-	// ReplaceTextMax and ReplaceFileMax bound the text of a replace, and its file, in bytes.
+	// ReplaceTextMax and ReplaceFileMax bound what is replaced, and in what, in bytes.
 	ReplaceTextMax = 1 << 20
 	ReplaceFileMax = 16 << 20
 	// UploadIDMax bounds an Upload-Id, and UploadKeepTime is how long what came of an upload
@@ -35,4 +35,35 @@ const (
 	// RunningFilesPerWorkspace how many on one of its machines.
 	RunningFiles             = 256
 	RunningFilesPerWorkspace = 32
+)
+
+// Attachments.
+const (
+	// AttachmentBytes bounds one, and AttachmentsBytes the live ones of an organisation
+	// together. The admin sets others for an organisation.
+	AttachmentBytes  = 25 << 20
+	AttachmentsBytes = 1 << 30
+	// AttachmentsMax is how many live ones an organisation has, since an empty one takes no
+	// bytes: few enough to be counted for each new one.
+	AttachmentsMax = 100_000
+	// AttachmentFilesMax is how many come in one request.
+	AttachmentFilesMax = 20
+	// AttachmentNameBytesMax bounds a name, so that it fits every file system.
+	AttachmentNameBytesMax = 100
+	// AttachmentLifeMin, AttachmentLifeMax and AttachmentLifeDefault are of the time until
+	// one expires.
+	AttachmentLifeMin     = time.Minute
+	AttachmentLifeMax     = 30 * 24 * time.Hour
+	AttachmentLifeDefault = 7 * 24 * time.Hour
+	// AttachmentPieceBytes is how much of a content room is reserved for at a time where its
+	// size isn't known.
+	AttachmentPieceBytes = 1 << 20
+	// AttachmentReserveTime is how long room stays reserved for a content on its way, and
+	// AttachmentReserveEvery how often that begins anew while it comes: what a crash left
+	// takes room for as long.
+	AttachmentReserveTime  = time.Hour
+	AttachmentReserveEvery = 10 * time.Minute
+	// AttachmentFormBytesMax bounds what stands before the first file of a form, and between
+	// two.
+	AttachmentFormBytesMax = 64 << 10
 )

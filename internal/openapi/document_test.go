@@ -208,6 +208,10 @@ var wireTypes = []struct {
 	{schema: "OrgList", of: sallyport.List[sallyport.Org]{}},
 	{schema: "WorkspaceList", of: sallyport.List[sallyport.Workspace]{}},
 	{schema: "TokenList", of: sallyport.List[sallyport.Token]{}},
+	{schema: "Attachment", of: sallyport.Attachment{}},
+	{schema: "Attached", of: sallyport.Attached{}},
+	{schema: "AttachmentList", of: sallyport.List[sallyport.Attachment]{}},
+	{schema: "AttachmentCopy", of: sallyport.AttachmentCopy{}, asked: true},
 	{schema: "ActivityList", of: sallyport.List[sallyport.Activity]{}},
 }
 

@@ -125,7 +125,7 @@ type identity struct {
 	replica   string
 	now       func() time.Time
 
-	mu      sync.Mutex // guards the fields below
+	mu      sync.Mutex // guards what follows
 	current *tls.Certificate
 }
 

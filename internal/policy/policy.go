@@ -39,6 +39,7 @@ func Rules() RuleSet {
 		Exec:            Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
 		ReadFiles:       Rule{Name: "a token with scope files:read", Kinds: anyToken, Scope: sallyport.ScopeFilesRead},
 		WriteFiles:      Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
+		Attachments:     Rule{Name: "a token with scope attachments", Kinds: anyToken, Scope: sallyport.ScopeAttachments},
 		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
 		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
 	}
@@ -50,7 +51,7 @@ type RuleSet struct {
 	ReadWorkspaces, WriteWorkspaces, Tokens Rule
 	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
-	ReadFiles, WriteFiles                   Rule
+	ReadFiles, WriteFiles, Attachments      Rule
 }
 
 // Check returns nil when the rule allows p, else scope_forbidden with a message that

@@ -37,7 +37,7 @@ func (w wrapper) plainLine(cmd Command) string {
 	var b strings.Builder
 	b.WriteString(`exec /bin/sh -c '`)
 	if cmd.Dir != "" {
-		b.WriteString(w.enterDir() + `; shift; `)
+		b.WriteString(`cd -- "$1" >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; shift; `)
 	}
 	b.WriteString(`export SALLYPORT_EXEC_ID=` + cmd.ExecID + `; ` + w.begin(cmd) + `exec "$@"' sh`)
 	if cmd.Dir != "" {

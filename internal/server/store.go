@@ -29,6 +29,7 @@ type engine interface {
 	gateway.ActivityStore
 	gateway.CAStore
 	gateway.LeaseStore
+	gateway.AttachmentStore
 	audit.Store
 	feed.Store
 	identity.Store

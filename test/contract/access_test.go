@@ -80,6 +80,12 @@ var accesses = []access{
 	{"DELETE", "/workspaces/{workspace}/files/{file}", "", 204, 0, 0, 0, 404, 404, "files:write"},
 	{"POST", "/workspaces/{workspace}/files/{file}", `{"action":"move","to":"{new-file}"}`, 200, 0, 0, 0, 404, 404, "files:write"},
 
+	{"POST", "/workspaces/{workspace}/attachments", aForm, 201, 0, 0, 0, 404, 404, "attachments"},
+	{"GET", "/workspaces/{workspace}/attachments", "", 200, 0, 0, 0, 404, 404, "attachments"},
+	{"GET", "/workspaces/{workspace}/attachments/{attachment}", "", 200, 0, 0, 0, 404, 404, "attachments"},
+	{"DELETE", "/workspaces/{workspace}/attachments/{attachment}", "", 204, 0, 0, 0, 404, 404, "attachments"},
+	{"GET", "/workspaces/{workspace}/attachments/{attachment}/content", "", 200, 0, 0, 0, 404, 404, "attachments"},
+
 	{"GET", "/activity", "", 200, 0, 403, 403, 403, 403, "none"},
 }
 
@@ -164,6 +170,7 @@ func (g *gathering) fill(t *testing.T, text string, as guest) string {
 		},
 		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
 		"{file}":                 func() string { return newFile(t, g.Stack, g.home.ws.ID, g.fileName()) },
+		"{attachment}":           func() string { return newAttachment(t, g.Stack, g.home.ws.ID) },
 		"{new-file}":             g.fileName,
 		"{free-org-token}":       func() string { return newToken(t, g.Stack, "/orgs/"+g.home.ID).ID },
 		"{free-workspace-token}": func() string { return newToken(t, g.Stack, "/workspaces/"+g.home.ws.ID).ID },
@@ -203,6 +210,24 @@ func newFile(t *testing.T, s *stack.Stack, workspace, name string) string {
 	}
 	return name
 }
+
+// newAttachment attaches a file, and returns its id.
+func newAttachment(t *testing.T, s *stack.Stack, workspace string) string {
+	t.Helper()
+	req := s.Request(t, http.MethodPost, "/workspaces/"+workspace+"/attachments", s.AdminToken, aForm)
+	req.Header.Set("Content-Type", aFormType)
+	var made sallyport.Attached
+	if s.Send(t, req).Decode(t, &made); len(made.Items) != 1 {
+		t.Fatalf("attach: %+v", made)
+	}
+	return made.Items[0].ID
+}
+
+// aForm is a form with a file, of the type aFormType.
+const (
+	aForm     = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\ncontent\r\n--b--\r\n"
+	aFormType = "multipart/form-data; boundary=b"
+)
 
 // fileName is of no other gathering's in the home that they share.
 func (g *gathering) fileName() string { return g.home.ws.ID + "-" + g.name() }
@@ -297,6 +322,9 @@ func (g *gathering) ask(t *testing.T, method, path string, as guest, body string
 			cookie = openSession(t, g.Stack, as.token) // it is needed afterwards
 		}
 		req = withCookie(g.Request(t, method, path, "", body), cookie)
+	}
+	if body == aForm {
+		req.Header.Set("Content-Type", aFormType)
 	}
 	if !strings.HasSuffix(path, "/events") {
 		return g.Send(t, req)

@@ -33,7 +33,7 @@ func TestRead(t *testing.T) {
 				t.Errorf("HEAD: %s is %q", name, head.Header.Get(name))
 			}
 		}
-		if got := m.want(t, 200, "", "GET", "/d/ten?download=true", "").Header.Get("Content-Disposition"); got != `attachment; filename=ten; filename*=UTF-8''ten` {
+		if got := m.want(t, 200, "", "GET", "/d/ten?download=true", "").Header.Get("Content-Disposition"); got != `attachment; filename="ten"; filename*=UTF-8''ten` {
 			t.Errorf("disposition %q", got)
 		}
 		ranges(t, m, a.Header.Get("ETag"))

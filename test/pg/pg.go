@@ -56,7 +56,7 @@ type Server struct {
 	// databases counts those that were made, so that each has a name of its own.
 	databases atomic.Int64
 
-	mu sync.Mutex // guards the fields below
+	mu sync.Mutex // guards what follows
 	// template is the database of which Copy makes others.
 	template string
 

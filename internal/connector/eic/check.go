@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/connector"
 )
 
-// Patterns of a connector's fields, as AWS's API has them.
+// What the fields of a connector look like: the API's own patterns.
 const (
 	instancePattern = `^i-[a-f0-9]{8,30}$`
 	endpointPattern = `^eice-[a-f0-9]{8,32}$`

@@ -23,11 +23,20 @@ type Span struct{ Offset, Length int64 }
 // invalid_root, files_unsupported, file_io, want's error, or what kept the machine from
 // answering.
 func (t *Tree) Read(ctx context.Context, path string, mayStop bool, want func(e Entry, head []byte) (Span, io.Writer, error)) (written int64, err error) {
-	ask := "go"
+	return t.read(ctx, script(readPart, sendPart), path, mayStop, want, path, asking(mayStop))
+}
+
+// asking is what a script is told of whether it is to wait for what to send.
+func asking(mayStop bool) string {
 	if mayStop {
-		ask = "ask"
+		return "ask"
 	}
-	s := t.start(ctx, script(readPart), path, ask)
+	return "go"
+}
+
+// read runs a script that sends a content, and is Read otherwise.
+func (t *Tree) read(ctx context.Context, script, path string, mayStop bool, want func(e Entry, head []byte) (Span, io.Writer, error), args ...string) (written int64, err error) {
+	s := t.start(ctx, script, args...)
 	defer func() { err = cmp.Or(err, s.close()) }()
 	_, rest, err := s.expect("ok")
 	if err != nil {

@@ -36,6 +36,16 @@ var (
 	copyPart string
 	//go:embed scripts/remove.sh
 	removePart string
+	//go:embed scripts/send.sh
+	sendPart string
+	//go:embed scripts/den.sh
+	denPart string
+	//go:embed scripts/attach.sh
+	attachPart string
+	//go:embed scripts/fetch.sh
+	fetchPart string
+	//go:embed scripts/detach.sh
+	detachPart string
 )
 
 // script joins parts, without their comments and empty lines.
