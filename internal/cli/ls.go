@@ -43,7 +43,7 @@ A name that holds control characters is shown with them escaped; --json has it e
   sallyport ls --glob 'reports/**/*.pdf' build`,
 		Args: takes("WORKSPACE[:PATH]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !strings.Contains(args[0], ":") {
+			if !strings.ContainsAny(args[0], ":/") {
 				args[0] += ":"
 			}
 			places, err := parseRemotes(args)

@@ -70,7 +70,7 @@ func parseRemotes(words []string) ([]place, error) {
 			return nil, err
 		}
 		if p.workspace == "" {
-			return nil, usagef("write it as WORKSPACE:PATH, for example "+"build:"+strings.TrimLeft(word, "/"), "%q names no workspace", word)
+			return nil, usagef("write it as WORKSPACE:PATH, for example build:"+strings.TrimLeft(word, "/"), "%q names no workspace", word)
 		}
 		places = append(places, p)
 	}
