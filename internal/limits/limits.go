@@ -51,6 +51,9 @@ const (
 	// holds one of the largest.
 	BufferedOutputBytes    = 1 << 30
 	BufferedOutputBytesMin = 4 * OutputBytesBufferedMax
+	// CollectorFloorBytes is the size from which on the heap is collected: a server keeps 5 MiB
+	// of it, and a stream makes as much garbage in some hundredths of a second.
+	CollectorFloorBytes = 32 << 20
 	// OrgLimitMax bounds what can be set: more would be no limit.
 	OrgLimitMax = 1_000_000
 	// OrgBytesLimitMax is the same of what is counted in bytes.

@@ -65,6 +65,7 @@ func Run(ctx context.Context, cfg config.Config, o RunOptions) (err error) {
 	s := &server{cfg: cfg, options: o, log: NewLogger(cfg, o.LogWriter)}
 	// Closed in reverse, whatever happens.
 	defer func() { err = errors.Join(err, s.close()) }()
+	s.onClose(raiseCollectorFloor())
 	if err := s.open(ctx); err != nil {
 		return err
 	}
