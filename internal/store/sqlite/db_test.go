@@ -243,6 +243,7 @@ func TestPlans(t *testing.T) {
 		`SELECT position` + activityColumns + `WHERE position < 9 ORDER BY position DESC LIMIT 9`: `INTEGER PRIMARY KEY (rowid<?)`,
 		`SELECT position` + activityColumns + `WHERE id = 'x' AND org_id = 'x'`:                   `(id=?)`,
 		selectAbandoned: `USING INDEX activity_running_acts`,
+		`SELECT count(*) FROM activity WHERE status = 'running'`: `USING COVERING INDEX activity_running_acts`,
 		selectEvents:    `activity_of_org (org_id=? AND written_seq>?)`,
 		selectLastSeq:   `(org_id=?)`,
 		selectCAKeys:    `org_ca_keys_listed (org_id=?)`,
