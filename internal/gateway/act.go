@@ -144,13 +144,18 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 			return err
 		}
 	}
+	a.begin(ctx, spec, claim)
+	return nil
+}
+
+// begin sends the act's row on its way.
+func (a *act) begin(ctx context.Context, spec actSpec, claim *store.Claim) {
 	a.row = a.g.Audit.Begin(audit.Act{
 		By: a.by.Principal, ClientAddr: a.by.Addr, OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID,
 		Replica: a.g.Replica, Class: spec.class, Claim: claim, Quota: a.quota, Detail: spec.detail,
 	})
 	a.report.RowID = a.row.ID()
 	a.durable = sync.OnceValue(func() error { return a.awaitRow(ctx, spec.recorded) })
-	return nil
 }
 
 func (a *act) awaitRow(ctx context.Context, recorded func(rowID string)) error {

@@ -24,6 +24,9 @@ type AttachmentStore interface {
 	// Attachments lists those of a workspace that are live at a time, newest first.
 	Attachments(ctx context.Context, orgID, workspaceID string, at time.Time, page store.Page) ([]store.Positioned[store.Attachment], error)
 	DeleteAttachment(ctx context.Context, orgID, attachmentID string) error
+	// ClaimExpiredAttachments returns what has expired at a time, so many at most, and lets
+	// nobody else have them before until.
+	ClaimExpiredAttachments(ctx context.Context, at, until time.Time, most int) ([]store.Attachment, error)
 	// ExpireAttachment lets one end at a time.
 	ExpireAttachment(ctx context.Context, orgID, attachmentID string, at time.Time) error
 }

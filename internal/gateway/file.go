@@ -89,6 +89,11 @@ func (g *Gateway) File(ctx context.Context, by Caller, ref Ref, f File, do func(
 	if err != nil {
 		return err
 	}
+	return a.onTree(ctx, f, do)
+}
+
+// onTree does the operation of an act whose row has begun, and ends the act.
+func (a *act) onTree(ctx context.Context, f File, do func(ctx context.Context, tree *FileTree, outcome *FileOutcome) error) (err error) {
 	defer func() { a.close(ctx, err) }()
 	began := time.Now()
 	var outcome audit.FileOutcome

@@ -63,6 +63,14 @@ const (
 	// takes room for as long.
 	AttachmentReserveTime  = time.Hour
 	AttachmentReserveEvery = 10 * time.Minute
+	// AttachmentSweepEvery is how often a server looks for what has expired,
+	// AttachmentSweepMax at a time, and on AttachmentSweepAtOnce machines together. One that
+	// can't be reached is tried again after AttachmentRetryTime, so that its files go within
+	// an hour in which it can.
+	AttachmentSweepEvery  = 30 * time.Second
+	AttachmentSweepMax    = 100
+	AttachmentSweepAtOnce = 8
+	AttachmentRetryTime   = 10 * time.Minute
 	// AttachmentFormBytesMax bounds what stands before the first file of a form, and between
 	// two.
 	AttachmentFormBytesMax = 64 << 10

@@ -20,6 +20,8 @@ const (
 	Org
 	// Workspace may act on one workspace, within its scopes.
 	Workspace
+	// System is the server itself, for what nobody asks for. No rule lets it do anything.
+	System
 )
 
 // Principal is an authenticated caller. The zero value is nobody.
@@ -52,11 +54,13 @@ func (p Principal) Actor() string {
 		return "org-token:" + p.Prefix
 	case Workspace:
 		return "workspace-token:" + p.Prefix
+	case System:
+		return "system"
 	}
 	return "nobody"
 }
 
 // Has reports whether p holds scope s. The admin holds all.
 func (p Principal) Has(s sallyport.Scope) bool {
-	return p.Kind == Admin || (p.Kind != Nobody && slices.Contains(p.Scopes, s))
+	return p.Kind == Admin || (p.Kind != Nobody && p.Kind != System && slices.Contains(p.Scopes, s))
 }

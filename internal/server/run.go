@@ -183,6 +183,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.watchSources()
 	s.beside(ctx, s.gateway.WatchExpiry)
+	s.beside(ctx, s.expireAttachments)
 	return s.joinPeers(ctx)
 }
 
