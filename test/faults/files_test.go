@@ -24,10 +24,22 @@ func TestOutOfFilesIsTold(t *testing.T) {
 	s := startChild(t, childOptions{openFiles: 150})
 	const callers = 80
 	counts := filepath.Join(t.TempDir(), "ran")
+	// Commands go on until one was refused, so that they are many at once on any machine.
+	release := sync.OnceFunc(func() {
+		if err := os.WriteFile(counts+".go", nil, 0o600); err != nil {
+			t.Error(err)
+		}
+	})
 	results := make(chan result, callers)
 	var all sync.WaitGroup
 	for i := range callers {
-		all.Go(func() { results <- tryRun(t, s, i, counts) })
+		all.Go(func() {
+			r := tryRun(t, s, i, counts)
+			if r.Reason == sallyport.ReasonCapacity {
+				release()
+			}
+			results <- r
+		})
 	}
 	all.Wait()
 	close(results)
@@ -75,7 +87,7 @@ type result struct {
 }
 
 func tryRun(t *testing.T, s *child, n int, counts string) (r result) {
-	body := fmt.Sprintf(`{"cmd":["sh","-c","echo x >>%s; exec sleep 0.5"]}`, counts)
+	body := fmt.Sprintf(`{"cmd":["sh","-c","echo x >>%s; until [ -e %s.go ]; do sleep 0.1; done"]}`, counts, counts)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.URL+"/workspaces/local/exec", bytes.NewReader([]byte(body)))
 	if err != nil {
 		t.Error(err)
