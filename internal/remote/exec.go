@@ -152,7 +152,7 @@ func (r *run) sendPlain(ctx context.Context) error {
 	r.s.Go(func() {
 		select {
 		case <-r.request.accepted: // an end of file before the request would be lost, and stdin never end
-			r.feed(nil)
+			r.feed(r.wrapper.plainHeader(r.cmd))
 		case <-r.request.refused:
 		case <-r.closed:
 		case <-r.s.Lost():

@@ -32,10 +32,22 @@ func isPlainText(s string) bool {
 	return true
 }
 
+// plainHeader is the line in front of stdinGuard, for a command with stdin. A shell that reads
+// another line ends: an rc file has eaten this one, and may have eaten the guard.
+func (w wrapper) plainHeader(cmd Command) []byte {
+	if !hasStdin(cmd) {
+		return nil
+	}
+	return []byte(w.opening() + "\n")
+}
+
 // plainLine is the command string that starts cmd without a header.
 func (w wrapper) plainLine(cmd Command) string {
 	var b strings.Builder
 	b.WriteString(`exec /bin/sh -c '`)
+	if hasStdin(cmd) {
+		b.WriteString(`read -r SALLYPORT_N; case $SALLYPORT_N in "` + w.opening() + `") ;; *) exit 97;; esac; `)
+	}
 	if cmd.Dir != "" {
 		b.WriteString(`cd -- "$1" >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; shift; `)
 	}

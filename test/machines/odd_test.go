@@ -12,6 +12,7 @@ import (
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
+	"sallyport/test/faultproxy"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -87,6 +88,25 @@ func TestOddMachines(t *testing.T) {
 			m := newMachine(t, s, tt.o)
 			for range 2 { // the second goes over what was learned from the first
 				tt.run(t, m)
+				tt.runStdin(t, m)
+			}
+		})
+	}
+}
+
+// Neither is stdin run, or waited for in vain, where the machine is far and the command stands
+// in the command line.
+func TestOddMachinesFar(t *testing.T) {
+	s := stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_CONNECT_TIMEOUT": "2m"}})
+	for _, tt := range odds() {
+		if !strings.HasPrefix(tt.name, "eats") && !strings.HasPrefix(tt.name, "becomes") || tt.waitsForStdin {
+			continue
+		}
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, s, tt.o)
+			m.behind(t, faultproxy.Faults{Delay: 2 * time.Millisecond})
+			for range 2 {
 				tt.runStdin(t, m)
 			}
 		})
