@@ -26,10 +26,16 @@ import (
 // one as root, all on one server of ours.
 func everywhere(t *testing.T, test func(t *testing.T, m *machine)) {
 	s := stack.Start(t, stack.Options{})
-	for _, shell := range sshd.Shells() {
-		t.Run(shell, func(t *testing.T) { test(t, newMachine(t, s, sshd.Options{LoginShell: shell})) })
+	on := func(name string, o sshd.Options) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, newMachine(t, s, o))
+		})
 	}
-	t.Run("root", func(t *testing.T) { test(t, newMachine(t, s, sshd.Options{LoginShell: "bash", User: sshd.Root})) })
+	for _, shell := range sshd.Shells() {
+		on(shell, sshd.Options{LoginShell: shell})
+	}
+	on("root", sshd.Options{LoginShell: "bash", User: sshd.Root})
 }
 
 // nasty is text that shells trip over, as JSON can carry it.
