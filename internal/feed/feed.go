@@ -21,7 +21,7 @@ import (
 	"sallyport/internal/store"
 )
 
-// Store is what a feed needs of the store.
+// Store is the part of the store that a feed needs.
 type Store interface {
 	// Events returns a page of events, lowest seq first, none left out.
 	Events(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Activity], error)
@@ -38,11 +38,11 @@ type Event struct {
 	Row []byte
 }
 
-// Live is the position of a reader that wants what happens from now on.
+// Live is the position of a reader that wants only events from now on.
 const Live int64 = -1
 
 // ErrSlow is what a reader gets that was up to date and fell limits.EventLagMax
-// behind. Who comes again with the seq of its last event misses nothing.
+// behind. A reader that returns with the seq of its last event misses nothing.
 var ErrSlow = errors.New("too slow for what happens")
 
 // Feed is the way to every organisation's events. Make it with New. It is safe

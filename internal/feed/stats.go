@@ -2,7 +2,7 @@ package feed
 
 // Stats is what a feed does at one moment, and what it has done since its start.
 type Stats struct {
-	// Organisations counts those that are followed, Readers who follows them.
+	// Organisations counts the followed organisations, Readers their followers.
 	Organisations, Readers int
 	// Delivered counts the events that readers were given: one event that two
 	// readers get counts twice.

@@ -141,5 +141,5 @@ func (t *tail) tell() {
 	t.changed = make(chan struct{})
 }
 
-// size is what an event takes, about.
+// size is about the memory of an event, in bytes.
 func (e Event) size() int { return len(e.Row) + 100 }

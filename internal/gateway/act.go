@@ -15,11 +15,11 @@ import (
 	"sallyport/internal/store"
 )
 
-// kind is what all acts of one kind have in common.
+// kind holds the properties that all acts of one kind share.
 type kind struct {
 	// rowType is the type of the kind's rows, one of sallyport's.
 	rowType string
-	// class is what acts of this kind are counted as.
+	// class is the class by which acts of this kind are counted.
 	class store.Class
 	// tried is how a refusal calls an act of this kind.
 	tried string
@@ -34,7 +34,7 @@ type kind struct {
 // actSpec is one act that a caller asks for.
 type actSpec struct {
 	kind
-	// detail is what the row says from the begin on.
+	// detail holds the row's fields that are known at the begin.
 	detail audit.Detail
 	// reserve sets memory aside for an act of the organisation, or refuses it; nil is for
 	// an act that needs none.
@@ -196,10 +196,10 @@ func (a *act) gate() error {
 	return nil
 }
 
-// runs makes what runs known, so that it can be signalled while the act lasts.
+// runs registers the running process, so that it can be signalled while the act lasts.
 func (a *act) runs(h live.Handle) { a.g.live.Handle(a.call, a.row.ID(), h) }
 
-// finish completes the row, once. It returns what kept it from that.
+// finish completes the row, once. Its error is the reason why it could not.
 func (a *act) finish(end audit.End) error {
 	if a.finished || a.refused {
 		return nil
@@ -212,7 +212,7 @@ func (a *act) finish(end audit.End) error {
 	return a.row.Finish(end)
 }
 
-// close ends what begin began, and tells those who watch. err is what the caller is told.
+// close ends the act that begin began, and reports it. err is the caller's answer.
 // A row that is still open then, after a panic, is completed as an error.
 func (a *act) close(ctx context.Context, err error) {
 	if !a.finished {

@@ -21,7 +21,7 @@ type EventSink struct {
 	// Opened is called once, before all else, when the caller may read. What comes
 	// is behind the event with the seq at.
 	Opened func(at int64) error
-	// Events is handed what has happened, in order, one event at least.
+	// Events receives the events in order, at least one at a time.
 	Events func([]Event) error
 	// Idle is called when there was nothing to hand over for IdleEvery; 0 is
 	// limits.KeepaliveFrameEvery.
@@ -89,7 +89,7 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 	}
 }
 
-// followOn hands over what comes next, or says that nothing does.
+// followOn hands over the next events, or a sign of life.
 func followOn(ctx context.Context, reader *feed.Reader, workspaceID string, sink EventSink) error {
 	waiting, cancel := context.WithTimeout(ctx, cmp.Or(sink.IdleEvery, limits.KeepaliveFrameEvery))
 	defer cancel()
@@ -145,14 +145,14 @@ func endOfFollowing(ctx context.Context, reader *feed.Reader, workspaceID string
 	return sallyport.Errorf(sallyport.CodeCanceled, "the reader has gone").Because(err)
 }
 
-// handOverRest hands over what has happened already.
+// handOverRest hands over the events that are in the store already.
 func handOverRest(ctx context.Context, reader *feed.Reader, workspaceID string, sink EventSink) {
 	ctx, cancel := context.WithTimeout(ctx, limits.EventReadTime)
 	defer cancel()
 	for {
 		events, err := reader.Rest(ctx)
 		if err != nil || len(events) == 0 {
-			return // what is missing is in the organisation's activity
+			return // the missing events are in the organisation's activity
 		}
 		if events = ofWorkspace(events, workspaceID); len(events) > 0 && sink.Events(events) != nil {
 			return

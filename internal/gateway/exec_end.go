@@ -95,7 +95,7 @@ func concludeFailed(err error) (audit.End, sallyport.ExecResult, error) {
 	return concludeError(sallyport.StatusError, known)
 }
 
-// concludeError tells the row what the caller is told.
+// concludeError writes the caller's error into the row.
 func concludeError(status string, err *sallyport.Error) (audit.End, sallyport.ExecResult, error) {
 	return audit.End{Status: status, Code: err.Code, Reason: err.Reason}, sallyport.ExecResult{}, err
 }

@@ -57,7 +57,7 @@ var (
 // IsOwnFile tells whether a name is the server's own, which is neither shown nor taken.
 func IsOwnFile(name string) bool { return files.IsOwn(name) }
 
-// FileOutcome is what an operation on files tells its row.
+// FileOutcome holds the fields that an operation on files adds to its row.
 type FileOutcome = audit.FileOutcome
 
 // File is one operation on a workspace's files.

@@ -14,7 +14,7 @@ type keyedLock struct {
 	users int
 }
 
-// lock waits for the lock of a name, and returns what frees it.
+// lock waits for the lock of a name, and returns the function that releases it.
 func (l *keyedLocks) lock(name string) (unlock func()) {
 	l.mu.Lock()
 	if l.held == nil {

@@ -157,7 +157,7 @@ func (s *stall) FromCaller(r io.Reader) io.Reader {
 	})
 }
 
-// ToCaller is what takes content for the caller: a Write to it is no fault of the machine's.
+// ToCaller is the writer of content for the caller: a Write to it is no fault of the machine's.
 func (s *stall) ToCaller(w io.Writer) io.Writer {
 	return writerFunc(func(p []byte) (int, error) {
 		s.moved(1)
@@ -166,7 +166,7 @@ func (s *stall) ToCaller(w io.Writer) io.Writer {
 	})
 }
 
-// moving is w, whose writes show that the machine moves.
+// moving wraps w; each write shows that the machine moves.
 func (s *stall) moving(w io.Writer) io.Writer {
 	return writerFunc(func(p []byte) (int, error) {
 		s.moved(0)

@@ -89,7 +89,7 @@ type Gateway struct {
 	fileLocks keyedLocks
 }
 
-// Caller is who asks, and from where.
+// Caller is the principal of a request, and its address.
 type Caller struct {
 	principal.Principal
 	// Addr is the address of the client, for the activity log.

@@ -30,7 +30,7 @@ func (g *Gateway) claim(ws store.Workspace, e Exec) (*store.Claim, error) {
 	}, nil
 }
 
-// claimedExec is what is hashed of an exec with a key, as JSON. Hashes outlive a version
+// claimedExec is the part of an exec with a key that is hashed, as JSON. Hashes outlive a version
 // of the program by a day, and while servers are replaced the versions beside each other
 // must agree on them: the bytes for what could be asked before never change. So a field
 // that is new stands at the end and is left out (omitempty) where it isn't asked for. A
@@ -61,7 +61,7 @@ func claimed(workspaceID string, e Exec) claimedExec {
 	return c
 }
 
-// keyTaken is what is answered where another exec has the key.
+// keyTaken is the answer where another exec has the key.
 func keyTaken(t store.Taken) *sallyport.Error {
 	if !t.Same {
 		return sallyport.Errorf(sallyport.CodeIdempotencyMismatch, "the Idempotency-Key was used for something else: another command, or another workspace")

@@ -61,7 +61,7 @@ func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyp
 	return sallyport.List[sallyport.Instance]{Items: found, NextCursor: next}, nil
 }
 
-// knownWorkspace is what is shown of the workspace of an instance.
+// knownWorkspace holds the shown fields of an instance's workspace.
 type knownWorkspace struct{ id, name string }
 
 // instanceWorkspaces are the organisation's workspaces on EC2, by their instances.

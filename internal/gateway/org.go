@@ -78,7 +78,7 @@ func (g *Gateway) Org(ctx context.Context, by Caller, ref string) (sallyport.Org
 	return wireOrg(org), err
 }
 
-// OrgChange is a checked JSON merge patch of an organisation: what is nil stays.
+// OrgChange is a checked JSON merge patch of an organisation: a nil field keeps its value.
 type OrgChange struct {
 	Name *string
 	// AWS makes the new access to AWS from the one that there is; zero is none.
@@ -115,7 +115,7 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgCha
 	return wireOrg(org), storeError(err, noOrg)
 }
 
-// apply changes org, and says in words what was changed.
+// apply changes org, and returns the changes in words.
 func (c OrgChange) apply(org *store.Org) (summary string, err error) {
 	summary = org.Name
 	if c.Name != nil {

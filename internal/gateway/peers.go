@@ -79,12 +79,12 @@ type SessionStore interface {
 	SessionByHash(ctx context.Context, hash [32]byte) (store.Session, error)
 }
 
-// EndSession ends what runs under a cookie session, which is no more, on every replica.
+// EndSession ends the acts of a cookie session that has been deleted, on every replica.
 func (g *Gateway) EndSession(ctx context.Context, hash [32]byte) {
 	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfSession, ID: live.SessionID(hash)})
 }
 
-// EndExpired ends what runs under tokens and sessions that have expired by the clock. It
+// EndExpired ends the acts of tokens and sessions that have expired by the clock. It
 // is called every limits.RecheckEvery: a timer would know nothing of a clock that was
 // set, nor of a machine that was suspended.
 func (g *Gateway) EndExpired() {
@@ -114,13 +114,13 @@ func interrupted() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeInterrupted, "the server was cut off from its store, so the command was ended; another server may have closed its row")
 }
 
-// notBegun is what is told instead to an act that had not begun on its machine.
+// notBegun is the answer instead for an act that had not begun on its machine.
 func notBegun(cause error) *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodePlatformUnavailable,
 		"the server was cut off from its store, so nothing was run; try again in a moment").WithStarted(false).Because(cause)
 }
 
-// Recheck ends what runs under a token or on a workspace that is no more. The notices of
+// Recheck ends the acts of tokens and workspaces that have been deleted. The notices of
 // other replicas say so at once; this is for those that are lost.
 func (g *Gateway) Recheck(ctx context.Context) {
 	var looking sync.WaitGroup
@@ -181,7 +181,7 @@ func (g *Gateway) SignalPassedOn(ctx context.Context, s Signal) (sent bool, err 
 	return g.signalHere(ctx, s.ExecID, s.Name)
 }
 
-// signal signals the command of an exec, whoever runs it.
+// signal signals the command of an exec, on whichever replica it runs.
 func (g *Gateway) signal(ctx context.Context, by Caller, replica, execID, name string) (sent bool, err error) {
 	if replica == g.Replica || g.Peers == nil {
 		return g.signalHere(ctx, execID, name)

@@ -85,7 +85,7 @@ func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 	return errors.Join(all...)
 }
 
-// closeExecs ends what still runs of one workspace's execs.
+// closeExecs ends the processes that one workspace's execs have left.
 func closeExecs(ctx context.Context, g *Gateway, rows []store.Activity) audit.End {
 	outcome := audit.ExecOutcome{SurvivorsUnknown: true}
 	ids := make([]string, len(rows))

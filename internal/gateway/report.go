@@ -9,7 +9,7 @@ import (
 	"sallyport/internal/store"
 )
 
-// ActReport is how an act went, for those who watch the server: once, when it is over. It
+// ActReport describes an act for metrics and traces: once, when it is over. It
 // holds no word of a caller's or a machine's: no argv, no environment, no output.
 type ActReport struct {
 	// Type is the kind of the act: the type of its row.
@@ -24,7 +24,7 @@ type ActReport struct {
 	Status string
 	Code   sallyport.Code
 	Reason string
-	// Exec is what an exec adds; zero for other kinds.
+	// Exec holds the fields of an exec; zero for other kinds.
 	Exec ExecReport
 	// Warm: see sshpool.Session.
 	Warm bool
@@ -34,11 +34,11 @@ type ActReport struct {
 	Began, Authorized, Recorded, Reached, Started, Ended, Finished time.Time
 }
 
-// ExecReport is what the report of an exec adds.
+// ExecReport holds the fields of an exec's report.
 type ExecReport struct {
 	// ExitCode is nil unless the command exited.
 	ExitCode *int
-	// StdoutBytes and StderrBytes are what the command wrote.
+	// StdoutBytes and StderrBytes count the command's output.
 	StdoutBytes, StderrBytes int64
 }
 
@@ -59,7 +59,7 @@ func (r *ActReport) authorized(ws store.Workspace) {
 	r.Authorized, r.Connector = time.Now(), ws.Connector.Type
 }
 
-// ended takes what the row is told.
+// ended takes the row's outcome.
 func (r *ActReport) ended(end audit.End) {
 	r.Status, r.Code, r.Reason = end.Status, end.Code, end.Reason
 	if o, ok := end.Outcome.(audit.ExecOutcome); ok {
@@ -67,7 +67,7 @@ func (r *ActReport) ended(end audit.End) {
 	}
 }
 
-// tell reports an act that is over, if anybody watches. err is what the caller is told.
+// tell reports an act that is over, if there is a receiver. err is the caller's answer.
 func (g *Gateway) tell(ctx context.Context, r *ActReport, err error) {
 	if g.Watch == nil {
 		return

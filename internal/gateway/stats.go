@@ -6,7 +6,7 @@ import (
 	"sallyport/internal/sshpool"
 )
 
-// Stats is what goes on at one moment, in the gateway and in what it works with.
+// Stats counts the running work of the gateway, its pool and its log at one moment.
 type Stats struct {
 	// Execs counts those that run, from the decision to the last word of their row.
 	Execs    int

@@ -148,7 +148,7 @@ func (g *Gateway) ListTokens(ctx context.Context, by Caller, h TokenHome, page P
 	return list(scope, p, found, wireToken), storeError(err, noToken)
 }
 
-// RevokeToken revokes a token and ends what runs under it. It returns not_found.
+// RevokeToken revokes a token and ends its running acts. It returns not_found.
 func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, tokenID string) error {
 	orgID, workspaceID, err := g.home(ctx, by, h, "revoke a token")
 	if err != nil {

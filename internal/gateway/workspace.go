@@ -169,7 +169,7 @@ func (c WorkspaceChange) isEmpty() bool {
 	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil
 }
 
-// apply changes ws, and says in words what was changed.
+// apply changes ws, and returns the changes in words.
 func (c WorkspaceChange) apply(ws *store.Workspace) (changed []string) {
 	if c.Name != nil {
 		ws.Name = *c.Name
@@ -201,7 +201,7 @@ func (c WorkspaceChange) labels(now map[string]string) map[string]string {
 	return labels
 }
 
-// DeleteWorkspace deletes a workspace with its tokens and ends what runs there.
+// DeleteWorkspace deletes a workspace with its tokens and ends its running acts.
 // It returns workspace_not_found or scope_forbidden.
 func (g *Gateway) DeleteWorkspace(ctx context.Context, by Caller, ref Ref) error {
 	ws, err := g.workspace(ctx, by, ref)

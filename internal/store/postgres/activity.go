@@ -165,13 +165,13 @@ type batch struct {
 	claims  claims
 }
 
-// act is what there is to know of a running row.
+// act is the state of a running row.
 type act struct {
 	workspaceID, replica string
 	class                store.Class
 }
 
-// columns are what a row is stored as besides its own fields.
+// columns are the stored columns of a row besides its own fields.
 type columns struct {
 	detail  string
 	outcome sql.NullString
@@ -203,7 +203,7 @@ func newBatch(changes []store.ActivityChange) (*batch, error) {
 	return b, nil
 }
 
-// reset forgets what look has found.
+// reset drops the results of look.
 func (b *batch) reset() {
 	b.counters, b.running, b.leases = counters{}, map[rowKey]act{}, leases{}
 	b.quotas, b.claims = quotas{}, newClaims()
@@ -313,7 +313,7 @@ func (b *batch) completes(change store.ActivityChange) bool {
 	return true
 }
 
-// write adds the statements that store what was decided.
+// write adds the statements that store the decisions.
 func (b *batch) write(s *statements) {
 	system.enter(s)
 	b.insert(s)

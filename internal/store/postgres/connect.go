@@ -43,10 +43,10 @@ const (
 	connsOwn = 3
 )
 
-// database is what a URL names.
+// database is the database that a URL names.
 type database struct {
 	config *pgxpool.Config
-	// name tells an operator which database it is, without what is secret.
+	// name names the database for an operator, without any secret.
 	name string
 }
 

@@ -45,7 +45,7 @@ type DB struct {
 }
 
 // Open opens the database that the URL names, and makes or migrates its tables if opts
-// says so. Several may do so at the same time. Who opens it closes it.
+// says so. Several may do so at the same time. The caller closes it.
 //
 // It refuses, with a sentence that names host and database but no password, what can't
 // be reached, a schema that this program can't work with, and a login role that can't

@@ -74,7 +74,7 @@ func unwritable(err error) error {
 	return err
 }
 
-// callerError is what a caller's own function returned.
+// callerError is the error of a caller's own function.
 type callerError struct{ error }
 
 // wrap says what was being done when err happened. Nil and a caller's own error stay as

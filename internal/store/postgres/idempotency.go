@@ -17,7 +17,7 @@ type claims struct {
 	held map[claimKey]holder
 	// taken are those that the batch takes.
 	taken map[claimKey]bool
-	// states are what the batch has made of rows so far.
+	// states are the states of rows after the batch's changes so far.
 	states map[string]state
 	// freed are the rows whose keys are given back.
 	freed []*store.Activity
@@ -32,7 +32,7 @@ type claimKey struct {
 	hash [32]byte
 }
 
-// holder is who has a key.
+// holder is the exec that has a key.
 type holder struct {
 	execID string
 	body   []byte
@@ -40,7 +40,7 @@ type holder struct {
 	state  state
 }
 
-// state is what is told of the exec that has a key.
+// state is the reported state of the exec that has a key.
 type state struct {
 	status   string
 	exitCode *int
@@ -89,7 +89,7 @@ func (c *claims) scan(row column.Scanner) error {
 	return nil
 }
 
-// claim takes a key for a row, or says in the claim who has it.
+// claim takes a key for a row, or names its holder in the claim.
 func (c *claims) claim(row *store.Activity, claim *store.Claim) {
 	claim.Taken = nil
 	key, over := claimKey{row.OrgID, claim.Hash}, column.Time(claim.At.Add(-claim.Life))

@@ -47,7 +47,7 @@ func (db *DB) EndLease(ctx context.Context, replica string) error {
 	return wrap(err, "end lease")
 }
 
-// Replicas returns who has a lease that is not over, in the order of their names.
+// Replicas returns the replicas with a lease that is not over, in the order of their names.
 func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	replicas, err := ask(ctx, db.readers, system, scanText,
 		`SELECT replica FROM leases WHERE expires_at > clock_timestamp() ORDER BY replica`)
@@ -66,7 +66,7 @@ func (db *DB) ReplicaURL(ctx context.Context, replica string) (string, error) {
 // it does, others may end it at any moment.
 var errLeaseOver = errors.New("its lease is over")
 
-// leases tell of replicas whether their lease is over. Who has none is missing.
+// leases holds, by replica, whether its lease is over. A replica without one is missing.
 type leases map[string]bool
 
 // lock adds the statements that find the leases of the replicas, and keep others from
@@ -101,7 +101,7 @@ func (l leases) check(replica string) error {
 	return nil
 }
 
-// abandoned is the condition of a running row whose act nobody alive runs.
+// abandoned is the condition of a running row whose act no live replica runs.
 const abandoned = `status = '` + sallyport.StatusRunning + `' AND coalesce(replica, '') NOT IN (SELECT replica FROM leases)`
 
 // AdoptActs ends every lease that is over, and makes running rows of replicas that have

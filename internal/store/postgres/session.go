@@ -24,7 +24,7 @@ func (db *DB) CreateSession(ctx context.Context, s store.Session, now time.Time,
 		if err != nil {
 			return err
 		}
-		// What another transaction has locked it takes away itself.
+		// A row that another transaction has locked is removed by that one.
 		const without = `DELETE FROM sessions WHERE position IN (SELECT position FROM sessions WHERE `
 		return t.commit(func(b *statements) {
 			b.add(without+`expires_at <= $1 FOR UPDATE SKIP LOCKED)`, column.Time(now))

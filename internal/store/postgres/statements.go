@@ -145,7 +145,7 @@ func (p *pool) transact(ctx context.Context, durable bool, body func(*tx) error)
 		t := &tx{caller: ctx, ctx: inside, conn: conn, durable: durable}
 		if err := body(t); err != nil {
 			t.rollback()
-			// What breaks in the first trip has no commit behind it.
+			// A failure in the first trip has no commit behind it.
 			return t.trips <= 1, err
 		}
 		return false, nil

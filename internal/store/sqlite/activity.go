@@ -44,7 +44,7 @@ func (db *DB) CommitActivity(ctx context.Context, changes []store.ActivityChange
 	return nil
 }
 
-// changed tells whoever wants to know of which organisations the log has changed.
+// changed calls OnChange for the organisations whose log has changed.
 func (db *DB) changed(b *batch) {
 	if db.onChange == nil {
 		return
@@ -127,7 +127,7 @@ type batch struct {
 	columns []columns
 }
 
-// columns are what a row is stored as besides its own fields.
+// columns are the stored columns of a row besides its own fields.
 type columns struct {
 	detail  string
 	outcome sql.NullString
@@ -195,7 +195,7 @@ func (b *batch) apply(ctx context.Context, s *activityStatements) error {
 	return nil
 }
 
-// checkLeases refuses rows of replicas whose lease somebody has ended.
+// checkLeases refuses rows of replicas whose lease has been ended.
 func (b *batch) checkLeases(ctx context.Context, s *activityStatements) error {
 	checked := ""
 	for _, change := range b.changes {

@@ -18,7 +18,7 @@ import (
 // the copy is still wanted.
 const backupPages = 1024
 
-// Contents is what a database holds.
+// Contents counts the records of a database.
 type Contents struct {
 	SchemaVersion int64
 	// Bytes is the size of its pages, whether they are in its file or still in

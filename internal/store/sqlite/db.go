@@ -33,7 +33,7 @@ const (
 	// is copied into the database. Fewer would copy the same hot pages more
 	// often, more would make the commit that copies them wait longer.
 	checkpointPages = 1000
-	// walBytesKept is what a log that a long reader made grow is cut back to.
+	// walBytesKept is the size to which a log is cut back that a long reader made grow.
 	walBytesKept = 64 << 20
 	// writerCacheKiB and readerCacheKiB bound the pages that a connection keeps.
 	writerCacheKiB = 8 << 10
@@ -72,7 +72,7 @@ type DB struct {
 }
 
 // Open opens the database in the file path, checks it, and makes or migrates it
-// if opts says so; the file of a new one has mode 0600. Who opens it closes it.
+// if opts says so; the file of a new one has mode 0600. The caller closes it.
 //
 // It refuses, with a sentence that names the file, what is not a database, is
 // corrupt, can't be written, or has a schema that this program doesn't know.

@@ -26,7 +26,7 @@ func primary(code int) int { return code & 0xff }
 
 func isBusy(err error) bool { return primary(codeOf(err)) == codes.SQLITE_BUSY }
 
-// known turns what SQLite says into the errors of package store where it is one
+// known turns SQLite's errors into those of package store where it is one
 // of them: a row is not there, or the one that it would belong to.
 func known(err error) error {
 	if errors.Is(err, sql.ErrNoRows) || codeOf(err) == codes.SQLITE_CONSTRAINT_FOREIGNKEY {
@@ -35,7 +35,7 @@ func known(err error) error {
 	return err
 }
 
-// callerError is what a caller's own function returned.
+// callerError is the error of a caller's own function.
 type callerError struct{ error }
 
 // wrap says what was being done when err happened. Nil and a caller's own error

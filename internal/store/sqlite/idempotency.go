@@ -26,7 +26,7 @@ func (s *claimStatements) prepare(ctx context.Context, p *preparer) {
 		(SELECT org_id, hash FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT 2)`)
 }
 
-// claim takes a key for a row, or says in the claim who has it.
+// claim takes a key for a row, or names its holder in the claim.
 func (s *claimStatements) claim(ctx context.Context, row *store.Activity, c *store.Claim) error {
 	c.Taken = nil
 	over := column.Time(c.At.Add(-c.Life))

@@ -28,7 +28,7 @@ type InspectOptions struct {
 	Still bool
 }
 
-// Inspection is what Inspect found.
+// Inspection is the result of Inspect.
 type Inspection struct {
 	Contents
 	// WantedVersion is the schema that this program wants.

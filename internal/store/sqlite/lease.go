@@ -42,7 +42,7 @@ func (db *DB) EndLease(ctx context.Context, replica string) error {
 	return wrap(err, "end lease")
 }
 
-// Replicas returns who has a lease that is not over, in the order of their names.
+// Replicas returns the replicas with a lease that is not over, in the order of their names.
 func (db *DB) Replicas(ctx context.Context) ([]string, error) {
 	replicas, err := list(ctx, db.readers, scanText,
 		`SELECT replica FROM leases WHERE expires_at > ? ORDER BY replica`, expiry(0))

@@ -75,7 +75,7 @@ func (w *writer) prepare(ctx context.Context) error {
 	return p.err
 }
 
-// acquire waits for the caller's turn, until ctx ends. Who got it releases it.
+// acquire waits for the caller's turn, until ctx ends. The caller releases it.
 func (w *writer) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
