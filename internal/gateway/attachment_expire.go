@@ -60,11 +60,14 @@ func (g *Gateway) expireOn(ctx context.Context, expired []store.Attachment) {
 	reach, cancel := context.WithTimeout(ctx, g.ConnectTime)
 	defer cancel()
 	session, err := g.Pool.Open(reach, target(ws), g.need(Caller{}, ws, "", 0))
+	if err == nil {
+		session.Close()
+		err = context.Cause(reach) // the time is over, and none is left for an act
+	}
 	if err != nil {
 		g.Log.Debug("expired attachments are left until the machine can be reached", "workspace", ws.ID, "cause", err)
 		return
 	}
-	session.Close()
 	for _, a := range expired {
 		err := g.expire(ctx, ws, a)
 		if err == nil || isFinal(err) {

@@ -31,6 +31,7 @@ var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"Exec":            {principal.Org: sallyport.ScopeExec, principal.Workspace: sallyport.ScopeExec},
 	"ReadFiles":       {principal.Org: sallyport.ScopeFilesRead, principal.Workspace: sallyport.ScopeFilesRead},
 	"WriteFiles":      {principal.Org: sallyport.ScopeFilesWrite, principal.Workspace: sallyport.ScopeFilesWrite},
+	"Attachments":     {principal.Org: sallyport.ScopeAttachments, principal.Workspace: sallyport.ScopeAttachments},
 	"ReadActivity":    {principal.Org: sallyport.ScopeAuditRead, principal.Workspace: sallyport.ScopeAuditRead},
 	"ReadOrgActivity": {principal.Org: sallyport.ScopeAuditRead},
 }
