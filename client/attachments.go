@@ -143,7 +143,7 @@ func formOf(life time.Duration, files []NewAttachment) (form io.Reader, contentT
 		}
 	}
 	for _, f := range files {
-		if _, err := w.CreateFormFile("file", f.Name); err != nil {
+		if _, err := w.CreateFormFile("file", formName(f.Name)); err != nil {
 			return nil, "", err
 		}
 		parts = append(parts, cut(), f.Content)
@@ -152,6 +152,18 @@ func formOf(life time.Duration, files []NewAttachment) (form io.Reader, contentT
 		return nil, "", err
 	}
 	return io.MultiReader(append(parts, cut())...), w.FormDataContentType(), nil
+}
+
+// formName is a file's name as a form can carry it: its header holds no control characters,
+// of which the server makes "_" as well.
+func formName(name string) string {
+	carried := []byte(name)
+	for i, c := range carried {
+		if c < ' ' || c == 0x7f {
+			carried[i] = '_'
+		}
+	}
+	return string(carried)
 }
 
 // Copy attaches a file of the workspace, as it is now, for life; see Add. It takes the scope

@@ -20,8 +20,8 @@ func TestClientAttachments(t *testing.T) {
 	c := client.New(s.URL, h.token)
 	t.Cleanup(c.Close)
 	a, ctx := c.Attachments(h.ws.ID), t.Context()
-	made, err := a.Add(ctx, time.Hour, client.NewAttachment{Name: `a "b".txt`, Content: strings.NewReader("one")}, client.NewAttachment{Name: "c", Content: strings.NewReader("")})
-	if err != nil || len(made) != 2 || made[0].ExpiresAt.Sub(made[0].CreatedAt) != time.Hour {
+	made, err := a.Add(ctx, time.Hour, client.NewAttachment{Name: "a \"b\"\x1b\n.txt", Content: strings.NewReader("one")}, client.NewAttachment{Name: "c", Content: strings.NewReader("")})
+	if err != nil || len(made) != 2 || made[0].ExpiresAt.Sub(made[0].CreatedAt) != time.Hour || made[0].Name != `a "b"__.txt` {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	name := h.ws.ID + "-source"
