@@ -154,7 +154,7 @@ const (
 	// waits in the server's memory for the organisation's callers is as much as it may be.
 	ReasonMemory = "memory"
 	// ReasonOrganisation, with rate_limited: it is the organisation that asks for too much,
-	// not the token alone.
+	// not the token alone; with no_space: its attachments hold as much as they may.
 	ReasonOrganisation = "organisation"
 
 	// With connect_failed, and with connect_timeout for what was waited for:

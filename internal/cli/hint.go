@@ -99,6 +99,22 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return h.forMachine(e, isStarted)
 	case sallyport.CodeHostKeyMismatch:
 		return "ask the machine's owner whether it was made anew; only then: sallyport workspaces update --trust-new-key " + h.name()
+	case sallyport.CodeInvalidOrgID:
+		return "name the organisation with --org"
+	case sallyport.CodeInternal:
+		if e.RequestID != "" {
+			return "the server's log has more, under request id " + e.RequestID
+		}
+	}
+	if isStarted {
+		return h.endOf(e.ExecID)
+	}
+	return h.forFiles(e)
+}
+
+// forFiles is the advice on the codes of files and attachments.
+func (h hints) forFiles(e *sallyport.Error) string {
+	switch e.Code {
 	case sallyport.CodeTooManyTransfers:
 		return "wait for some file operations to end, then try again"
 	case sallyport.CodeInvalidRoot:
@@ -119,17 +135,17 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return "name a file in it; a directory at the end of a copy is written with a slash: " + h.name() + ":DIR/"
 	case sallyport.CodeExists:
 		return "remove what is there first: sallyport files rm -r"
+	case sallyport.CodeAttachmentNotFound:
+		return "sallyport attachments ls " + h.name() + " lists those that are there; one that has expired is gone"
+	case sallyport.CodeAttachmentGone:
+		return "sallyport attachments rm removes what is left of it, its record"
+	case sallyport.CodeAttachmentTooLarge:
+		return "copy it as a file: sallyport cp FILE " + h.name() + ":; or the admin may allow more: sallyport orgs update --attachment-bytes N ORG"
 	case sallyport.CodeNoSpace:
-		return "make room on the machine; what was there before still stands"
-	case sallyport.CodeInvalidOrgID:
-		return "name the organisation with --org"
-	case sallyport.CodeInternal:
-		if e.RequestID != "" {
-			return "the server's log has more, under request id " + e.RequestID
+		if e.Reason == sallyport.ReasonOrganisation {
+			return "see what nobody needs: sallyport attachments ls " + h.name() + "; the admin may allow more: sallyport orgs update --attachments-bytes N ORG"
 		}
-	}
-	if isStarted {
-		return h.endOf(e.ExecID)
+		return "make room on the machine; what was there before still stands"
 	}
 	return ""
 }

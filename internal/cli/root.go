@@ -36,8 +36,8 @@ The commands of a client speak to the server that SALLYPORT_URL and SALLYPORT_TO
 name, if both are set, or else to that of a profile: the one that --profile or
 SALLYPORT_PROFILE names, or the current one. login and dev write profiles.
 
-A workspace, an organisation, an exec and a token can be named by the beginning of its
-id, if no other id begins with it. NO_COLOR keeps colours from a terminal.
+A workspace, an organisation, an exec, an attachment and a token can be named by the
+beginning of its id, if no other id begins with it. NO_COLOR keeps colours from a terminal.
 
 Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec has the
 command's own; see exec --help, and doctor --help.`,
@@ -62,7 +62,7 @@ command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newCp(), a.newLs(), a.newFiles(), a.newPs(), a.newKill(), a.newActivity())
+	addTo(root, groupWork, a.newExec(), a.newCp(), a.newLs(), a.newFiles(), a.newAttachments(), a.newPs(), a.newKill(), a.newActivity())
 	addTo(root, groupAccount, a.newLogin(), a.newLogout(), a.newWhoami(), a.newProfiles(), a.newEnv())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),

@@ -42,7 +42,7 @@ func kindOf(header string) kind {
 		return kindActor
 	case "SUMMARY", "COMMAND":
 		return kindMain
-	case "FOUND":
+	case "FOUND", "PATH":
 		return kindWhole
 	}
 	return kindText

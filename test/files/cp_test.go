@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"sallyport/client"
 	"sallyport/internal/cli"
 	"sallyport/test/faultproxy"
 	"sallyport/test/stack"
@@ -220,6 +221,29 @@ func TestInterruptedCp(t *testing.T) {
 	hold.Close()
 	if names := c.names(t, "."); names != "file" {
 		t.Errorf("on the machine: %s", names)
+	}
+	if left, _ := os.ReadDir(c.here); len(left) > 0 {
+		t.Errorf("left here: %v", left)
+	}
+}
+
+// Ctrl-C ends what takes an attachment with 130, and leaves no half file.
+func TestInterruptedAttachment(t *testing.T) {
+	t.Parallel()
+	c := newCommandLine(t)
+	made, err := client.New(c.URL, c.Token).Attachments("here").Add(t.Context(), 0, client.NewAttachment{Name: "a", Content: bytes.NewReader(random(1, 8<<20))})
+	must(t, err)
+	c.proxy.Set(faultproxy.Faults{Drip: time.Millisecond})
+	signals := make(chan os.Signal, 1)
+	ended := make(chan int, 1)
+	go func() {
+		code, _, _ := c.run(t.Context(), nil, signals, "attachments", "get", "here", made[0].ID, c.here)
+		ended <- code
+	}()
+	await(t, func() bool { names, _ := filepath.Glob(c.here + "/.sallyport*"); return len(names) > 0 })
+	signals <- syscall.SIGINT
+	if code := <-ended; code != 130 {
+		t.Errorf("exit code %d", code)
 	}
 	if left, _ := os.ReadDir(c.here); len(left) > 0 {
 		t.Errorf("left here: %v", left)
