@@ -154,7 +154,7 @@ func befores() []before {
 func TestHostileBeforeLogin(t *testing.T) {
 	quarantine(t, befores(), func(b before) string { return b.name }, func(t *testing.T, tt before) {
 		target, _ := rogueMachine(t, tt.act)
-		besideGood(t, &sshpool.Pool{ConnectTime: 2 * time.Second}, func(ctx context.Context, p *sshpool.Pool) {
+		besideGood(t, &sshpool.Pool{ConnectTime: 8 * time.Second}, func(ctx context.Context, p *sshpool.Pool) {
 			_, err := openOn(ctx, p, target)
 			var known *sallyport.Error
 			if !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed && known.Code != sallyport.CodeConnectTimeout {

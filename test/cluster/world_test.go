@@ -57,7 +57,9 @@ func newWorld(t *testing.T, o Options) *world {
 
 func (w *world) newToken(t *testing.T) sallyport.Token {
 	t.Helper()
-	token, err := w.admin.CreateToken(t.Context(), client.Owner{Org: w.org.ID}, sallyport.TokenCreate{Name: "test", Scopes: sallyport.AllScopes()})
+	// Scopes that the version before knows, too.
+	scopes := []sallyport.Scope{sallyport.ScopeExec, sallyport.ScopeAuditRead, sallyport.ScopeWorkspaces, sallyport.ScopeTokens}
+	token, err := w.admin.CreateToken(t.Context(), client.Owner{Org: w.org.ID}, sallyport.TokenCreate{Name: "test", Scopes: scopes})
 	if err != nil {
 		t.Fatal(err)
 	}

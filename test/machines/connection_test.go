@@ -102,6 +102,7 @@ func TestNeverTwice(t *testing.T) {
 	if testing.Short() {
 		t.Skip("goes through many breaks")
 	}
+	t.Parallel()
 	m := newMachine(t, stack.Start(t, stack.Options{}), sshd.Options{})
 	proxy := faultproxy.Start(t, m.sshd.Addr, faultproxy.Faults{})
 	m.name = "proxied"

@@ -46,6 +46,7 @@ var nasty = rapid.StringOfN(rapid.OneOf(
 
 // An argv arrives byte for byte, whatever the login shell and whatever the bytes.
 func TestArgv(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(t *testing.T, m *machine) {
 		rapid.Check(t, func(rt *rapid.T) {
 			args := rapid.SliceOfN(nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") }), 0, 6).Draw(rt, "args")
@@ -69,6 +70,7 @@ var plain = rapid.StringOfN(rapid.RuneFrom([]rune(" \"#$%&()*+,-./0123456789:;<=
 
 // So does it on a machine that is far, where an exec takes another way if it can.
 func TestArgvFar(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(t *testing.T, m *machine) {
 		m.behind(t, faultproxy.Faults{Delay: 2 * time.Millisecond})
 		rapid.Check(t, func(rt *rapid.T) {
@@ -101,6 +103,7 @@ func TestArgvFar(t *testing.T) {
 
 // What an exec promises, on every machine.
 func TestExec(t *testing.T) {
+	t.Parallel()
 	everywhere(t, func(t *testing.T, m *machine) {
 		for _, tt := range execCases() {
 			out, err := m.exec(t.Context(), tt.exec)
