@@ -246,7 +246,7 @@ func (u *upload) checkEntry(e sallyport.FileEntry) error {
 // uploadBody is content on its way to the transport, which may still read when its answer is
 // there. It keeps the error of the content's own.
 type uploadBody struct {
-	mu   sync.Mutex // guards what follows, and a Read
+	mu   sync.Mutex // guards the fields below, and a Read
 	r    io.Reader
 	err  error
 	over bool

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"strconv"
-	"unicode/utf8"
 
 	"sallyport/client/sallyport"
 )
@@ -77,9 +76,9 @@ func Last(v any) []byte {
 }
 
 // appendOutput appends one frame with data, and the marker behind it when the
-// stream was cut after max bytes.
-func (e Encoding) appendOutput(dst []byte, name string, data []byte, max int64, cut bool) []byte {
-	f := e.frameOf(name, data, max, cut)
+// stream was cut after max bytes. isText reports whether data is UTF-8.
+func (e Encoding) appendOutput(dst []byte, name string, data []byte, isText bool, max int64, cut bool) []byte {
+	f := e.frameOf(name, len(data), isText, max, cut)
 	dst = f.appendHead(dst)
 	dst = f.appendData(dst, data, true)
 	return f.appendTail(dst)
@@ -94,12 +93,11 @@ type piece struct {
 	text   bool // the data is UTF-8
 }
 
-func (e Encoding) frameOf(name string, data []byte, max int64, cut bool) piece {
-	f := piece{as: e, name: name, length: len(data)}
+func (e Encoding) frameOf(name string, length int, isText bool, max int64, cut bool) piece {
+	f := piece{as: e, name: name, length: length, text: isText}
 	if cut {
 		f.marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
 	}
-	f.text = f.raw() || utf8.Valid(data)
 	return f
 }
 

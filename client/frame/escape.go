@@ -2,6 +2,7 @@ package frame
 
 import (
 	"encoding/binary"
+	"math/bits"
 	"unicode/utf8"
 )
 
@@ -44,8 +45,9 @@ func plain(p []byte) int {
 		x := binary.LittleEndian.Uint64(p[n:])
 		quote, slash := x^(ones*'"'), x^(ones*'\\')
 		special := ((x - ones*0x20) &^ x) | ((quote - ones) &^ quote) | ((slash - ones) &^ slash)
-		if special&highs != 0 {
-			break
+		if special &= highs; special != 0 {
+			// The lowest bit is exact: a borrow, which falsifies those above, begins at a hit.
+			return n + bits.TrailingZeros64(special)/8
 		}
 	}
 	for ; n < len(p); n++ {

@@ -55,17 +55,17 @@ func (s *Stream) Append(dst, p []byte) []byte {
 	}
 	data := s.join(p)
 	if s.cut {
-		return s.as.appendOutput(dst, s.name, border(data, s.binary), s.max, true)
+		data = border(data, s.binary)
+		return s.as.appendOutput(dst, s.name, data, utf8.Valid(data), s.max, true)
 	}
 	whole := len(data) - partial(data)
 	s.held = append(s.held[:0], data[whole:]...)
 	if whole == 0 {
 		return dst
 	}
-	if !utf8.Valid(data[:whole]) {
-		s.binary = true
-	}
-	return s.as.appendOutput(dst, s.name, data[:whole], s.max, false)
+	isText := utf8.Valid(data[:whole])
+	s.binary = s.binary || !isText
+	return s.as.appendOutput(dst, s.name, data[:whole], isText, s.max, false)
 }
 
 // Finish appends the frame of what was held back, if anything was, and returns
@@ -74,7 +74,7 @@ func (s *Stream) Finish(dst []byte) []byte {
 	if s.cut || len(s.held) == 0 {
 		return dst
 	}
-	dst = s.as.appendOutput(dst, s.name, s.held, s.max, false)
+	dst = s.as.appendOutput(dst, s.name, s.held, utf8.Valid(s.held), s.max, false)
 	s.held = s.held[:0]
 	return dst
 }
@@ -140,7 +140,7 @@ func (b *Buffer) WriteFrame(w io.Writer) error {
 	if b.Truncated() {
 		data = border(data, false)
 	}
-	f := b.as.frameOf(b.name, data, b.max, b.Truncated())
+	f := b.as.frameOf(b.name, len(data), utf8.Valid(data), b.max, b.Truncated())
 	out := f.appendHead(make([]byte, 0, min(partBytes, len(data))+128))
 	for len(data) > partBytes {
 		out = f.appendData(out, data[:partBytes], false)

@@ -381,7 +381,7 @@ func TestFrameInParts(t *testing.T) {
 				if b.Truncated() {
 					kept = border(kept, false)
 				}
-				want := as.appendOutput(nil, sallyport.Stdout, kept, max, b.Truncated())
+				want := as.appendOutput(nil, sallyport.Stdout, kept, utf8.Valid(kept), max, b.Truncated())
 				if !bytes.Equal(got.Bytes(), want) {
 					t.Errorf("%s, encoding %d, cap %d: %d bytes, want %d", name, as, max, got.Len(), len(want))
 				}
@@ -391,4 +391,29 @@ func TestFrameInParts(t *testing.T) {
 			}
 		}
 	}
+}
+
+// FuzzEscape: what is escaped is what encoding/json reads, wherever in a word of eight bytes a
+// special one stands, and a special byte is found where it is.
+func FuzzEscape(f *testing.F) {
+	for i := range 17 {
+		for _, c := range []string{"\"", "\\", "\n", "\x1f", "\x00", " ", "\x7f", "é", "\"!", "\\]", "\x00\x01"} {
+			f.Add(strings.Repeat("a", i) + c + strings.Repeat("\xc2\x80", 16-i))
+		}
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		want := strings.IndexFunc(s, func(c rune) bool { return c < 0x20 || c == '"' || c == '\\' })
+		if want < 0 {
+			want = len(s)
+		}
+		if got := plain([]byte(s)); got != want {
+			t.Errorf("%q: the first %d bytes are plain, want %d", s, got, want)
+		}
+		s = strings.ToValidUTF8(s, "?")
+		var got string
+		escaped := appendEscaped([]byte{'"'}, []byte(s))
+		if err := json.Unmarshal(append(escaped, '"'), &got); err != nil || got != s {
+			t.Errorf("%q is escaped as %s: %v, %q", s, escaped, err, got)
+		}
+	})
 }

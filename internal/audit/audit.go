@@ -36,7 +36,7 @@ type Log struct {
 	// committed is when the store last took a commit, on the process's own clock.
 	committed atomic.Pointer[time.Time]
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	queue []*write
 	// kept are the changes that a commit failed on, and that must not be lost: they come
 	// before any new row. The writer alone changes it.

@@ -13,7 +13,7 @@ import (
 // denials coalesce a flood of refusals: of one actor, verb and code the first of a minute
 // have a row each, and the others share one, which is written when the minute is over.
 type denials struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	windows map[denialKey]*denialWindow
 	closed  bool
 }

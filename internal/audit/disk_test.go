@@ -29,7 +29,7 @@ type disk struct {
 	*sqlite.DB
 	path string
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	gate    chan struct{}
 	sick    error
 	once    bool // sick for one commit

@@ -79,8 +79,8 @@ func Backup(ctx context.Context, cfg config.Config, o Options) (Contents, error)
 	return held, nil
 }
 
-// check refuses before any work what would be refused at its end. Force never
-// reaches to the store itself, nor to what is no file.
+// check refuses, before any work, a backup that would be refused at its end. Force never
+// applies to the store itself, nor to anything but a regular file.
 func (o Options) check(database string) error {
 	if o.Writer != nil {
 		return nil
@@ -106,7 +106,7 @@ func (o Options) check(database string) error {
 	return nil
 }
 
-// mustFit refuses what would fill the disk of dir.
+// mustFit refuses a backup that would fill the disk of dir.
 func mustFit(dir string, bytes int64) error {
 	free, err := disk.FreeSpace(dir)
 	if err != nil {
@@ -144,7 +144,7 @@ func (o *obedient) Read(p []byte) (int, error) {
 	return o.r.Read(p)
 }
 
-// mustBeOurs refuses what is done to the files of a store when it has none here.
+// mustBeOurs refuses work on the files of a store that has none in this data directory.
 func mustBeOurs(c config.Config, doing, tool string) error {
 	if c.Store.URL == "" {
 		return nil

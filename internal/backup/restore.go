@@ -77,7 +77,7 @@ func (o RestoreOptions) open() (_ io.ReadCloser, size int64, err error) {
 	if o.Reader != nil {
 		return io.NopCloser(o.Reader), 0, nil
 	}
-	// What a database that is in use holds is in two files.
+	// A database in use has its content in two files.
 	if wal, err := os.Stat(o.File + "-wal"); err == nil && wal.Size() > 0 {
 		return nil, 0, fmt.Errorf("restore %s: beside it is %[1]s-wal, so it is no backup but a database that was in use: make one with sallyport backup", o.File)
 	}

@@ -65,7 +65,7 @@ type Bus struct {
 	ctx       context.Context
 	stop      context.CancelFunc
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	closed bool       // no question is taken any more
 }
 
@@ -121,7 +121,7 @@ func (b *Bus) embed() error {
 	return nil
 }
 
-// withoutURL is what err says without any part of the URL that may be a secret.
+// withoutURL returns the text of err without any part of the URL that may be a secret.
 func withoutURL(err error, url string) string {
 	text := err.Error()
 	for _, part := range strings.FieldsFunc(url, func(r rune) bool { return strings.ContainsRune(",/@:", r) }) {

@@ -51,7 +51,7 @@ func (b *Bus) TellAll(ctx context.Context, topic string, text []byte, replicas [
 
 // Tell tells every replica something, and doesn't wait.
 func (b *Bus) Tell(topic string, text []byte) {
-	_ = b.conn.Publish(subjectAll+topic, text) // who waits for it looks by itself too
+	_ = b.conn.Publish(subjectAll+topic, text) // its readers also poll
 }
 
 // OnTold calls f with what replicas tell about a topic, in order, until stop is called.
@@ -60,7 +60,7 @@ func (b *Bus) OnTold(topic, replica string, f func(text []byte)) (stop func(), e
 	return b.listen(subjectAll+topic, func(m *nats.Msg) {
 		f(m.Data)
 		if m.Reply != "" {
-			_ = m.Respond([]byte(replica)) // who waits for it waits in vain then
+			_ = m.Respond([]byte(replica)) // the asker times out then
 		}
 	})
 }
@@ -89,7 +89,7 @@ func (b *Bus) OnAsked(replica, topic string, life time.Duration, f func(ctx cont
 			defer func() { <-places }()
 			ctx, cancel := context.WithTimeout(b.ctx, life)
 			defer cancel()
-			_ = m.Respond(f(ctx, m.Data)) // who asked waits in vain then
+			_ = m.Respond(f(ctx, m.Data)) // the asker times out then
 		})
 	})
 }

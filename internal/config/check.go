@@ -163,14 +163,14 @@ func ReadSeal(path string) (*keys.Sealer, error) {
 	return keys.ReadSeal(text)
 }
 
-// readToken returns what a file holds, but for the end of its line.
+// readToken returns the content of a file without its trailing line end.
 func readToken(path string) (string, error) {
 	body, err := disk.ReadSecret(path, tokenFileBytesMax, disk.NotWritable)
 	return strings.TrimRight(string(body), "\r\n"), err
 }
 
 // isLoopback tells whether listening on address serves this machine alone. A
-// name is not looked up: what it means may change after the check.
+// name is not looked up: its address may change after the check.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -17,7 +17,7 @@ type Mode int
 const (
 	// ModeServer is production.
 	ModeServer Mode = iota
-	// ModeDev is everything on this machine, for the one who started it.
+	// ModeDev serves this machine alone, for the user who started it.
 	ModeDev
 )
 
@@ -29,7 +29,7 @@ func (m Mode) String() string {
 	return "server"
 }
 
-// Config is what a server runs by. Load makes one in which every value has been
+// Config is a server's configuration. Load makes one in which every value has been
 // checked; the zero value is none.
 type Config struct {
 	Mode Mode

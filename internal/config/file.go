@@ -54,7 +54,7 @@ func readBounded(path string) ([]byte, error) {
 type fileReader struct {
 	source string
 	keys   map[string]key
-	// sections are what the names of keys begin with, without the last dot.
+	// sections are the prefixes of keys' names, without the last dot.
 	sections map[string]bool
 	// lines holds where every key and section was met.
 	lines  map[string]int
@@ -113,7 +113,7 @@ func parseYAML(body []byte) (root *yaml.Node, err error) {
 	return document.Content[0], nil
 }
 
-// explainYAML takes from a parser's error what it quotes, which is the name of
+// explainYAML takes from a parser's error the word that it quotes: the name of
 // an alias and may be a token that begins with an asterisk.
 func explainYAML(err error, body []byte) error {
 	message := strings.TrimPrefix(err.Error(), "yaml: ")
@@ -186,7 +186,7 @@ func (f *fileReader) readValue(k key, content *yaml.Node) error {
 }
 
 // fits tells whether a node can be the value of a key. A duration without its
-// unit is a number; what is wrong with it is said elsewhere.
+// unit is a number; its faults are reported elsewhere.
 func fits(want kind, n *yaml.Node) bool {
 	switch tag := n.ShortTag(); {
 	case n.Kind != yaml.ScalarNode:

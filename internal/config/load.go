@@ -16,10 +16,10 @@ const (
 	sourceFlag    = "flag --" // and its name
 )
 
-// value is what one source says of one key.
+// value is the value of one key in one source.
 type value struct {
 	text string
-	// items is what a list holds; text is empty then.
+	// items are the elements of a list; text is empty then.
 	items []string
 	// source is as Setting has it.
 	source string
@@ -46,7 +46,7 @@ func (v value) String() string {
 // isSet tells whether the value is anything but the empty one.
 func (v value) isSet() bool { return v.text != "" || len(v.items) > 0 }
 
-// layer is what one source says, by key.
+// layer holds the values of one source, by key.
 type layer map[string]value
 
 // loading is a configuration while it is put together.
@@ -79,7 +79,7 @@ func (l *loading) apply(values layer) error {
 			return k.fault(v, err)
 		}
 		if k.secret && v.isSet() {
-			v.text = Hidden // what follows asks no more than whether there is one
+			v.text = Hidden // later code only asks whether there is one
 		}
 		l.inForce[k.name] = v
 	}

@@ -27,7 +27,7 @@ const shownCharsMax = 100
 // wrongly, where a file or the environment would be at fault.
 type FlagError struct{ error }
 
-// Unwrap returns what is wrong.
+// Unwrap returns the cause.
 func (e *FlagError) Unwrap() error { return e.error }
 
 // fault returns the sentence that says what is wrong with a value: a *FlagError if
@@ -112,7 +112,7 @@ func setDuration(field func(*Config) *time.Duration, least, most time.Duration) 
 	}
 }
 
-// setRegion takes what goes into host names.
+// setRegion accepts the characters of a host name's label.
 func setRegion(c *Config, v value) error {
 	if v.text != "" && !regexp.MustCompile(sallyport.AWSRegionPattern).MatchString(v.text) {
 		return errors.New("it takes a region, such as us-east-2")
@@ -146,7 +146,7 @@ func setTunnelEndpoint(c *Config, v value) error {
 	return nil
 }
 
-// setListen checks the form; what the host means is checked when all is known.
+// setListen checks the form; the host is checked once all keys are known.
 func setListen(c *Config, v value) error {
 	c.Listen = v.text
 	return checkAddress(v.text, "127.0.0.1:8080")

@@ -71,7 +71,7 @@ func readPID(lock *os.File) int {
 	return pid
 }
 
-// ProcessText is what a message says of a process.
+// ProcessText describes a process in a message.
 func ProcessText(pid int) string {
 	if pid == 0 {
 		return ""

@@ -1,4 +1,4 @@
-// Package disk is what a server does with its own files: secrets that others may not
+// Package disk handles a server's own files: secrets that others may not
 // read, files that are there whole or not at all, and room for them.
 package disk
 

@@ -9,7 +9,7 @@ import (
 	"syscall"
 )
 
-// What everyone on the machine may not do with a file that holds a secret.
+// Permissions that a file with a secret must not give to everyone on the machine.
 const (
 	// NotWritable: mounted secrets are commonly readable by all (0644 in Kubernetes,
 	// 0444 in Docker), and that is their mount's to judge. Writable by all is nobody's
@@ -20,7 +20,7 @@ const (
 	NotReadable fs.FileMode = 0o006
 )
 
-// ReadSecret returns what a file holds, unless everyone may do what is forbidden. The
+// ReadSecret returns the content of a file, unless everyone has a forbidden permission. The
 // caller clears it.
 func ReadSecret(path string, bytesMax int, forbidden fs.FileMode) ([]byte, error) {
 	f, info, err := Open(path)

@@ -59,7 +59,7 @@ type Feed struct {
 
 	delivered, slow atomic.Uint64 // see Stats
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	orgs map[string]*tail
 }
 

@@ -17,7 +17,7 @@ type tail struct {
 
 	holders int // guarded by Feed.mu
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	begun   bool       // whether from and last are known
 	from    int64      // events holds all those behind this seq, up to last
 	last    int64

@@ -119,7 +119,7 @@ func (m *fileMachine) ended(ctx context.Context, o remote.Outcome) error {
 type stall struct {
 	limit time.Duration
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	timer   *time.Timer
 	callers int // how many reads and writes wait for the caller now
 	over    bool

@@ -22,7 +22,7 @@ type Connections struct {
 	Most int
 	Log  *slog.Logger
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	open   map[*connection]struct{}
 	quiet  list.List // of *connection: those without a request, the oldest first
 	closed int       // closed for want of room since the log was told

@@ -9,7 +9,7 @@ import (
 // openRequests counts the requests that are not answered yet, by organisation: each may hold
 // a connection for as long as its caller likes.
 type openRequests struct {
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the fields below
 	of map[string]int
 }
 

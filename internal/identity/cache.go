@@ -11,7 +11,7 @@ import (
 
 // authCache holds the tokens that were looked up a moment ago.
 type authCache struct {
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the fields below
 	// cleared counts the calls of clear, so that a token that was read before one is not
 	// cached after it.
 	cleared int

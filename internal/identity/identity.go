@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/store"
 )
 
-// Store is what the Authenticator needs of the store.
+// Store is the part of the store that the Authenticator needs.
 type Store interface {
 	// TokenByHash returns the token, revoked or expired ones too, or store.ErrNotFound.
 	TokenByHash(ctx context.Context, hash [32]byte) (store.Token, error)

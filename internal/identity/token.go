@@ -59,7 +59,7 @@ func mint(word string) Minted {
 	return Minted{Secret: secret, Prefix: prefix, Hash: Hash(secret)}
 }
 
-// Hash is what the store knows of a token.
+// Hash returns the form in which the store keeps a token.
 func Hash(token string) [32]byte { return sha256.Sum256([]byte(token)) }
 
 // WellFormed reports whether s has the form of a token of ours, with a valid

@@ -17,7 +17,7 @@ import (
 	"sallyport/internal/limits"
 )
 
-// Grant is what a certificate is for.
+// Grant is the purpose of a certificate.
 type Grant struct {
 	// OrgID is the organisation whose CA signs: the machine must trust that one.
 	OrgID string

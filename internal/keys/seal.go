@@ -51,7 +51,7 @@ type sealKey struct {
 
 // ReadSeal reads the text of a seal file. Each line is a key, 32 random bytes in
 // base64; empty lines and those that begin with # don't count. The first key
-// seals; the others open what they have sealed before they were replaced.
+// seals; the others open secrets that they sealed before they were replaced.
 //
 // Its errors name a line and show nothing of it. The text may be cleared after.
 func ReadSeal(text []byte) (*Sealer, error) {
@@ -122,7 +122,7 @@ func (s *Sealer) Seal(purpose string, secret []byte) []byte {
 	return key.aead.Seal(header, nil, secret, boundTo(header, purpose))
 }
 
-// Open returns what was sealed for the purpose. The caller clears it. The error is
+// Open returns the secret that was sealed for the purpose. The caller clears it. The error is
 // one of ErrSealVersion, ErrSealKey and ErrSealBroken.
 func (s *Sealer) Open(purpose string, sealed []byte) ([]byte, error) {
 	key, err := s.keyOf(sealed)
@@ -150,7 +150,7 @@ func (s *Sealer) MAC(purpose string, data []byte) [][]byte {
 }
 
 // Derive returns a secret of 32 bytes for one purpose from each key (HKDF-SHA-256): the
-// first key's is the one in force. Whoever has the seal file derives the same.
+// first key's is the one in force. Every holder of the seal file derives the same.
 func (s *Sealer) Derive(purpose string) ([][]byte, error) {
 	var all [][]byte
 	for _, key := range s.keys {

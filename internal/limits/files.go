@@ -22,9 +22,9 @@ const (
 	FileDepthMax = 64
 	// FileLookTime is how long a listing looks before its page ends, as it is.
 	FileLookTime = 20 * time.Second
-	// SearchTextMax bounds what is searched for, in bytes.
+	// SearchTextMax bounds the text of a search, in bytes.
 	SearchTextMax = 1024
-	// ReplaceTextMax and ReplaceFileMax bound what is replaced, and in what, in bytes.
+	// ReplaceTextMax and ReplaceFileMax bound the text of a replace, and its file, in bytes.
 	ReplaceTextMax = 1 << 20
 	ReplaceFileMax = 16 << 20
 	// UploadIDMax bounds an Upload-Id, and UploadKeepTime is how long what came of an upload

@@ -1,5 +1,5 @@
 // Package limits holds every bound of Sallyport, with its unit and its reason.
-// What the contract fixes is a constant; what an operator may set has its
+// A bound that the contract fixes is a constant; one that an operator may set has its
 // default here and its key in the configuration.
 package limits
 
@@ -21,7 +21,7 @@ const (
 	OutputBytesStreamedMax = 1 << 30
 )
 
-// What tenants may take. The admin sets other limits for an organisation.
+// Limits of tenants. The admin sets other ones for an organisation.
 const (
 	// RunningExecs is how many execs of one organisation run at once, and
 	// RunningExecsPerWorkspace how many on one of its machines.
@@ -102,7 +102,7 @@ const (
 	// TunnelMessageBytesMax bounds a message to the endpoint; AWS's own client sends no
 	// longer ones.
 	TunnelMessageBytesMax = 65_000
-	// TunnelLookEvery is how often who waits for a tunnel looks for an idle one.
+	// TunnelLookEvery is how often a caller that waits for a tunnel looks for an idle one.
 	TunnelLookEvery = 100 * time.Millisecond
 	// EndpointFullTime is how long an endpoint is taken for full that has refused a
 	// tunnel: others use it too, and nobody tells when they end.
@@ -316,16 +316,16 @@ const (
 
 // Live events.
 const (
-	// EventBytesKept is what is kept of an organisation's newest events, for all
+	// EventBytesKept bounds the kept tail of an organisation's newest events, for all
 	// of its readers together. A reader that falls behind it reads from the store.
 	EventBytesKept = 1 << 20
 	// EventLagMax is how many events a reader that was up to date may fall behind
 	// before it is told that it is too slow, and cut.
 	EventLagMax = 10_000
-	// EventBatchBytesMax bounds what a reader is given at a time: so much a
+	// EventBatchBytesMax bounds a reader's batch: so much a
 	// reader that has stopped reading holds, or one event.
 	EventBatchBytesMax = 64 << 10
-	// EventPageMax and EventPageBytesMax bound what is read from the store at a time.
+	// EventPageMax and EventPageBytesMax bound a page of events read from the store.
 	EventPageMax      = 256
 	EventPageBytesMax = 256 << 10
 	// EventGatherTime is how long a notice waits for others, so that an exec's two
@@ -347,14 +347,14 @@ const (
 	// LockTime is how long a start waits for a data directory that is held: whoever
 	// only looks at it, as doctor does, holds it for an instant.
 	LockTime = 250 * time.Millisecond
-	// BackupBytesSpare is what a backup leaves free on the disk that it goes to, so
-	// that whoever else writes there is not the one to find it full.
+	// BackupBytesSpare is the free space that a backup leaves on its disk, so
+	// that no other writer there finds it full.
 	BackupBytesSpare = 16 << 20
 	// BackupTellEvery is how often a backup that takes long says how far it is.
 	BackupTellEvery = 2 * time.Second
 )
 
-// What doctor finds wrong (Min, Max) or worth a warning (Low, High).
+// Bounds of doctor's findings: errors (Min, Max) and warnings (Low, High).
 const (
 	// DiskBytesMin is the write-ahead log at its full size.
 	DiskBytesMin = 64 << 20

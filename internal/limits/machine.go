@@ -15,7 +15,7 @@ const (
 	// EndBehindTime is how long the end of a command goes on behind its answer, where the
 	// machine is slow to take it.
 	EndBehindTime = 10 * time.Second
-	// ScriptBytesMax bounds what a machine answers to a script of ours: StraysMax lines
+	// ScriptBytesMax bounds a machine's answer to a script of ours: StraysMax lines
 	// of 30 bytes, GoalsPerLook of 8, and some more.
 	ScriptBytesMax = 8 << 10
 	// StraysMax bounds the processes that are followed outside of their process group, and
@@ -30,19 +30,19 @@ const (
 	// start; a command's own time-out begins after it.
 	ConnectTime = 15 * time.Second
 	// DialTellTime is left of it when a dial is given up, so that its callers, whose
-	// budget began before, are told what was waited for.
+	// budget began before, learn the cause of the wait.
 	DialTellTime = 250 * time.Millisecond
 	// SessionsPerConnection is how many sessions are busy at once on one SSH
 	// connection: OpenSSH frees them late, and refuses more than MaxSessions (10).
 	SessionsPerConnection = 5
-	// ConnectionsPerWorkspace bounds what one workspace takes of its machine.
+	// ConnectionsPerWorkspace bounds the connections to one workspace's machine.
 	ConnectionsPerWorkspace = 64
 	// ConnectionsIdleMax bounds the warm connections of all workspaces.
 	ConnectionsIdleMax = 1024
 	// ConnectionIdleTime is how long a warm connection waits for its next session.
 	ConnectionIdleTime = 5 * time.Minute
-	// SlotWaitersMax bounds who waits for a session of one workspace's machine: four
-	// times the execs that may run there. Who comes then is told at once.
+	// SlotWaitersMax bounds the callers that wait for a session of one workspace's machine: four
+	// times the execs that may run there. Later ones are refused at once.
 	SlotWaitersMax = 1024
 	// SlotsGrowAfter is how long after a refusal a connection that is full is tried
 	// with one session more: a refusal costs a round trip, and may have been due to
@@ -62,15 +62,15 @@ const (
 	// ProbeJoinTime is how long others join a caller who dials a machine that was
 	// dead: one that is back has answered by then, of the rest no more pile up.
 	ProbeJoinTime = time.Second
-	// LoginBytesMax bounds what a machine says until the login is done: greeting, key
+	// LoginBytesMax bounds the bytes that a machine sends until the login is done: greeting, key
 	// exchange and banner take a few kB.
 	LoginBytesMax = 256 << 10
-	// RekeyBytesMin is what a connection must have carried since the last exchange of keys
+	// RekeyBytesMin is how much a connection must have carried since the last exchange of keys
 	// for one to be free: each costs a millisecond of processor time, and sshd's RekeyLimit
 	// may be as low as 64K. RekeysPerMinuteMax bounds those that come sooner.
 	RekeyBytesMin      = 32 << 10
 	RekeysPerMinuteMax = 60
-	// ForeignChannelsMax and RequestsPerMinuteMax bound what a machine asks of us: an
+	// ForeignChannelsMax and RequestsPerMinuteMax bound a machine's requests of us: an
 	// honest sshd opens no channel to a client, and asks once a second at most whether
 	// it is there (ClientAliveInterval).
 	ForeignChannelsMax   = 16
@@ -97,7 +97,7 @@ const (
 	// PlainBytesMax bounds an argv that is written into the command line: the shell
 	// that it starts is one argument, of which Linux takes 128 KiB.
 	PlainBytesMax = 16 << 10
-	// PreambleBytesMax bounds what rc files may print before a command's mark.
+	// PreambleBytesMax bounds the output of rc files before a command's mark.
 	PreambleBytesMax = 1 << 20
 	// MarkBytesMax bounds the line of a mark: a word, a number and a name.
 	MarkBytesMax = 128

@@ -12,7 +12,7 @@ const (
 	// goes on where large ones have taken their organisation's share.
 	SmallBytesMax = 8 << 10
 	// HeaderBytesMax bounds a request's header: no token of ours is longer than
-	// 100 bytes, so what is larger is an attack (431).
+	// 100 bytes, so a larger one is an attack (431).
 	HeaderBytesMax = 32 << 10
 	// HeaderReadTime ends connections that trickle their header.
 	HeaderReadTime = 10 * time.Second
@@ -43,7 +43,7 @@ const (
 	ProbeEvery = 5 * time.Second
 	ProbesMax  = 3
 	// StreamsPerConnection bounds the requests of one HTTP/2 connection at once, and
-	// StreamBufferBytes what of their bodies waits unread.
+	// StreamBufferBytes the part of their bodies that waits unread.
 	StreamsPerConnection = 128
 	StreamBufferBytes    = 256 << 10
 	// AnswerWriteTime is how long a reader may stop reading an answer that is

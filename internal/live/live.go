@@ -16,7 +16,7 @@ import (
 // Calls holds the calls that run now. The zero value holds none and is ready for use. It
 // is safe for concurrent use, and must not be copied.
 type Calls struct {
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	draining bool
 	admitted int
 	idle     chan struct{} // closed when draining and nothing is admitted

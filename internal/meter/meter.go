@@ -1,9 +1,9 @@
-// Package meter counts what goes on in a server, for Prometheus. It alone knows
+// Package meter counts a server's events, for Prometheus. It alone knows
 // Prometheus: the rooms that it looks at tell numbers, or call a function of it.
 //
-// No series names a tenant. Whoever may scrape would learn from it which tenants
+// No series names a tenant. A scraper would learn from it which tenants
 // there are, and how busy each is; their number has no bound, and that of the
-// series must have one. What an organisation did is in its activity log.
+// series must have one. An organisation's acts are in its activity log.
 package meter
 
 import (
@@ -62,7 +62,7 @@ func New(version string, log *slog.Logger) *Meter {
 	m := &Meter{registry: prometheus.NewRegistry(), turns: make(chan struct{}, limits.ScrapesMax)}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.page = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		// What can be told is: a store that fails is no reason to hide the rest.
+		// A store that fails is no reason to hide the other series.
 		ErrorHandling: promhttp.ContinueOnError, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 		EnableOpenMetrics: true,
 	})
@@ -85,7 +85,7 @@ func (m *Meter) addHTTP(t *table) {
 func (m *Meter) addExec(t *table) {
 	m.execDurations = t.histogram(execDurations)
 	for _, outcome := range []string{sallyport.StatusOK, sallyport.StatusError, sallyport.StatusTimeout, sallyport.StatusCanceled} {
-		m.execDurations.WithLabelValues(outcome) // what has not happened yet counts 0
+		m.execDurations.WithLabelValues(outcome) // outcomes that haven't occurred yet count 0
 	}
 	m.execRefusals = t.counter(execRefusals)
 	m.execReach = t.histogram(execReach)

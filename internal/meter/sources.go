@@ -17,7 +17,7 @@ type Sources struct {
 	EIC     func() eic.Stats
 	// PingStore tells whether the store can answer and write, within a bounded time.
 	PingStore func() error
-	// StoreBytes is what each of the store's files takes on the disk.
+	// StoreBytes is the size of each of the store's files, in bytes.
 	StoreBytes func() (map[string]int64, error)
 	// LogLost is how many lines of the log were dropped.
 	LogLost func() uint64

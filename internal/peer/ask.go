@@ -94,11 +94,12 @@ func (p *Peer) Open(ctx context.Context, replica, topic string, question any) (*
 		cancel(err)
 		return nil, unreachable(replica, err)
 	}
+	answer := resp.Body
 	s := &Stream{
 		reader: &answerReader{resp: resp, replica: replica}, writer: body, closeWrite: body.Close, accept: func() {},
 		close: func() {
 			cancel(context.Canceled)
-			_ = resp.Body.Close() // what is left of it is given up
+			_ = answer.Close() // what is left of it is given up
 		},
 	}
 	if resp.StatusCode != http.StatusOK {

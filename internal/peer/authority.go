@@ -125,7 +125,7 @@ type identity struct {
 	replica   string
 	now       func() time.Time
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	current *tls.Certificate
 }
 

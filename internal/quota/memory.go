@@ -11,12 +11,12 @@ import "sync"
 type Memory struct {
 	bytes int64
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	byOrg    map[string]taken
 	together int64 // of each organisation what it has taken, up to its half
 }
 
-// taken is what an organisation has of a Memory: reserved, and grown beyond that.
+// taken is an organisation's share of a Memory: reserved, and grown beyond that.
 type taken struct{ reserved, loose int64 }
 
 func (t taken) all() int64 { return t.reserved + t.loose }
@@ -34,10 +34,10 @@ func (m *Memory) Used() (bytes int64) {
 	return bytes
 }
 
-// Hold returns the account of one who has nothing yet. It must be closed.
+// Hold returns an account that holds nothing yet. The caller closes it.
 func (m *Memory) Hold() *Held { return &Held{memory: m} }
 
-// Held is what one request, or one exec, holds of a Memory. It is safe for concurrent use.
+// Held is the account of one request, or one exec, in a Memory. It is safe for concurrent use.
 type Held struct {
 	memory *Memory
 
@@ -88,7 +88,7 @@ func (h *Held) Grow(bytes int64) {
 	m.add(h.orgID, taken{loose: h.loose() - before})
 }
 
-// Shrink gives back what is held beyond so many bytes.
+// Shrink releases all but so many bytes.
 func (h *Held) Shrink(bytes int64) {
 	m := h.memory
 	if m == nil {
@@ -104,7 +104,7 @@ func (h *Held) Shrink(bytes int64) {
 	m.add(h.orgID, taken{h.reserved - was.reserved, h.loose() - was.loose})
 }
 
-// Bytes is how much is held, what is reserved included.
+// Bytes returns how much is held, with the reserved part.
 func (h *Held) Bytes() int64 {
 	if h.memory == nil {
 		return 0
@@ -114,7 +114,7 @@ func (h *Held) Bytes() int64 {
 	return max(h.reserved, h.grown)
 }
 
-// Close gives back what is held. It may be called twice.
+// Close releases everything. It may be called twice.
 func (h *Held) Close() {
 	m := h.memory
 	if m == nil {
@@ -128,10 +128,10 @@ func (h *Held) Close() {
 	}
 }
 
-// loose is what is held beyond what was reserved.
+// loose is the part beyond the reserved one.
 func (h *Held) loose() int64 { return max(0, h.grown-h.reserved) }
 
-// add changes what an organisation has taken. m.mu is held.
+// add changes an organisation's share. m.mu is held.
 func (m *Memory) add(orgID string, more taken) {
 	half, was := m.bytes/2, m.byOrg[orgID]
 	now := taken{was.reserved + more.reserved, was.loose + more.loose}

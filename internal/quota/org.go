@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/store"
 )
 
-// OrgStore is what Orgs needs of the store.
+// OrgStore is the part of the store that Orgs needs.
 type OrgStore interface {
 	// Org finds an organisation by its id, or returns store.ErrNotFound.
 	Org(ctx context.Context, ref string) (store.Org, error)
@@ -31,11 +31,11 @@ type Orgs struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	mu    sync.Mutex // guards what follows, and is not held while the store is asked
+	mu    sync.Mutex // guards the fields below, and is not held while the store is asked
 	known map[string]*orgKnown
 }
 
-// orgKnown is what the store said of an organisation.
+// orgKnown is the store's answer for an organisation.
 type orgKnown struct {
 	limits sallyport.OrgLimits
 	until  time.Time

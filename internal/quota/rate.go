@@ -35,7 +35,7 @@ func (s Standing) Nearer(other Standing) Standing {
 	return s
 }
 
-// Usage is what one token was granted somewhere.
+// Usage is the number of requests granted to one token by one replica.
 type Usage struct {
 	Token    string `json:"token"`
 	Rate     Rate   `json:"rate"`
@@ -56,7 +56,7 @@ type Rates struct {
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	buckets map[string]*bucket
 	taken   map[string]int // granted since Taken, by token
 	sweepAt int            // how many buckets there may be before full ones are looked for
@@ -84,7 +84,7 @@ func (r *Rates) Take(token string, by Rate) (Standing, bool) {
 	return b.standing(now), ok
 }
 
-// Taken returns what was granted here since it was last called.
+// Taken returns the requests granted here since the last call.
 func (r *Rates) Taken() []Usage {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -96,7 +96,7 @@ func (r *Rates) Taken() []Usage {
 	return all
 }
 
-// Charge takes off what another replica has granted.
+// Charge subtracts the requests that another replica has granted.
 func (r *Rates) Charge(u Usage) {
 	if u.Rate.PerS <= 0 || u.Rate.Burst <= 0 {
 		return
@@ -159,7 +159,7 @@ func newBucket(by Rate) *bucket {
 	return &bucket{rate: by, Limiter: rate.NewLimiter(rate.Limit(by.PerS), by.Burst)}
 }
 
-// turn goes by another rate from now on: what was used of the old bucket is used of the new.
+// turn switches to another rate: requests taken from the old bucket are taken from the new.
 func (b *bucket) turn(to Rate, now time.Time) {
 	if b.rate == to {
 		return

@@ -91,20 +91,19 @@ func (e *ender) serve(conn net.Conn) {
 			for req := range reqs {
 				if req.Type == "exec" {
 					_ = req.Reply(true, nil)
-					e.all.Go(func() { e.run(ch, conn) })
+					e.all.Go(func() { e.run(ch, conn, string(req.Payload)) })
 				}
 			}
 		})
 	}
 }
 
-// run reads a header.
-func (e *ender) run(ch ssh.Channel, conn net.Conn) {
-	header, err := bufio.NewReader(ch).ReadString('\n')
-	if err != nil {
+// run reads a header behind its command string.
+func (e *ender) run(ch ssh.Channel, conn net.Conn, line string) {
+	if _, err := bufio.NewReader(ch).ReadString('\n'); err != nil {
 		return
 	}
-	halves := regexp.MustCompile(`([0-9a-f]{16}) ([0-9a-f]{16}) "1 started`).FindStringSubmatch(header)
+	halves := regexp.MustCompile(`([0-9a-f]+) ([0-9a-f]+) "1 started`).FindStringSubmatch(line)
 	e.take(ch, conn, halves[1]+halves[2])
 }
 

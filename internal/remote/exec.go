@@ -127,9 +127,9 @@ func (r *run) send(ctx context.Context) error {
 	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
 		return r.sendPlain(ctx)
 	}
-	line := r.wrapper.line()
+	line := r.wrapper.line(r.cmd)
 	if r.direct = r.s.Facts().LoginShell == sshpool.LoginShellSh; r.direct {
-		line = r.wrapper.directLine()
+		line = r.wrapper.directLine(r.cmd)
 	}
 	r.ask(line)
 	if err := r.awaitGate(ctx); err != nil {

@@ -219,7 +219,7 @@ func throughShell(t *testing.T, shell string, cmd Command, stdin string) (stdout
 	if hasStdin(cmd) {
 		header = append(header, stdinGuard+stdinGo...)
 	}
-	run := exec.CommandContext(t.Context(), sh[0], slices.Concat(sh[1:], []string{"-c", as.Replace(w.line())})...)
+	run := exec.CommandContext(t.Context(), sh[0], slices.Concat(sh[1:], []string{"-c", as.Replace(w.line(cmd))})...)
 	run.Stdin = io.MultiReader(bytes.NewReader(header), strings.NewReader(stdin))
 	var out, errs bytes.Buffer
 	run.Stdout, run.Stderr = &out, &errs

@@ -49,7 +49,7 @@ func (w wrapper) plainLine(cmd Command) string {
 		b.WriteString(`read -r SALLYPORT_N; case $SALLYPORT_N in "` + w.opening() + `") ;; *) exit 97;; esac; `)
 	}
 	if cmd.Dir != "" {
-		b.WriteString(`cd -- "$1" >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; shift; `)
+		b.WriteString(w.enterDir() + `; shift; `)
 	}
 	b.WriteString(`export SALLYPORT_EXEC_ID=` + cmd.ExecID + `; ` + w.begin(cmd) + `exec "$@"' sh`)
 	if cmd.Dir != "" {

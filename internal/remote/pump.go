@@ -32,7 +32,7 @@ type pump struct {
 	last  atomic.Int64 // when something was last read or written, Unix nanoseconds
 	holds atomic.Int32 // how often the reader of the output has held it back
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	released bool
 	dropped  bool
 	writing  bool

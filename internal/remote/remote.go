@@ -8,17 +8,19 @@
 // # How a command is started
 //
 // SSH has no argv: a server hands one string to the user's login shell, whatever
-// that is. So the string is always the same short line of plain characters,
+// that is. So the string is a line of plain characters that reveals nothing of the command,
 // which every shell reads alike, and which starts a POSIX shell that reads a
 // header from stdin: one line of code that enters the directory, sets the
 // environment, prints a mark on stderr and one on stdout (with its process group),
 // and then becomes the program, which finds the caller's stdin behind the header.
 //
 //   - Nothing of the header shows in ps, and it has no limit of length.
+//   - A shell reads a header byte by byte, so that it reads nothing of stdin: the header holds
+//     what the caller sent, and calls functions that stand in the string.
 //   - The header opens with a random word that stands in the string. If an rc
 //     file has eaten the header, nothing starts. If an rc file has become another shell, which
-//     reads the header as its script, that ends at the first word; and the header's code does
-//     nothing in a shell that didn't get the random word.
+//     reads the header as its script, that ends at the first word; and the functions have random
+//     names, so that the header's code does nothing in a shell that didn't get the string.
 //   - Stdin is sent when the marks have been seen, and until then the command waits for it: no
 //     other shell ever reads it as a script.
 //   - A mark is the proof that the command started: what rc files printed before it is

@@ -15,7 +15,7 @@ import (
 // look costs the machine the same for one command as for fifty: the requests that come
 // while one is on its way share the next.
 type watch struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	busy    bool       // one of the callers leads
 	waiting []*act
 }

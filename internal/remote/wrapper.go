@@ -18,25 +18,55 @@ type wrapper struct {
 }
 
 func newWrapper() wrapper {
-	var random [32]byte
+	var random [16]byte
 	rand.Read(random[:])
-	return wrapper{door: hex.EncodeToString(random[:16]), mark: hex.EncodeToString(random[16:])}
+	return wrapper{door: hex.EncodeToString(random[:8]), mark: hex.EncodeToString(random[8:])}
 }
 
 // line is the command string: plain characters in single quotes, which sh, bash,
 // dash, zsh, fish and tcsh all read alike. It shows in ps, and reveals nothing.
-func (w wrapper) line() string { return `exec /bin/sh -c '` + w.read() + `'` }
+func (w wrapper) line(cmd Command) string { return `exec /bin/sh -c '` + w.code(cmd) + `'` }
 
 // directLine is the same for a login shell that is sh, which takes the header itself: a
 // process saves its start. A shell that only claims to be sh, and reads shell, shows its
 // name; one that can't read it starts nothing.
-func (w wrapper) directLine() string {
-	return `case $0 in sh|dash|ash) ` + w.read() + `;; *) ` + w.line() + `;; esac`
+func (w wrapper) directLine(cmd Command) string {
+	return `SALLYPORT_H='` + w.code(cmd) + `'; case $0 in sh|dash|ash) eval "$SALLYPORT_H";; *) exec /bin/sh -c "$SALLYPORT_H";; esac`
 }
 
-func (w wrapper) read() string {
-	return `IFS= read -r SALLYPORT_H; case $SALLYPORT_H in "` + w.opening() + `:"*) eval "${SALLYPORT_H#*:}";; esac`
+// code reads the header and runs it. Whatever doesn't depend on what must be hidden stands
+// here, in functions that the header calls, and not in the header: a shell takes a command
+// string at once, and reads a header byte by byte.
+func (w wrapper) code(cmd Command) string {
+	code := w.functions(cmd)
+	if needsNewline(cmd) {
+		// The fresh shell's IFS is space, tab, newline: a newline without a fork,
+		// for a line that can't hold one. zsh has a fourth character. It becomes $1,
+		// which is short.
+		code += `SALLYPORT_N=${IFS#??}; set -- "${SALLYPORT_N%"${SALLYPORT_N#?}"}"; `
+	}
+	return code + `IFS= read -r SALLYPORT_H; case $SALLYPORT_H in "` + w.opening() + `:"*) eval "${SALLYPORT_H#*:}";; esac`
 }
+
+// functions defines run and, where the header needs it, enter.
+func (w wrapper) functions(cmd Command) string {
+	if cmd.script != "" {
+		return w.run() + `() { unset SALLYPORT_H; ` + w.marks() + `; }; `
+	}
+	enter := ""
+	if cmd.Dir != "" {
+		enter = w.enter() + `() { ` + w.enterDir() + `; }; `
+	}
+	return enter + w.run() + `() { unset SALLYPORT_H; export SALLYPORT_EXEC_ID="$1"; shift; ` + w.begin(cmd) + execLine(cmd.Argv[0]) + `; }; `
+}
+
+// run is the function that a header ends with. It prints the marks, and becomes the program
+// in its arguments, behind the exec's id; before a script it only prints the marks. Its name
+// is random: to a shell that has read the header as its script it means nothing.
+func (w wrapper) run() string { return `r` + w.door[:8] }
+
+// enter is the function that enters the directory in its argument, or ends the shell.
+func (w wrapper) enter() string { return `e` + w.door[:8] }
 
 // opening is what a header begins with. To a shell that an rc file has started in the place of
 // the one that was asked for, and that reads the header as its script, it is the end.
@@ -64,48 +94,39 @@ const (
 	markStderr  = "2"
 )
 
-// header is the one line of shell code that starts cmd.
+// header is the one line of shell code that starts cmd. The functions that it calls stand in
+// the command string, and so in no other shell than the one that was asked for.
 func (w wrapper) header(cmd Command) []byte {
 	var b strings.Builder
 	b.WriteString(w.opening())
 	b.WriteByte(':')
 	if cmd.script != "" {
-		b.WriteString(w.guarded(w.marks() + ` && { ` + cmd.script + `; }`))
+		b.WriteString(w.run() + ` && { ` + cmd.script + "; }\n")
 		return []byte(b.String())
 	}
-	if needsNewline(cmd) {
-		// The fresh shell's IFS is space, tab, newline: a newline without a fork,
-		// in a line that can't hold one. zsh has a fourth character. It becomes $1,
-		// which is short: shells read a header byte by byte.
-		b.WriteString(`SALLYPORT_N=${IFS#??}; set -- "${SALLYPORT_N%"${SALLYPORT_N#?}"}"; `)
-	}
 	if cmd.Dir != "" {
-		b.WriteString(`cd -- `)
+		b.WriteString(w.enter() + ` `)
 		quote(&b, plainPath(cmd.Dir))
-		b.WriteString(` >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }; `)
+		b.WriteByte(';')
 	}
-	b.WriteString(`export SALLYPORT_EXEC_ID=`)
+	if len(cmd.Env) > 0 {
+		b.WriteString(`export`)
+		for _, v := range cmd.Env {
+			b.WriteByte(' ')
+			b.WriteString(v.Name)
+			b.WriteByte('=')
+			quote(&b, v.Value)
+		}
+		b.WriteByte(';')
+	}
+	b.WriteString(w.run() + ` `)
 	quote(&b, cmd.ExecID)
-	for _, v := range cmd.Env {
-		b.WriteByte(' ')
-		b.WriteString(v.Name)
-		b.WriteByte('=')
-		quote(&b, v.Value)
-	}
-	b.WriteString(`; set --`)
 	for _, arg := range cmd.Argv {
 		b.WriteByte(' ')
 		quote(&b, arg)
 	}
-	b.WriteString(`; `)
-	b.WriteString(w.guarded(`unset SALLYPORT_H; ` + w.begin(cmd) + execLine(cmd.Argv[0])))
+	b.WriteByte('\n')
 	return []byte(b.String())
-}
-
-// guarded is code that does nothing in a shell that has read the header as its script: only
-// the shell that read it as a header has it in the variable.
-func (w wrapper) guarded(code string) string {
-	return `case $SALLYPORT_H in *` + w.door[:8] + `*) ` + code + ";; esac\n"
 }
 
 // begin prints the marks, and goes on with what stands behind it.
@@ -130,6 +151,12 @@ func (w wrapper) marks() string {
 	started := " " + markStarted + " $$" + login
 	return ask + `SALLYPORT_N=; ` + w.print(markStderr+started) + ` >&2 && SALLYPORT_N=1; ` +
 		w.print(markStdout+started) + ` 2>&- || [ "$SALLYPORT_N" ] && unset SALLYPORT_N SALLYPORT_L`
+}
+
+// enterDir enters the directory in $1. If it can't be entered the marks say so, and the shell
+// ends.
+func (w wrapper) enterDir() string {
+	return `cd -- "$1" >&- 2>&- || { ` + w.noDirMarks() + `; exit 1; }`
 }
 
 // noDirMarks prints, on both streams, that the directory can't be entered.

@@ -17,7 +17,7 @@ type account struct {
 	user, home, shell string
 }
 
-// newAccount takes from cfg what it says, and the rest from the machine.
+// newAccount takes the fields that cfg sets from it, and the others from the machine.
 func newAccount(cfg Config) (account, error) {
 	a := account{user: cfg.User, home: cfg.Home, shell: cfg.Shell}
 	if a.user == "" || a.home == "" || a.shell == "" {

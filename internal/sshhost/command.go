@@ -10,7 +10,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// chunkBytes is what is copied at once: a packet of x/crypto's takes no more.
+// chunkBytes is the size of one copy: a packet of x/crypto's takes no more.
 const chunkBytes = 32 << 10
 
 // command is a process at work on a session's channel. The channel closes when
@@ -20,13 +20,13 @@ type command struct {
 	channel ssh.Channel
 	process *process
 	pipes   *pipes
-	notice  string // for stderr, before what the process writes there
+	notice  string // for stderr, before the process's own output
 	openSSH bool
 	chunks  *sync.Pool
 
 	copiers  sync.WaitGroup
 	outputs  atomic.Int32  // stdout and stderr, until their end of file
-	parts    atomic.Int32  // the process, its outputs as one, and whoever holds the channel
+	parts    atomic.Int32  // the process, its outputs as one, and the holder of the channel
 	inputEnd atomic.Bool   // no more input is taken
 	fed      chan struct{} // closed when all input is with the process, or refused
 }

@@ -9,11 +9,11 @@ import (
 const pathDefault = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // environ makes the environment of commands. This process's own environment
-// holds secrets, so what passes on from it is listed and everything else stays.
+// holds secrets, so only the listed variables are passed on.
 type environ struct {
 	passed []string // from this process: search path, locale, time zone
 	fixed  []string // the account, and what the configuration adds
-	whole  []string // both: what a session gets that asked for nothing
+	whole  []string // both: for a session that asked for nothing
 }
 
 // newEnviron picks from own, this process's environment. extra stands above

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// exec starts what an exec or a shell request asks for, answers the request,
+// exec starts the program of an exec or a shell request, answers the request,
 // and then lets the output flow. The session goes on taking requests.
 func (s *session) exec(request *ssh.Request) {
 	argv, ok := s.argv(request)
@@ -37,7 +37,7 @@ func (s *session) exec(request *ssh.Request) {
 	}
 }
 
-// argv is what the request runs: as by sshd, the login shell is called by its
+// argv is the command of a request: as by sshd, the login shell is called by its
 // base name, and gets the command line as one argument; without one it is a
 // login shell by the leading dash, and reads its script from stdin.
 func (s *session) argv(request *ssh.Request) ([]string, bool) {

@@ -46,7 +46,7 @@ type Config struct {
 }
 
 // Host is an SSH server without a listener: its connections are given to
-// Serve. It is safe for concurrent use. Whoever made it closes it.
+// Serve. It is safe for concurrent use. Its maker closes it.
 type Host struct {
 	account account
 	environ environ
@@ -58,7 +58,7 @@ type Host struct {
 	// work counts the calls of Serve, and the processes that have not ended.
 	work sync.WaitGroup
 
-	mu          sync.Mutex // guards what follows; never held over I/O
+	mu          sync.Mutex // guards the fields below; never held over I/O
 	closed      bool
 	connections map[*connection]struct{}
 	processes   map[*process]struct{}
@@ -148,7 +148,7 @@ func (h *Host) HostKey() ssh.PublicKey { return h.key }
 func (h *Host) User() string { return h.account.user }
 
 // Serve speaks SSH on conn in the caller's goroutine until the connection
-// ends, and closes conn. Whoever has not logged in after ten seconds is cut
+// ends, and closes conn. A client that has not logged in after ten seconds is cut
 // off. A command whose client has gone is not ended: it finds its stdin at the
 // end and its output closed, as with sshd.
 func (h *Host) Serve(conn net.Conn) {

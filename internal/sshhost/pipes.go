@@ -44,8 +44,8 @@ func (p *pipes) closeTheirs() {
 	}
 }
 
-// sealDescriptors marks as close-on-exec what this process was started with:
-// Go opens nothing without the mark, but whoever starts a server may. sshd
+// sealDescriptors marks the descriptors that this process was started with as close-on-exec:
+// Go opens nothing without the mark, but the parent of a server may. sshd
 // closes such descriptors too.
 func sealDescriptors() error {
 	entries, err := os.ReadDir("/dev/fd")

@@ -34,7 +34,7 @@ func startProcess(path string, argv, env []string, dir string, files [3]*os.File
 }
 
 // signal sends sig to the whole group. It fails once the leader has been
-// reaped: as with sshd, what is left of the group then is out of reach.
+// reaped: as with sshd, the rest of the group is out of reach then.
 func (p *process) signal(sig syscall.Signal) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

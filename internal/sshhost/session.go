@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// envNamesMax and envBytesMax bound what a client may add to a session's
+	// envNamesMax and envBytesMax bound a client's additions to a session's
 	// environment. sshd takes 128 variables.
 	envNamesMax = 128
 	envBytesMax = 64 << 10

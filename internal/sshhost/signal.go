@@ -43,7 +43,7 @@ const (
 // catchIgnored catches, for good, the signals that this process was started to
 // ignore, as by nohup or in the background of a script, and drops them. The
 // process goes on as before, but commands start with the default action, as
-// they do under sshd: what is ignored would stay so in them, and a client's
+// they do under sshd: an ignored signal would stay so in them, and a client's
 // INT would do nothing. (The runtime takes over all ignored signals but these.)
 func catchIgnored() {
 	for _, sig := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {

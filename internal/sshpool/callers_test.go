@@ -20,7 +20,7 @@ import (
 // callers records on whose behalf a machine is dialled, and its host key judged.
 type callers struct {
 	*machine
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	dialed []string
 	judged []string
 }

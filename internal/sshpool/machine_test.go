@@ -60,7 +60,7 @@ type machine struct {
 	// gate, where it isn't nil, is received from by every dial before it goes on.
 	gate chan struct{}
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	pipes       []*pipe
 	dialling    int
 	diallingMax int

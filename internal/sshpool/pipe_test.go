@@ -13,7 +13,7 @@ import (
 // was written (both sides of an SSH handshake write first), and unlike sockets
 // they can be waited for in synctest.
 type pipe struct {
-	mu      sync.Mutex // guards what follows
+	mu      sync.Mutex // guards the fields below
 	changed *sync.Cond
 	bytes   [2]bytes.Buffer // on their way to end 0 and to end 1
 	closed  bool

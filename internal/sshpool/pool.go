@@ -39,7 +39,7 @@ type Pool struct {
 	// authenticated, or with the error and its code. It may be nil.
 	Dialed func(took time.Duration, err error)
 
-	mu        sync.Mutex // guards what follows, and every group's, history's and conn's fields that say so; never held over I/O or a log
+	mu        sync.Mutex // guards the fields below, and every group's, history's and conn's fields that say so; never held over I/O or a log
 	groups    map[string]*group
 	histories map[string]*history
 	idle      idleSet

@@ -69,7 +69,7 @@ var errProbed = errors.New("the probe is over")
 
 // watch observes how a connection is made.
 type watch struct {
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	began  time.Time  // of the stage
 	stage  Stage
 	took   map[Stage]time.Duration

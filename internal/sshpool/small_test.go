@@ -16,7 +16,7 @@ type small struct {
 	// onLogin, where it isn't nil, is what the machine does besides.
 	onLogin func(*ssh.ServerConn)
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	refused  int
 	busiest  int // the most sessions that one connection had at once
 	sessions map[*ssh.ServerConn]int

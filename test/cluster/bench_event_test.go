@@ -106,7 +106,7 @@ func (b *bench) delays(t *testing.T, f *follower) (behindCommit, behindEnd []tim
 type follower struct {
 	ended chan struct{}
 
-	mu    sync.Mutex           // guards what follows, until ended is closed
+	mu    sync.Mutex           // guards the fields below, until ended is closed
 	begun time.Time            // what ended before isn't counted
 	told  map[string]toldEvent // by exec
 }

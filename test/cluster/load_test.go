@@ -27,7 +27,7 @@ type load struct {
 	file string
 	web  *http.Client
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	seen  map[string]int
 	ends  map[string]int    // how tries ended, by code
 	last  map[string]string // how the last try with each key ended

@@ -54,7 +54,7 @@ type race struct {
 	arriving []<-chan stack.Answer
 	changing []<-chan stack.Answer
 
-	mu   sync.Mutex // guards what follows
+	mu   sync.Mutex // guards the fields below
 	gone map[string]int
 }
 

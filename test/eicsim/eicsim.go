@@ -71,7 +71,7 @@ type Sim struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // listeners, connections and tunnels
 
-	mu          sync.Mutex // guards what follows
+	mu          sync.Mutex // guards the fields below
 	ended       bool
 	instances   map[string]*Instance
 	endpoints   map[string]*EndpointRecord

@@ -39,7 +39,7 @@ type Proxy struct {
 	listener net.Listener
 	wg       sync.WaitGroup
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	faults   Faults
 	links    map[*link]struct{}
 	accepted int
@@ -166,7 +166,7 @@ type link struct {
 	proxy  *Proxy
 	client *net.TCPConn
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	server *net.TCPConn
 	once   sync.Once
 	done   chan struct{} // closed when it is cut

@@ -74,7 +74,7 @@ type backingUp struct {
 	quit  chan struct{} // closed to end the load
 	execs atomic.Int64
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	canaries []string
 	faults   []error
 }

@@ -60,7 +60,7 @@ type crashing struct {
 	dataDir string
 	marks   string // the file to which commands append their ids
 
-	mu   sync.Mutex        // guards what follows
+	mu   sync.Mutex        // guards the fields below
 	told map[string]bool   // ids that a client was told
 	ends map[string]answer // answers that came whole, by id
 

@@ -56,7 +56,7 @@ type Server struct {
 	// databases counts those that were made, so that each has a name of its own.
 	databases atomic.Int64
 
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the fields below
 	// template is the database of which Copy makes others.
 	template string
 

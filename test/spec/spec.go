@@ -42,7 +42,7 @@ type document struct {
 	root any
 	mux  *http.ServeMux // from paths to patterns
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	compiler *jsonschema.Compiler
 	schemas  map[string]*jsonschema.Schema // by JSON pointer
 }

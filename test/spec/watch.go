@@ -77,7 +77,7 @@ type watchedBody struct {
 	io.ReadCloser
 	check func(body []byte, whole bool)
 
-	mu   sync.Mutex // guards what follows: Close may come while a Read waits
+	mu   sync.Mutex // guards the fields below: Close may come while a Read waits
 	kept []byte
 	cut  bool
 	done bool

@@ -27,7 +27,7 @@ import (
 type receiver struct {
 	*httptest.Server
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards the fields below
 	raw      bytes.Buffer
 	paths    []string
 	services []string

@@ -26,7 +26,7 @@ type account struct {
 	region string
 	creds  *aws.CredentialsCache
 	http   *http.Client
-	// source answers what the environment and the shared configuration say.
+	// source reads the environment and the shared configuration.
 	source aws.Config
 	now    func() time.Time
 	calls  *calls
@@ -37,11 +37,11 @@ type account struct {
 
 // accounts are those that were used last.
 type accounts struct {
-	region string           // of whoever names none
+	region string           // of connectors that name none
 	now    func() time.Time // of signatures
 	calls  calls
 
-	mu     sync.Mutex // guards what follows
+	mu     sync.Mutex // guards the fields below
 	source *aws.Config
 	http   *http.Client
 	known  map[accountKey]*account
@@ -149,7 +149,7 @@ func (a *account) renewed() int {
 }
 
 // renew gives the credentials up, unless another request has done so since they were
-// given up seen times: what they refused was for the ones before.
+// given up seen times: their refusals were meant for the ones before.
 func (a *account) renew(seen int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -11,7 +11,7 @@ import (
 type cache[K comparable, V any] struct {
 	max int
 
-	mu    sync.Mutex // guards what follows
+	mu    sync.Mutex // guards the fields below
 	known map[K]*entry[V]
 }
 
@@ -20,13 +20,13 @@ type entry[V any] struct {
 	value V
 	err   error
 	until time.Time
-	// gaveUp: whoever looked for it was called off, which is nobody else's answer.
+	// gaveUp is set when the caller that looked it up was canceled: no answer for others.
 	gaveUp bool
 }
 
 // get returns what is remembered of key, and whether it was, or what find finds. find
 // says how long its answer may be remembered, an error too; it runs under the context of
-// the first who asked, and the others try again where that is canceled.
+// the first caller, and the others try again if that is canceled.
 func (c *cache[K, V]) get(ctx context.Context, key K, find func(context.Context) (V, time.Duration, error)) (value V, isCached bool, err error) {
 	for {
 		e, mine := c.enter(key)
@@ -79,7 +79,7 @@ func (c *cache[K, V]) leave(key K, e *entry[V], life time.Duration) {
 	close(e.done)
 }
 
-// drop forgets what is known of key; what is being found out is left alone.
+// drop removes the entry of key; a look-up that is running is left alone.
 func (c *cache[K, V]) drop(key K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -88,7 +88,7 @@ func (c *cache[K, V]) drop(key K) {
 	}
 }
 
-// shrink makes room: first what is over, then whatever comes first. mu is held.
+// shrink makes room: expired entries go first, then any. mu is held.
 func (c *cache[K, V]) shrink() {
 	now := time.Now()
 	for key, e := range c.known {

@@ -29,7 +29,7 @@ type call struct {
 	failed func(body []byte) (code string)
 }
 
-// answer is what came back.
+// answer is a response of AWS.
 type answer struct {
 	body      []byte
 	requestID string
@@ -144,7 +144,7 @@ func (c call) read(resp *http.Response) (answer, error) {
 	return got, f
 }
 
-// calls counts what went wrong with AWS, by the IAM action and the class: closed lists.
+// calls counts failed calls of AWS by IAM action and class, both closed lists.
 type calls struct {
 	mu     sync.Mutex // guards failed
 	failed map[CallFailure]uint64

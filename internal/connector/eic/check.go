@@ -10,7 +10,7 @@ import (
 	"sallyport/internal/connector"
 )
 
-// What the fields of a connector look like: the API's own patterns.
+// Patterns of a connector's fields, as AWS's API has them.
 const (
 	instancePattern = `^i-[a-f0-9]{8,30}$`
 	endpointPattern = `^eice-[a-f0-9]{8,32}$`

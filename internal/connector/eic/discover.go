@@ -13,7 +13,7 @@ import (
 )
 
 // Discover lists a page of the instances in a region that have not been terminated, with
-// what target's organisation may see. page is at least 5; EC2 may return fewer. A cursor
+// the instances that target's organisation may see. page is at least 5; EC2 may return fewer. A cursor
 // that EC2 doesn't know is invalid_cursor; other errors are as Dial's.
 func (c *Connector) Discover(ctx context.Context, target connector.Target, q sallyport.InstanceQuery, cursor string, page int) (found []sallyport.Instance, next string, err error) {
 	target.Spec.Region = q.Region

@@ -15,7 +15,7 @@ const (
 	describeEndpoints = "ec2:DescribeInstanceConnectEndpoints"
 )
 
-// instance is what EC2 tells of one.
+// instance is EC2's description of one.
 type instance struct {
 	ID         string    `xml:"instanceId"`
 	State      string    `xml:"instanceState>name"`
@@ -156,7 +156,7 @@ func (a *account) query(ctx context.Context, action, name string, form url.Value
 			var e struct {
 				Code string `xml:"Errors>Error>Code"`
 			}
-			_ = xml.Unmarshal(body, &e) // what isn't AWS's has no code
+			_ = xml.Unmarshal(body, &e) // a body that isn't AWS's has no code
 			return e.Code
 		},
 	})

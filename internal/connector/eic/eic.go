@@ -30,7 +30,7 @@ import (
 	"sallyport/internal/limits"
 )
 
-// Options are what a Connector is made with.
+// Options configure a Connector.
 type Options struct {
 	// Region is that of connectors which name none; empty is what AWS's own
 	// configuration says.
@@ -51,7 +51,7 @@ type Options struct {
 	Now func() time.Time
 }
 
-// Connector reaches EC2 instances. Whoever made it closes it. It is safe for concurrent
+// Connector reaches EC2 instances. Its maker closes it. It is safe for concurrent
 // use.
 type Connector struct {
 	options   Options
@@ -125,7 +125,7 @@ type dial struct {
 	key     ssh.Signer
 }
 
-// found is what was found out about the way.
+// found is the result of the walk to the machine.
 type found struct {
 	instance instance
 	endpoint endpoint
@@ -187,7 +187,7 @@ func (d *dial) isYoung() bool {
 }
 
 // open takes a place, and opens a tunnel while the key is pushed. Whichever fails first
-// ends the other, and is what is told.
+// ends the other, and is reported.
 func (d *dial) open(outer context.Context) (*stream, error) {
 	ctx, cancel := context.WithCancelCause(outer)
 	defer cancel(nil)
@@ -304,7 +304,7 @@ func (d *dial) explain(ctx context.Context, err *sallyport.Error) *sallyport.Err
 	if !ok {
 		return &told
 	}
-	// What is remembered of the machine may be why.
+	// The cached entries of the machine may be the cause.
 	if _, err := d.find(ctx); err != nil && ctx.Err() == nil {
 		if known, ok := errors.AsType[*sallyport.Error](tell(ctx, err)); ok {
 			return known

@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/limits"
 )
 
-// class is what a failure on the way means, and so what is done about it.
+// class is the meaning of a failure on the way; it decides the reaction.
 type class int
 
 const (
@@ -27,7 +27,7 @@ const (
 	notRunning                 // fail
 	pending                    // fail, and say when to come again
 	noEndpoint                 // fail
-	stale                      // what is remembered is wrong: look again once
+	stale                      // a cached entry is wrong: look again once
 	capacity                   // wait for a tunnel, while there is time
 	unreachable                // fail: the way is there, the machine isn't
 )
@@ -72,7 +72,7 @@ func classOf(err error) (class, bool) {
 	return f.class, true
 }
 
-// codeClass is what AWS's word for an error means. Its HTTP status says little, and not
+// codeClass is the meaning of AWS's code for an error. Its HTTP status says little, and not
 // the same for every service.
 func codeClass(code string, status int) class {
 	is := func(codes ...string) bool { return slices.Contains(codes, code) }
@@ -99,7 +99,7 @@ func codeClass(code string, status int) class {
 	return configuration
 }
 
-// tell is err in our words, for whoever called. What it doesn't know it leaves as it is.
+// tell returns err in our words, for the caller. An unknown error is returned as it is.
 func tell(ctx context.Context, err error) error {
 	f, ok := errors.AsType[*fault](err)
 	if _, known := errors.AsType[*sallyport.Error](err); known || !ok {
@@ -121,7 +121,7 @@ func tell(ctx context.Context, err error) error {
 	return e
 }
 
-// words are what a caller is told, and the reason. They hold no name or address of
+// words are the message for a caller, and the reason. They hold no name or address of
 // anything in the account.
 func (f *fault) words() (message, reason string) {
 	message, reason = f.class.words(f.action)

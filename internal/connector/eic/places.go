@@ -17,7 +17,7 @@ type places struct {
 	// whether there was one.
 	evictIdle func(endpointID string) bool
 
-	mu sync.Mutex // guards what follows
+	mu sync.Mutex // guards the fields below
 	of map[string]*endpointPlaces
 }
 
@@ -45,7 +45,7 @@ func (p *places) take(ctx context.Context, endpointID, workspaceID string) error
 	look := time.NewTicker(limits.TunnelLookEvery)
 	defer look.Stop()
 	for {
-		// Who has one to spare may have it only later.
+		// An endpoint with a tunnel to spare may have it only later.
 		if p.isFull(endpointID) {
 			p.evictIdle(endpointID)
 		}
@@ -116,7 +116,7 @@ func (p *places) release(endpointID, workspaceID string) {
 	defer p.mu.Unlock()
 	e := p.of[endpointID]
 	e.leave(workspaceID)
-	// One that has ended makes room, whoever else holds how many.
+	// One that has ended makes room, however many others hold.
 	e.full, e.ended = time.Time{}, time.Now()
 	p.grantAll(endpointID, e)
 }
@@ -140,7 +140,7 @@ func (p *places) grant(endpointID string) {
 	p.grantAll(endpointID, p.of[endpointID])
 }
 
-// grantAll hands out what there is, and forgets an endpoint of which nothing is left.
+// grantAll hands out the free places, and removes an endpoint without any holder.
 // places.mu is held.
 func (p *places) grantAll(endpointID string, e *endpointPlaces) {
 	if e == nil {

@@ -64,6 +64,6 @@ func jsonCode(body []byte) string {
 	var e struct {
 		Type string `json:"__type"`
 	}
-	_ = json.Unmarshal(body, &e) // what isn't AWS's has no code
+	_ = json.Unmarshal(body, &e) // a body that isn't AWS's has no code
 	return e.Type[strings.LastIndexByte(e.Type, '#')+1:]
 }

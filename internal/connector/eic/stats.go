@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Stats is what a connector holds at one moment.
+// Stats counts a connector's tunnels at one moment.
 type Stats struct {
-	// Tunnels counts those that are open or being opened, Waiters who waits for one.
+	// Tunnels counts those that are open or being opened, Waiters those that wait for one.
 	Tunnels, Waiters int
 	// EndpointsFull counts the endpoints that take no more of this server's tunnels now.
 	EndpointsFull int

@@ -23,7 +23,7 @@ type stream struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	rest   io.Reader // of the message that is being read
-	first  []byte    // what awaitByte has read
+	first  []byte    // the bytes that awaitByte has read
 
 	once sync.Once
 	// closed is called once, at the end; failed when the endpoint says that the
@@ -129,7 +129,7 @@ func (s *stream) Write(p []byte) (int, error) {
 func (s *stream) Close() error {
 	s.once.Do(func() {
 		s.cancel()
-		_ = s.ws.CloseNow() // that it ends is what was wanted
+		_ = s.ws.CloseNow() // the end is all that is wanted
 		s.closed()
 	})
 	return nil

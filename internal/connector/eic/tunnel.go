@@ -102,7 +102,7 @@ func (d dialer) client(a *account) *http.Client {
 		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12},
 	}
 	if base, ok := a.http.Transport.(*http.Transport); ok && base.TLSClientConfig != nil {
-		transport.TLSClientConfig.RootCAs = base.TLSClientConfig.RootCAs // what AWS_CA_BUNDLE trusts
+		transport.TLSClientConfig.RootCAs = base.TLSClientConfig.RootCAs // those of AWS_CA_BUNDLE
 	}
 	if d.override != nil {
 		transport.Proxy = nil
@@ -116,7 +116,7 @@ func (d dialer) client(a *account) *http.Client {
 	}
 }
 
-// refusal is what an upgrade means that came to nothing. Which status goes with which
+// refusal is the meaning of an upgrade that failed. Which status goes with which
 // word nobody documents, and not what a full endpoint says: what looks like it is
 // taken for it.
 func refusal(resp *http.Response, err error) *fault {

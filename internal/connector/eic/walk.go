@@ -29,7 +29,7 @@ func (c *Connector) Walk(ctx context.Context, target connector.Target) []sallypo
 	return w.steps
 }
 
-// walk is what has been found on the way so far.
+// walk holds the results of the way so far.
 type walk struct {
 	dial
 	steps []sallyport.DiagnosisStep
@@ -70,7 +70,7 @@ func (w *walk) credentials(ctx context.Context) (string, error) {
 	return detail, nil
 }
 
-// instance and endpoint forget what is remembered: it may be what is wrong.
+// instance and endpoint drop their cached entries, which may be wrong.
 func (w *walk) instance(ctx context.Context) (string, error) {
 	if w.target.Spec.PrivateIP != "" && w.target.Spec.EndpointID != "" {
 		return "not asked for: its address and its endpoint are given", nil
