@@ -154,7 +154,7 @@ func (k *copier) parse(args []string) error {
 
 // findTarget finds out whether DST is a directory.
 func (k *copier) findTarget(ctx context.Context) (err error) {
-	exists := true
+	var exists bool
 	switch {
 	case k.to.isStd():
 		return nil

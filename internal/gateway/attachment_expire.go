@@ -61,7 +61,7 @@ func (g *Gateway) expireOn(ctx context.Context, expired []store.Attachment) {
 	defer cancel()
 	session, err := g.Pool.Open(reach, target(ws), g.need(Caller{}, ws, "", 0))
 	if err == nil {
-		session.Close()
+		_ = session.Close()        // it was opened to see whether it can be
 		err = context.Cause(reach) // the time is over, and none is left for an act
 	}
 	if err != nil {
