@@ -86,10 +86,14 @@ const selectAttachmentsOfWorkspace = selectAttachments + `
 // the organisation has none such.
 func (db *DB) DeleteAttachment(ctx context.Context, orgID, attachmentID string) error {
 	err := db.transact(ctx, true, func(t *tx) error {
-		return t.commit(func(s *statements) {
+		err := t.send(func(s *statements) {
 			tenant(orgID).enter(s)
 			s.oneRow(store.ErrNotFound, `DELETE FROM attachments WHERE org_id = $1 AND id = $2`, orgID, attachmentID)
 		})
+		if err != nil {
+			return err
+		}
+		return t.commit(func(*statements) {})
 	})
 	return wrap(err, "delete attachment")
 }

@@ -109,7 +109,21 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"EndLease":       func(c ctx, db *DB) error { return db.EndLease(c, "c") },
 		"Replicas":       func(c ctx, db *DB) error { return only(db.Replicas(c)) },
 		"ReplicaURL":     func(c ctx, db *DB) error { return either(only(db.ReplicaURL(c, "a")), store.ErrNotFound) },
-		"AdoptActs":      func(c ctx, db *DB) error { return either(only(db.AdoptActs(c, "a", 9)), store.ErrLeaseLost) },
+		"ReserveAttachment": func(c ctx, db *DB) error {
+			a := store.Attachment{ID: id.New(), OrgID: org.ID, WorkspaceID: ws.ID, Name: "a", CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+			return db.ReserveAttachment(c, a, store.AttachmentRoom{Bytes: 1, Count: 1 << 20})
+		},
+		"KeepAttachments": func(c ctx, db *DB) error {
+			return either(db.KeepAttachments(c, org.ID, []store.Attachment{{ID: id.New()}}), store.ErrNotFound)
+		},
+		"Attachment": func(c ctx, db *DB) error {
+			return either(only(db.Attachment(c, org.ID, ws.ID, id.New(), time.Now())), store.ErrNotFound)
+		},
+		"Attachments":             func(c ctx, db *DB) error { return only(db.Attachments(c, org.ID, ws.ID, time.Now(), page)) },
+		"DeleteAttachment":        func(c ctx, db *DB) error { return either(db.DeleteAttachment(c, org.ID, id.New()), store.ErrNotFound) },
+		"ExpireAttachment":        func(c ctx, db *DB) error { return db.ExpireAttachment(c, org.ID, id.New(), time.Now()) },
+		"ClaimExpiredAttachments": func(c ctx, db *DB) error { return only(db.ClaimExpiredAttachments(c, time.Now(), time.Now(), 9)) },
+		"AdoptActs":               func(c ctx, db *DB) error { return either(only(db.AdoptActs(c, "a", 9)), store.ErrLeaseLost) },
 	}
 }
 
