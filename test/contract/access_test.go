@@ -223,6 +223,14 @@ func newAttachment(t *testing.T, s *stack.Stack, workspace string) string {
 	return made.Items[0].ID
 }
 
+// jsonBody is the body of a route as JSON, which a route that takes a form takes too.
+func (r access) jsonBody() string {
+	if r.body == aForm {
+		return `{"path":"none"}`
+	}
+	return r.body
+}
+
 // aForm is a form with a file, of the type aFormType.
 const (
 	aForm     = "--b\r\nContent-Disposition: form-data; name=\"f\"; filename=\"f\"\r\n\r\ncontent\r\n--b--\r\n"

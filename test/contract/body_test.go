@@ -36,7 +36,7 @@ func bodiedRoutes(t *testing.T, s *stack.Stack, h home) (routes []bodied) {
 		if r.scope == "none" {
 			token = s.AdminToken
 		}
-		routes = append(routes, bodied{r.method, real.Replace(r.path), token, real.Replace(r.body)})
+		routes = append(routes, bodied{r.method, real.Replace(r.path), token, real.Replace(r.jsonBody())})
 	}
 	if len(routes) < 7 {
 		t.Fatalf("%d routes with a body", len(routes))

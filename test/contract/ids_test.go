@@ -68,7 +68,7 @@ func TestOddIDs(t *testing.T) {
 					continue // net/http refuses what is no path at all by itself
 				}
 				a := exchange(t, s, r.method, fmt.Sprintf("%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n\r\n%s",
-					r.method, path, as, len(r.body), r.body))
+					r.method, path, as, len(r.jsonBody()), r.jsonBody()))
 				tried++
 				wantMarks(t, what, a)
 				if code := a.Code(); a.Status != 404 || code != "not_found" && code != "workspace_not_found" || a.Header.Get("X-Forged") != "" {

@@ -78,7 +78,7 @@ func TestDelay(t *testing.T) {
 	if err != nil || !bytes.Equal(append(first, rest...), sent) {
 		t.Errorf("%d bytes of %d, or others: %v", 1+len(rest), len(sent), err)
 	}
-	if took := time.Since(began); took > 20*delay {
+	if took := time.Since(began); took > 100*delay { // each read by itself would take 12 s
 		t.Errorf("took %v", took)
 	}
 }
