@@ -64,7 +64,7 @@ test: ## run every test, under the race detector where our code runs (installs a
 
 # .test tests the packages in SOME, if there are any.
 .test:
-	$(if $(SOME),$(GOTEST) -timeout 15m $(if $(CI),-count=1) $(TESTFLAGS) $(SOME))
+	$(if $(SOME),$(GOTEST) -timeout 30m $(if $(CI),-count=1) $(TESTFLAGS) $(SOME))
 
 lint: ## all that CI holds against the code without running it
 	@scripts/lint
