@@ -139,8 +139,9 @@ func (s *Stack) Request(t testing.TB, method, path, token, body string) *http.Re
 // the API describes.
 func (s *Stack) Send(t testing.TB, req *http.Request) Answer {
 	t.Helper()
-	client := &http.Client{Transport: spec.Watch(t, http.DefaultTransport), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	defer client.CloseIdleConnections()
+	own := http.DefaultTransport.(*http.Transport).Clone() // to close the idle connections of others would break their requests
+	defer own.CloseIdleConnections()
+	client := &http.Client{Transport: spec.Watch(t, own), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
