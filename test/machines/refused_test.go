@@ -39,6 +39,7 @@ func TestMachineThatCanNotFork(t *testing.T) {
 	}
 	m.sshd.LimitProcesses(t, 0)
 	m.sshd.KillConnections()
+	m.await(t, sallyport.StateNone)
 	if out, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}, IdempotencyKey: "k"}); err != nil || out.ExitCode != 0 {
 		t.Errorf("afterwards: %v", err)
 	}
