@@ -130,6 +130,7 @@ type tx struct {
 	conn   *pgx.Conn
 	// durable says whether the commit is on disk when it returns.
 	durable bool
+	begun   bool
 	trips   int
 }
 
@@ -158,7 +159,8 @@ func (t *tx) send(add func(b *statements)) error {
 		return err
 	}
 	b := &statements{}
-	if t.trips == 0 {
+	if !t.begun {
+		t.begun = true
 		b.add(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 		if !t.durable {
 			b.add(`SELECT set_config('synchronous_commit', 'off', true)`)
@@ -186,7 +188,7 @@ func (t *tx) commit(add func(b *statements)) error {
 // rollback undoes what was not committed. A connection with which that can't be done
 // doesn't come back to its pool.
 func (t *tx) rollback() {
-	if t.trips == 0 || t.conn.IsClosed() || t.conn.PgConn().TxStatus() == 'I' {
+	if !t.begun || t.conn.IsClosed() || t.conn.PgConn().TxStatus() == 'I' {
 		return
 	}
 	_, _ = t.conn.Exec(t.ctx, `ROLLBACK`)
