@@ -111,15 +111,8 @@ func (a *app) saveAttachment(ctx context.Context, of *client.Attachments, found 
 	}
 	defer func() { _ = tree.Close() }() // the file is whole already
 	err = a.attachmentTo(ctx, of, found, func(content io.Reader) error {
-		read := &failingReader{r: content}
-		err := tree.File(filepath.Base(to.path), localtree.Attr{Mode: attachmentMode, ModTime: found.CreatedAt}, read)
-		switch {
-		case read.err != nil:
-			return read.err
-		case err != nil:
-			return fmt.Errorf("%s: %w", to.word, err)
-		}
-		return nil
+		attr := localtree.Attr{Mode: attachmentMode, ModTime: found.CreatedAt}
+		return writeLocal(tree, filepath.Base(to.path), attr, content, to.word)
 	})
 	if err != nil {
 		return err

@@ -195,16 +195,25 @@ func (k *copier) fetchFile(ctx context.Context, r *remote, tree *localtree.Tree,
 		attr.ModTime = f.ModTime
 	}
 	b := k.startBar(r.word, f.Size)
-	content := &failingReader{r: b.reader(f)}
-	err = tree.File(name, attr, content)
+	err = writeLocal(tree, name, attr, b.reader(f), shown)
 	b.end(err)
+	if err == nil {
+		k.copiedAs(r.word, shown, sallyport.FileTypeFile, f.Size)
+	}
+	return err
+}
+
+// writeLocal writes a local file. Its error is that of the content as it is, or names the
+// file as it is shown.
+func writeLocal(tree *localtree.Tree, name string, attr localtree.Attr, content io.Reader, shown string) error {
+	read := &failingReader{r: content}
+	err := tree.File(name, attr, read)
 	switch {
-	case content.err != nil:
-		return content.err
+	case read.err != nil:
+		return read.err
 	case err != nil:
 		return fmt.Errorf("%s: %w", shown, err)
 	}
-	k.copiedAs(r.word, shown, sallyport.FileTypeFile, f.Size)
 	return nil
 }
 

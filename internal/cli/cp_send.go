@@ -192,21 +192,30 @@ func (s *sending) writeTar(ctx context.Context, w io.Writer, there *thereList) e
 		if isNew {
 			s.told = h.Name
 		}
-		if err == nil && isOwnName(h.Name) {
-			err = errOwnName
+		if !s.isToSend(h, content, err, isNew, there) {
+			return nil
 		}
-		switch {
-		case err != nil && isNew:
-			s.leftOut(s.from(h.Name), err)
-		case err == nil && !(content != nil && s.wasAlone(h, content)) && !there.has(h):
-			return s.writeEntry(out, h, content, isNew)
-		}
-		return nil
+		return s.writeEntry(out, h, content, isNew)
 	})
 	if err != nil {
 		return err
 	}
 	return out.Close()
+}
+
+// isToSend tells whether an entry of the walk is to be sent now. One that can't be, for err or
+// its name, is left out, which is told where it is new.
+func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bool, there *thereList) bool {
+	if err == nil && isOwnName(h.Name) {
+		err = errOwnName
+	}
+	if err != nil {
+		if isNew {
+			s.leftOut(s.from(h.Name), err)
+		}
+		return false
+	}
+	return !(content != nil && s.wasAlone(h, content)) && !there.has(h)
 }
 
 // wasAlone tells whether sendLarge has sent a file.
@@ -333,21 +342,14 @@ func (s *sending) individually(ctx context.Context) error {
 		if err := leave(h.Name); err != nil {
 			return err
 		}
-		isNew := localtree.Compare(h.Name, s.told) > 0
-		if err == nil && isOwnName(h.Name) {
-			err = errOwnName
+		if !s.isToSend(h, content, err, localtree.Compare(h.Name, s.told) > 0, there) {
+			return nil
 		}
-		switch {
-		case err != nil && isNew:
-			s.leftOut(s.from(h.Name), err)
-		case err == nil && !(content != nil && s.wasAlone(h, content)) && !there.has(h):
-			err := s.each(ctx, h.Name, s.one(ctx, h, content))
-			if h.Typeflag == tar.TypeDir {
-				dirs = append(dirs, h)
-			}
-			return err
+		err = s.each(ctx, h.Name, s.one(ctx, h, content))
+		if h.Typeflag == tar.TypeDir {
+			dirs = append(dirs, h)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err

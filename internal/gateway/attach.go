@@ -3,6 +3,7 @@ package gateway
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"io"
@@ -175,7 +176,7 @@ func (r *attaching) bring(ctx context.Context, f NewAttachment) error {
 	ctx, machine, stop := newFileMachine(ctx, a, limits.FileStallTime)
 	defer stop()
 	tree := a.tree(machine)
-	in := &intake{r: r, file: file, ctx: ctx, sum: newSum()}
+	in := &intake{r: r, file: file, ctx: ctx, sum: sha256.New()}
 	if f.Source != "" {
 		err = in.copy(ctx, tree, f.Source)
 	} else {

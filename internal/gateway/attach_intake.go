@@ -3,7 +3,6 @@ package gateway
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"hash"
 	"io"
@@ -34,8 +33,6 @@ type intake struct {
 	reserved   int64
 	reservedAt time.Time // zero is not yet
 }
-
-func newSum() hash.Hash { return sha256.New() }
 
 // Read implements io.Reader.
 func (in *intake) Read(p []byte) (int, error) {

@@ -175,16 +175,22 @@ func TestCwdThatIsNone(t *testing.T) {
 // and what ignores TERM; and the row says that nothing is left.
 func TestTimeout(t *testing.T) {
 	everywhere(t, func(t *testing.T, m *machine) {
-		row := m.timeOut(t)
-		for range 9 { // a slow machine leaves no time for the look, which the row says
-			if row.SurvivorsUnknown {
-				row = m.timeOut(t)
-			}
-		}
+		row := untilKnown(func() sallyport.Activity { return m.timeOut(t) })
 		if row.Status != "timeout" || row.Survivors == nil || *row.Survivors != 0 {
 			t.Errorf("row %+v, survivors %s", row.Status, survivors(row))
 		}
 	})
+}
+
+// untilKnown runs a command until its row knows what is left of it, ten times at most: a slow
+// machine leaves no time for the look at its processes, which the row says.
+func untilKnown(run func() sallyport.Activity) (row sallyport.Activity) {
+	for range 10 {
+		if row = run(); !row.SurvivorsUnknown {
+			break
+		}
+	}
+	return row
 }
 
 // timeOut runs a group that ignores TERM into its time-out, and returns its row.

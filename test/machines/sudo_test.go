@@ -48,17 +48,15 @@ func TestEndThroughSudo(t *testing.T) {
 		}
 		return strings.Fields(out.String()), m.row(t)
 	}
-	// Where the machine was too slow for the look at its processes, the row says so.
-	untilKnown := func(t *testing.T, forbid bool) (pids []string, row sallyport.Activity) {
-		for range 10 {
-			if pids, row = run(t, forbid); !row.SurvivorsUnknown {
-				break
-			}
-		}
+	known := func(t *testing.T, forbid bool) (pids []string, row sallyport.Activity) {
+		row = untilKnown(func() (row sallyport.Activity) {
+			pids, row = run(t, forbid)
+			return row
+		})
 		return pids, row
 	}
 	t.Run("without a password", func(t *testing.T) {
-		pids, row := untilKnown(t, false)
+		pids, row := known(t, false)
 		if len(pids) != 3 {
 			t.Fatalf("processes %q", pids)
 		}
@@ -68,7 +66,7 @@ func TestEndThroughSudo(t *testing.T) {
 		mustBeGone(t, pids)
 	})
 	t.Run("with a password", func(t *testing.T) {
-		pids, row := untilKnown(t, true)
+		pids, row := known(t, true)
 		if row.Survivors == nil || *row.Survivors < 2 {
 			t.Errorf("row of %s: survivors %s", row.Status, survivors(row))
 		}
