@@ -29,6 +29,8 @@ type AttachmentStore interface {
 	ClaimExpiredAttachments(ctx context.Context, at, until time.Time, most int) ([]store.Attachment, error)
 	// ExpireAttachment lets one end at a time.
 	ExpireAttachment(ctx context.Context, orgID, attachmentID string, at time.Time) error
+	// PostponeAttachment lets nobody have an expired one before until.
+	PostponeAttachment(ctx context.Context, orgID, attachmentID string, until time.Time) error
 }
 
 // ListAttachments lists a workspace's attachments, newest first. It returns

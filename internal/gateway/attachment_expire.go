@@ -70,17 +70,31 @@ func (g *Gateway) expireOn(ctx context.Context, expired []store.Attachment) {
 	}
 	for _, a := range expired {
 		err := g.expire(ctx, ws, a)
-		if err == nil || isFinal(err) {
+		if err == nil {
 			err = g.Attachments.DeleteAttachment(ctx, a.OrgID, a.ID)
+		} else if isRefusal(err) {
+			err = errors.Join(err, g.refusedExpiry(ctx, a))
 		}
 		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			g.Log.Warn("an expired attachment is left, and tried again", "workspace", ws.ID, "attachment", a.ID, "cause", err)
+			g.Log.Warn("the file of an expired attachment is left on the machine", "workspace", ws.ID, "attachment", a.ID, "cause", err)
 		}
 	}
 }
 
-// isFinal tells whether a machine refuses what it would refuse again.
-func isFinal(err error) bool {
+// refusedExpiry has an attachment whose machine refuses to remove it tried again, ever less
+// often, since each try leaves a row; and gives its record up after a long time.
+func (g *Gateway) refusedExpiry(ctx context.Context, a store.Attachment) error {
+	now := g.Now()
+	expired := now.Sub(a.ExpiresAt)
+	if expired >= limits.AttachmentRefusedTime {
+		return g.Attachments.DeleteAttachment(ctx, a.OrgID, a.ID)
+	}
+	wait := min(max(expired, limits.AttachmentRefusedRetryMin), limits.AttachmentRefusedRetryMax)
+	return g.Attachments.PostponeAttachment(ctx, a.OrgID, a.ID, now.Add(wait))
+}
+
+// isRefusal tells whether a machine refuses what it would refuse again a moment later.
+func isRefusal(err error) bool {
 	switch sallyport.CodeOf(err) {
 	case sallyport.CodeInvalidPath, sallyport.CodeInvalidRoot, sallyport.CodePermissionDenied, sallyport.CodeFilesUnsupported:
 		return true
@@ -100,6 +114,17 @@ func (g *Gateway) expire(ctx context.Context, ws store.Workspace, expired store.
 	a.report.authorized(ws)
 	a.begin(ctx, spec, nil)
 	return a.onTree(ctx, f, func(ctx context.Context, tree *FileTree, _ *FileOutcome) error {
-		return tree.Detach(ctx, expired.ID)
+		return detachAgain(ctx, tree, expired.ID)
 	})
+}
+
+// detachAgain removes the files of attachments, over another connection where one breaks: who
+// has removed a part may remove the rest.
+func detachAgain(ctx context.Context, tree *FileTree, ids ...string) error {
+	for attempt := 1; ; attempt++ {
+		err := tree.Detach(ctx, ids...)
+		if sallyport.CodeOf(err) != sallyport.CodeExecTransport || attempt == execAttempts || ctx.Err() != nil {
+			return err
+		}
+	}
 }

@@ -71,6 +71,12 @@ const (
 	AttachmentSweepMax    = 100
 	AttachmentSweepAtOnce = 8
 	AttachmentRetryTime   = 10 * time.Minute
+	// AttachmentRefusedRetryMin and AttachmentRefusedRetryMax bound when one is tried again
+	// whose machine refuses to remove it, each time after as long again as it has been
+	// expired. After AttachmentRefusedTime its record is given up.
+	AttachmentRefusedRetryMin = time.Hour
+	AttachmentRefusedRetryMax = 24 * time.Hour
+	AttachmentRefusedTime     = 30 * 24 * time.Hour
 	// AttachmentFormBytesMax bounds what stands before the first file of a form, and between
 	// two.
 	AttachmentFormBytesMax = 64 << 10

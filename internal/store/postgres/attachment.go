@@ -106,6 +106,14 @@ func (db *DB) ExpireAttachment(ctx context.Context, orgID, attachmentID string, 
 	return wrap(err, "expire attachment")
 }
 
+// PostponeAttachment lets nobody claim an attachment before until, if it is there.
+func (db *DB) PostponeAttachment(ctx context.Context, orgID, attachmentID string, until time.Time) error {
+	err := db.run(ctx, tenant(orgID), func(s *statements) {
+		s.add(`UPDATE attachments SET claimed_until = $1 WHERE org_id = $2 AND id = $3`, column.Time(until), orgID, attachmentID)
+	})
+	return wrap(err, "postpone attachment")
+}
+
 // ClaimExpiredAttachments returns attachments of all organisations that have expired at a
 // time, and reservations that are given up then, so many at most, and lets nobody else have
 // them before until.

@@ -122,6 +122,7 @@ func calls(org store.Org, ws store.Workspace, tok store.Token) map[string]func(c
 		"Attachments":             func(c ctx, db *DB) error { return only(db.Attachments(c, org.ID, ws.ID, time.Now(), page)) },
 		"DeleteAttachment":        func(c ctx, db *DB) error { return either(db.DeleteAttachment(c, org.ID, id.New()), store.ErrNotFound) },
 		"ExpireAttachment":        func(c ctx, db *DB) error { return db.ExpireAttachment(c, org.ID, id.New(), time.Now()) },
+		"PostponeAttachment":      func(c ctx, db *DB) error { return db.PostponeAttachment(c, org.ID, id.New(), time.Now()) },
 		"ClaimExpiredAttachments": func(c ctx, db *DB) error { return only(db.ClaimExpiredAttachments(c, time.Now(), time.Now(), 9)) },
 		"AdoptActs":               func(c ctx, db *DB) error { return either(only(db.AdoptActs(c, "a", 9)), store.ErrLeaseLost) },
 	}

@@ -94,6 +94,16 @@ func (db *DB) ExpireAttachment(ctx context.Context, orgID, attachmentID string, 
 	return wrap(err, "expire attachment")
 }
 
+// PostponeAttachment lets nobody claim an attachment before until, if it is there.
+func (db *DB) PostponeAttachment(ctx context.Context, orgID, attachmentID string, until time.Time) error {
+	err := db.writer.do(ctx, true, func(ctx context.Context) error {
+		_, err := db.writer.conn.ExecContext(ctx, `UPDATE attachments SET claimed_until = ? WHERE org_id = ? AND id = ?`,
+			column.Time(until), orgID, attachmentID)
+		return err
+	})
+	return wrap(err, "postpone attachment")
+}
+
 // ClaimExpiredAttachments returns attachments of all organisations that have expired at a
 // time, and reservations that are given up then, so many at most, and lets nobody else have
 // them before until.

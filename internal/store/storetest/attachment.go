@@ -160,9 +160,13 @@ func testExpiredAttachments(t *testing.T, e Engine) {
 	wantEqual(t, len(claim(end, 10)), 0)
 	wantError(t, e.KeepAttachments(ctx, pending.OrgID, []store.Attachment{pending}), store.ErrNotFound)
 	wantEqual(t, claim(retry, 10), map[string]store.Attachment{kept.ID: kept, pending.ID: pending})
+	must(t, e.PostponeAttachment(ctx, kept.OrgID, kept.ID, end.Add(time.Hour)))
+	must(t, e.PostponeAttachment(ctx, kept.OrgID, pending.ID, end.Add(time.Hour))) // another organisation's
+	wantEqual(t, claim(end.Add(time.Hour-time.Microsecond), 10), map[string]store.Attachment{pending.ID: pending})
+	wantEqual(t, claim(end.Add(time.Hour), 10), map[string]store.Attachment{kept.ID: kept})
 	must(t, e.DeleteAttachment(ctx, kept.OrgID, kept.ID))
 	must(t, e.DeleteAttachment(ctx, pending.OrgID, pending.ID))
-	wantEqual(t, len(claim(retry.Add(time.Hour), 10)), 0)
+	wantEqual(t, len(claim(retry.Add(2*time.Hour), 10)), 0)
 
 	var mu sync.Mutex
 	times := map[string]int{}

@@ -80,6 +80,7 @@ type Engine interface {
 		page store.Page) ([]store.Positioned[store.Attachment], error)
 	DeleteAttachment(ctx context.Context, orgID, attachmentID string) error
 	ExpireAttachment(ctx context.Context, orgID, attachmentID string, at time.Time) error
+	PostponeAttachment(ctx context.Context, orgID, attachmentID string, until time.Time) error
 	ClaimExpiredAttachments(ctx context.Context, at, until time.Time, most int) ([]store.Attachment, error)
 
 	TakeLease(ctx context.Context, replica, url string, life time.Duration) error
