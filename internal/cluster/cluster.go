@@ -39,8 +39,8 @@ type Cluster struct {
 }
 
 // Ended implements gateway.Peers. Whoever doesn't answer has nothing left of what was
-// ended once limits.PeersTime is over: it keeps no proof for longer than that, and
-// rechecks what runs.
+// ended once limits.PeersTime is over: it keeps no look-up for longer than that,
+// and rechecks what runs.
 func (c *Cluster) Ended(ctx context.Context, e live.Ending) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.PeersTime)
 	defer cancel()

@@ -89,7 +89,7 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 
 // decide finds the workspace, and says whether the caller may do this on it.
 func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
-	if a.ws, err = a.g.workspace(ctx, a.by, ref); err != nil {
+	if a.ws, err = a.g.cachedWorkspace(ctx, a.by, ref); err != nil {
 		return err
 	}
 	a.report.OrgID, a.report.WorkspaceID = a.ws.OrgID, a.ws.ID

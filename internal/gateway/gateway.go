@@ -16,10 +16,12 @@ import (
 	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/keys"
+	"sallyport/internal/limits"
 	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/quota"
+	"sallyport/internal/recent"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
@@ -52,6 +54,9 @@ type Gateway struct {
 	Sessions SessionStore
 	// ClearAuthCache drops all cached authentications. Nil if nothing is cached.
 	ClearAuthCache func()
+	// WorkspaceCacheTime is how long a workspace that was looked up for an act is cached; 0
+	// asks the store each time.
+	WorkspaceCacheTime time.Duration
 	// OnlyOrg is the id of the one organisation that the server is for; empty for all.
 	OnlyOrg string
 	// Replica is this server among those that share the store.
@@ -85,6 +90,8 @@ type Gateway struct {
 	Watch func(context.Context, *ActReport)
 
 	live live.Calls
+	// known are the workspaces that acts were begun on a moment ago.
+	known recent.Cache[workspaceKey, store.Workspace]
 	// fileLocks are those of files that are changed on a condition.
 	fileLocks keyedLocks
 }
@@ -107,10 +114,26 @@ type Ref struct {
 	Workspace string
 }
 
+// workspaceKey is what a workspace was looked up by: the tenant, the reference, and the
+// workspace that the caller's token is for, if it is for one.
+type workspaceKey struct{ orgID, ref, tokenFor string }
+
 // workspace finds a workspace within the caller's tenant. One of another tenant,
 // or another one than the token's own, is answered exactly as one that does not
 // exist, by the same statements.
 func (g *Gateway) workspace(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
+	return g.findWorkspace(ctx, by, ref, 0)
+}
+
+// cachedWorkspace is workspace, as the store had it at most WorkspaceCacheTime ago, and not
+// before the latest change that was answered. Only what the caller may know of is cached:
+// all else costs a question to the store each time, whether it exists or not.
+func (g *Gateway) cachedWorkspace(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
+	return g.findWorkspace(ctx, by, ref, g.WorkspaceCacheTime)
+}
+
+// findWorkspace is workspace, as it was less than life ago.
+func (g *Gateway) findWorkspace(ctx context.Context, by Caller, ref Ref, life time.Duration) (store.Workspace, error) {
 	if !field.IsRef(ref.Workspace) {
 		return store.Workspace{}, workspaceNotFound()
 	}
@@ -123,7 +146,16 @@ func (g *Gateway) workspace(ctx context.Context, by Caller, ref Ref) (store.Work
 	case orgID == "" && !id.Is(ref.Workspace):
 		return store.Workspace{}, workspaceNotFound()
 	}
-	ws, err := g.Workspaces.Workspace(ctx, orgID, ref.Workspace)
+	key := workspaceKey{orgID: orgID, ref: ref.Workspace, tokenFor: by.WorkspaceID}
+	return g.known.Look(key, life, limits.WorkspaceCacheMax, func() (store.Workspace, error) {
+		return g.lookUpWorkspace(ctx, by, orgID, ref.Workspace)
+	})
+}
+
+// lookUpWorkspace asks the store for a workspace of the organisation, or of any where that is
+// empty.
+func (g *Gateway) lookUpWorkspace(ctx context.Context, by Caller, orgID, ref string) (store.Workspace, error) {
+	ws, err := g.Workspaces.Workspace(ctx, orgID, ref)
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return store.Workspace{}, workspaceNotFound()

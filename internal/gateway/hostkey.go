@@ -56,6 +56,8 @@ func (g *Gateway) pinHostKey(ctx context.Context, by Caller, ws store.Workspace,
 		now.UpdatedAt = g.Now().UTC()
 		return g.event(by, sallyport.ActivityHostKeyPinned, ws.OrgID, ws.ID, "workspace %s: host key %s pinned, the first that was seen", ws.Name, key.Fingerprint), nil
 	})
+	// Other servers needn't know: who finds no key in a workspace asks the store, as here.
+	g.known.Clear()
 	if errors.Is(err, errPinned) {
 		return pinned, nil
 	}

@@ -57,9 +57,13 @@ func (p PassedCaller) caller() (Caller, error) {
 	return by, nil
 }
 
-// End acts on an ending here: no caller is proven by what was known before, and what runs
-// under it ends.
+// End acts on an ending here: no caller is proven by what was known before, no act begins
+// on a workspace as it was before, and what runs under what has ended ends.
 func (g *Gateway) End(e live.Ending) {
+	g.known.Clear()
+	if e.Of == live.EndingOfLookup {
+		return
+	}
 	if g.ClearAuthCache != nil {
 		g.ClearAuthCache() // before the epoch changes, by which callers look again
 	}

@@ -162,7 +162,11 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 		change := g.event(by, sallyport.ActivityWorkspaceUpdated, ws.OrgID, ws.ID, "workspace %s updated: %s", ws.Name, strings.Join(changed, ", "))
 		return change, err
 	})
-	return wireWorkspace(ws), storeError(err, noWorkspace)
+	if err != nil {
+		return sallyport.Workspace{}, storeError(err, noWorkspace)
+	}
+	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfLookup, ID: ws.ID})
+	return wireWorkspace(ws), nil
 }
 
 func (c WorkspaceChange) isEmpty() bool {

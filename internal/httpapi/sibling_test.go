@@ -102,7 +102,7 @@ func (l *ledger) CommitActivity(ctx context.Context, changes []store.ActivityCha
 }
 
 // newLedgerAPI is an API on a ledger, with organisations mine and theirs and a
-// workspace in each.
+// workspace in each. Workspaces are cached, and don't get old.
 func newLedgerAPI(t *testing.T) (*api, *ledger) {
 	t.Helper()
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "test.db"), sqlite.Options{Migrate: true})
@@ -117,7 +117,8 @@ func newLedgerAPI(t *testing.T) (*api, *ledger) {
 	must(t, err)
 	a := serve(&gateway.Gateway{
 		Orgs: l, Workspaces: l, Tokens: l, Activities: l, Audit: log, Rules: policy.Rules(), Log: quiet, Now: time.Now,
-		CA: &keys.CA{Store: l, Seal: seal, Now: time.Now},
+		WorkspaceCacheTime: time.Hour,
+		CA:                 &keys.CA{Store: l, Seal: seal, Now: time.Now},
 	}, l)
 	for _, org := range []string{"mine", "theirs"} {
 		a.create(t, "/orgs", `{"name":"`+org+`"}`)
@@ -168,6 +169,49 @@ func TestForeignCostsWhatAbsentDoes(t *testing.T) {
 		}
 		if asked := strings.Join(got, " "); strings.Contains(asked, foreign.OrgID) {
 			t.Errorf("%s %s: %s is asked for", tt.method, tt.path, asked)
+		}
+	}
+}
+
+// A workspace of the caller's organisation that its token isn't for, and that others use
+// just now, costs the same questions as one that doesn't exist; and what the caller may
+// know of costs none.
+func TestSiblingCostsWhatAbsentDoes(t *testing.T) {
+	a, l := newLedgerAPI(t)
+	var sibling sallyport.Workspace
+	must(t, json.Unmarshal(a.answer(a.request("POST", "/workspaces", `{"org_id":"mine","name":"sibling","tier":4}`)).Body.Bytes(), &sibling))
+	made := func(path string) (token sallyport.Token) {
+		w := a.answer(a.request("POST", path, `{"name":"t","scopes":["exec"]}`))
+		must(t, json.Unmarshal(w.Body.Bytes(), &token))
+		return token
+	}
+	neighbour, mine := made("/orgs/mine/tokens"), made("/workspaces/of-mine/tokens?org=mine")
+	looks := func(token sallyport.Token, ws string, code sallyport.Code) int {
+		t.Helper()
+		l.asked = nil
+		r := a.request("POST", "/workspaces/"+ws+"/exec", `{"cmd":["true"]}`)
+		r.Header.Set("Authorization", "Bearer "+token.Secret)
+		w := a.answer(r)
+		if !strings.Contains(w.Body.String(), string(code)) {
+			t.Errorf("%s: %d %s, want %s", ws, w.Code, w.Body, code)
+		}
+		return strings.Count(strings.Join(l.asked, " "), "Workspace of "+sibling.OrgID)
+	}
+	for _, tt := range []struct {
+		token sallyport.Token
+		ws    string
+		code  sallyport.Code
+		looks int
+	}{
+		{neighbour, "sibling", sallyport.CodeWorkspaceHasNoHost, 1}, {neighbour, sibling.ID, sallyport.CodeWorkspaceHasNoHost, 1},
+		{neighbour, "sibling", sallyport.CodeWorkspaceHasNoHost, 0}, {neighbour, sibling.ID, sallyport.CodeWorkspaceHasNoHost, 0},
+		{mine, "sibling", sallyport.CodeWorkspaceNotFound, 1}, {mine, sibling.ID, sallyport.CodeWorkspaceNotFound, 1},
+		{mine, "sibling", sallyport.CodeWorkspaceNotFound, 1}, {mine, sibling.ID, sallyport.CodeWorkspaceNotFound, 1},
+		{mine, "nobody", sallyport.CodeWorkspaceNotFound, 1}, {mine, "nobody", sallyport.CodeWorkspaceNotFound, 1},
+		{mine, "of-mine", sallyport.CodeWorkspaceHasNoHost, 1}, {mine, "of-mine", sallyport.CodeWorkspaceHasNoHost, 0},
+	} {
+		if got := looks(tt.token, tt.ws, tt.code); got != tt.looks {
+			t.Errorf("%s, token for %q: %d looks for the workspace, want %d", tt.ws, tt.token.WorkspaceID, got, tt.looks)
 		}
 	}
 }

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/limits"
 	"sallyport/internal/principal"
+	"sallyport/internal/recent"
 	"sallyport/internal/store"
 )
 
@@ -36,8 +38,12 @@ type Authenticator struct {
 	// time.
 	AuthCacheTime time.Duration
 
-	cache authCache
+	cache recent.Cache[[32]byte, store.Token]
 }
+
+// ClearCache drops all cached tokens: one was revoked. The next look-up of each asks the
+// store.
+func (a *Authenticator) ClearCache() { a.cache.Clear() }
 
 // Authenticate returns the principal whose token the Authorization headers hold. Its
 // error is unauthenticated, the same whatever is wrong with the headers or the token, or
@@ -68,7 +74,9 @@ func admin() principal.Principal {
 
 // holder returns the principal of the token with this hash, which is not the admin's.
 func (a *Authenticator) holder(ctx context.Context, hash [32]byte) (principal.Principal, error) {
-	record, err := a.cache.look(ctx, a.Store, hash, a.AuthCacheTime)
+	record, err := a.cache.Look(hash, a.AuthCacheTime, limits.AuthCacheMax, func() (store.Token, error) {
+		return a.Store.TokenByHash(ctx, hash)
+	})
 	switch {
 	case errors.Is(err, store.ErrNotFound):
 		return principal.Principal{}, Unauthenticated()

@@ -275,6 +275,11 @@ const (
 	// end clears the cache, and AuthCacheMax bounds the cached tokens.
 	AuthCacheTime = time.Second
 	AuthCacheMax  = 10_000
+	// WorkspaceCacheTime is how long a workspace that was looked up for an act is cached,
+	// unless a notice of its change or its end clears the cache. WorkspaceCacheMax bounds the
+	// cached workspaces, of a few hundred bytes each, and a few KiB with all labels.
+	WorkspaceCacheTime = time.Second
+	WorkspaceCacheMax  = 4096
 	// UsageTellEvery is how often servers tell each other what they have granted to tokens,
 	// and UsagesPerNotice of how many in one notice, of 160 bytes each.
 	UsageTellEvery  = 200 * time.Millisecond

@@ -7,7 +7,8 @@ import (
 	"sallyport/client/sallyport"
 )
 
-// Ending is the end of something that calls run under. What it is about is on disk.
+// Ending is the end of something that calls run under, or of what is known of it. What it
+// is about is on disk.
 type Ending struct {
 	Of EndingOf `json:"of"`
 	ID string   `json:"id"`
@@ -17,12 +18,14 @@ type Ending struct {
 type EndingOf string
 
 // What ends calls: a token that was revoked, a cookie session that was ended, whose ID is
-// its hash in hexadecimal, a workspace or an organisation that was deleted.
+// its hash in hexadecimal, a workspace or an organisation that was deleted. The end of a
+// look-up, of a workspace that was changed, ends no call.
 const (
 	EndingOfToken     EndingOf = "token"
 	EndingOfSession   EndingOf = "session"
 	EndingOfWorkspace EndingOf = "workspace"
 	EndingOfOrg       EndingOf = "org"
+	EndingOfLookup    EndingOf = "lookup"
 )
 
 // Cause is what a call is told that runs under what has ended.

@@ -170,7 +170,7 @@ func (s *server) open(ctx context.Context) error {
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, AuthCacheTime: limits.AuthCacheTime}
 	s.gateway = &gateway.Gateway{
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store, Attachments: s.store,
-		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
+		ClearAuthCache: s.auth.ClearCache, WorkspaceCacheTime: limits.WorkspaceCacheTime, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -19,6 +20,7 @@ func TestReplicas(t *testing.T) {
 	w := newWorld(t, Options{})
 	t.Run("Revoked", func(t *testing.T) { testRevoked(t, w) })
 	t.Run("WorkspaceDeleted", func(t *testing.T) { testWorkspaceDeleted(t, w) })
+	t.Run("WorkspaceUpdated", func(t *testing.T) { testWorkspaceUpdated(t, w, 6) })
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
@@ -68,13 +70,15 @@ func testRevoked(t *testing.T, w *world) {
 	}
 }
 
-// testWithoutBus demands that commands are signalled, and that a revoked token is dead and
-// what runs under it ends, when no NATS server is there.
+// testWithoutBus demands that commands are signalled, that a changed workspace is known by
+// all, and that a revoked token is dead and what runs under it ends, when no NATS server is
+// there.
 func testWithoutBus(t *testing.T, w *world) {
 	for i := range 3 {
 		w.NATS.Stop(i)
 	}
 	testSignal(t, w) // one server asks another itself
+	testWorkspaceUpdated(t, w, 2)
 	token := w.newToken(t)
 	var streams []*stream
 	for i := range w.Replicas {
@@ -115,6 +119,30 @@ func testWorkspaceDeleted(t *testing.T, w *world) {
 		if _, err := w.at(t, i, w.token.Secret).GetWorkspace(t.Context(), other.ID); codeOf(err) != sallyport.CodeWorkspaceNotFound {
 			t.Errorf("replica %d: %v", i, err)
 		}
+	}
+}
+
+// A change of a workspace is in force on every server once it has been answered, also
+// where a command has just been run on the workspace as it was.
+func testWorkspaceUpdated(t *testing.T, w *world, changes int) {
+	want := func(what string, code sallyport.Code) {
+		t.Helper()
+		for i := range w.Replicas {
+			if _, err := w.at(t, i, w.token.Secret).Exec(t.Context(), client.Exec{Workspace: w.ws.ID, Cmd: []string{"true"}}); codeOf(err) != code {
+				t.Errorf("%s: replica %d answers %v, want %q", what, i, err, code)
+			}
+		}
+	}
+	want("before", "")
+	tiers := []int{sallyport.TierSandboxed, sallyport.TierFullHost}
+	codes := []sallyport.Code{sallyport.CodeExecTierForbidden, ""}
+	for n := range changes {
+		began := time.Now()
+		if _, err := w.at(t, n%3, w.token.Secret).UpdateWorkspace(t.Context(), w.ws.ID, sallyport.WorkspacePatch{Tier: &tiers[n%2]}); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("updated in %v", time.Since(began))
+		want(fmt.Sprintf("change %d", n), codes[n%2])
 	}
 }
 

@@ -31,6 +31,7 @@ var rungs = []rung{
 	{"internal/disk", ground, "what a server does with its own files, whatever they hold"},
 	{"internal/localtree", ground, "what the command line does with local files, of which others send the names and the content"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
+	{"internal/recent", ground, "answers of a moment ago, whatever was asked"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
 	{"internal/redact/shell", ground, "a text as a shell splits it"},
 	{"internal/redact/known", ground, "what is known of names, programs and tokens, as data"},
