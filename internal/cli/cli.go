@@ -18,6 +18,9 @@ import (
 type Program struct {
 	// Version is the version that `sallyport version` prints.
 	Version string
+	// Path is the absolute path of the program itself, which runs it again as the SFTP
+	// server of the embedded host; empty leaves that host without one.
+	Path string
 	// Args are the arguments, without the program's name.
 	Args []string
 	// Env looks up a variable of the environment; nil is an empty environment.

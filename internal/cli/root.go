@@ -67,7 +67,7 @@ command's own; see exec --help, and doctor --help.`,
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),
 		a.newDoctor(), a.newBackup(), a.newRestore())
-	root.AddCommand(a.newVersion())
+	root.AddCommand(a.newVersion(), a.newSFTPServer())
 	root.SetHelpCommand(newHelp())
 	completeNoFiles(root)
 	return root

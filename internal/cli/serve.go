@@ -124,6 +124,7 @@ func (a *app) serve(cmd *cobra.Command, mode config.Mode, readyFile string, read
 	queue := a.queueWords(loaded.Config)
 	err = server.Run(cmd.Context(), loaded.Config, server.RunOptions{
 		Version: a.Version, ReadyFile: readyFile, LogWriter: queue, LogLost: queue.Lost, Ready: ready, Interrupt: a.watch.interrupt,
+		SFTP: a.sftpServer(),
 	})
 	select {
 	case <-a.watch.interrupt:

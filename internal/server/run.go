@@ -55,6 +55,9 @@ type RunOptions struct {
 	Times httpapi.Times
 	// Interrupt, when closed, ends the server at once, also while it drains.
 	Interrupt <-chan struct{}
+	// SFTP is the argv of the embedded host's SFTP server, as sshhost.Config has it; nil is
+	// none.
+	SFTP []string
 }
 
 // Run serves until ctx is canceled, then drains: new execs are refused, running
@@ -248,7 +251,7 @@ func (s *server) take(address, remedy string) (net.Listener, error) {
 func (s *server) connectors(pool *sshpool.Pool) (map[string]connector.Connector, error) {
 	connectors := map[string]connector.Connector{}
 	if s.cfg.LocalEnabled {
-		c, err := local.New(local.Config{Log: s.log})
+		c, err := local.New(local.Config{SFTP: s.options.SFTP, Log: s.log})
 		if err != nil {
 			return nil, fmt.Errorf("embedded SSH host: %w", err)
 		}

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/crypto/ssh"
 )
 
-// exec starts the program of an exec or a shell request, answers the request,
-// and then lets the output flow. The session goes on taking requests.
+// exec starts the program of an exec, a shell or a subsystem request, answers the
+// request, and then lets the output flow. The session goes on taking requests.
 func (s *session) exec(request *ssh.Request) {
 	argv, ok := s.argv(request)
 	if !ok || s.started {
@@ -39,11 +39,16 @@ func (s *session) exec(request *ssh.Request) {
 
 // argv is the command of a request: as by sshd, the login shell is called by its
 // base name, and gets the command line as one argument; without one it is a
-// login shell by the leading dash, and reads its script from stdin.
+// login shell by the leading dash, and reads its script from stdin. A subsystem is a
+// command line too, so that an account without a login has none.
 func (s *session) argv(request *ssh.Request) ([]string, bool) {
 	name := filepath.Base(s.host.account.shell)
-	if request.Type == "shell" {
+	switch request.Type {
+	case "shell":
 		return []string{"-" + name}, len(request.Payload) == 0
+	case "subsystem":
+		subsystem, ok := parseExec(request.Payload)
+		return []string{name, "-c", s.host.sftp}, ok && subsystem == "sftp" && s.host.sftp != ""
 	}
 	line, ok := parseExec(request.Payload)
 	return []string{name, "-c", line}, ok
@@ -126,4 +131,21 @@ func exitRequest(status syscall.WaitStatus) (name string, payload []byte) {
 		})
 	}
 	return "exit-status", ssh.Marshal(exitStatus{uint32(status.ExitStatus())})
+}
+
+// commandLine is the line by which a login shell becomes argv: every shell takes single
+// quotes, but not a quote, a backslash or an exclamation mark in them. Of an argv that holds
+// one, as of an empty one, it is empty.
+func commandLine(argv []string) string {
+	var line strings.Builder
+	for i, arg := range argv {
+		if strings.ContainsAny(arg, "'\\!\n\x00") {
+			return ""
+		}
+		if i == 0 {
+			line.WriteString("exec")
+		}
+		line.WriteString(" '" + arg + "'")
+	}
+	return line.String()
 }

@@ -1,7 +1,7 @@
 // Package sshhost is an SSH server inside this process. It runs commands as
 // the user who runs the process, and behaves towards any SSH client as
 // OpenSSH's sshd does: a session runs one command line by the login shell,
-// without a terminal.
+// without a terminal, or an SFTP server.
 package sshhost
 
 import (
@@ -40,6 +40,11 @@ type Config struct {
 	// process's own environment, commands get PATH, LANG, LC_* and TZ alone.
 	Env []string
 
+	// SFTP is the argv of the SFTP server, which serves a client on its stdin and stdout and
+	// exits at the end of its stdin: an absolute path and arguments. It is started as
+	// commands are. Nil leaves the host without the subsystem sftp.
+	SFTP []string
+
 	// Log is told of refused logins and of commands that could not be started,
 	// never of what a command line says. Nil is silent.
 	Log *slog.Logger
@@ -50,6 +55,7 @@ type Config struct {
 type Host struct {
 	account account
 	environ environ
+	sftp    string // the command line of the SFTP server; empty is none
 	log     *slog.Logger
 	config  *ssh.ServerConfig
 	key     ssh.PublicKey
@@ -84,6 +90,7 @@ func New(cfg Config) (*Host, error) {
 	h := &Host{
 		account:     account,
 		environ:     environ,
+		sftp:        commandLine(cfg.SFTP),
 		log:         cfg.Log,
 		chunks:      sync.Pool{New: func() any { return new([chunkBytes]byte) }},
 		connections: make(map[*connection]struct{}),

@@ -36,13 +36,13 @@ type session struct {
 func (s *session) serve(requests <-chan *ssh.Request) {
 	for request := range requests {
 		switch request.Type {
-		case "exec", "shell":
+		case "exec", "shell", "subsystem":
 			s.exec(request)
 		case "env":
 			request.Reply(s.setenv(request.Payload), nil)
 		case "signal":
 			s.signal(request)
-		default: // terminals, subsystems, forwarding, keepalives
+		default: // terminals, forwarding, keepalives
 			request.Reply(false, nil)
 		}
 	}
@@ -79,8 +79,8 @@ func (s *session) signal(request *ssh.Request) {
 	request.Reply(s.command.process.signal(sig) == nil, nil)
 }
 
-// parseExec reads the payload of an exec request (RFC 4254 §6.5). A NUL would
-// cut the command line short, so it is refused.
+// parseExec reads the payload of an exec or a subsystem request (RFC 4254 §6.5). A NUL
+// would cut the command line short, so it is refused.
 func parseExec(payload []byte) (command string, ok bool) {
 	var msg struct{ Command string }
 	if ssh.Unmarshal(payload, &msg) != nil || strings.ContainsRune(msg.Command, 0) {

@@ -31,8 +31,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"sallyport": func() {
 		signals := make(chan os.Signal, 4)
 		signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+		path, _ := exec.LookPath("sallyport") // a script's PATH begins with it
 		os.Exit(cli.Run(context.Background(), cli.Program{
-			Version: "test", Args: os.Args[1:], Env: os.LookupEnv, Signals: signals,
+			Version: "test", Path: path, Args: os.Args[1:], Env: os.LookupEnv, Signals: signals,
 			Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		}))
 	}})

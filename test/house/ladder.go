@@ -38,6 +38,7 @@ var rungs = []rung{
 
 	{"internal/connector", 0, "the contract of the ways to a machine, apart from the ways themselves"},
 	{"internal/sshhost", 0, "the embedded SSH server: to its clients a machine like any other"},
+	{"internal/sftpserver", 0, "what the embedded host runs for SFTP, as a process of its own"},
 	{"internal/principal", 0, "who asks, without how it was proven"},
 	{"client/frame", 0, "framing, used at both ends of the wire"},
 	{"internal/openapi", 0, "the document of the HTTP API, and its page, made of that alone"},

@@ -24,7 +24,7 @@ import (
 // with its home and login shell. See sshhost.Config for what each field means.
 type Config struct {
 	User, Home, Shell string
-	Env               []string
+	Env, SFTP         []string
 	Log               *slog.Logger
 }
 
@@ -57,6 +57,7 @@ func New(cfg Config) (*Connector, error) {
 		Home:           cfg.Home,
 		Shell:          cfg.Shell,
 		Env:            cfg.Env,
+		SFTP:           cfg.SFTP,
 		Log:            cfg.Log,
 	})
 	if err != nil {
