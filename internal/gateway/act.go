@@ -9,6 +9,7 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/sshpool"
@@ -56,6 +57,8 @@ type act struct {
 	row    *audit.Pending
 	quota  *store.Quota
 	report *ActReport
+	// start is the act's place among those that start; given back when it has started.
+	start *fairqueue.Place
 	// durable waits until the row is on disk: nothing may happen on the machine before it
 	// has returned nil. It may be called more than once, and then returns the same.
 	durable func() error
@@ -80,6 +83,7 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 	acting, untrack := g.live.Track(ctx, a.call)
 	a.untrack = untrack
 	if err := a.admit(acting, spec); err != nil {
+		a.start.Release()
 		untrack()
 		g.tell(ctx, a.report, err)
 		return ctx, nil, err
@@ -116,9 +120,10 @@ func hasHost(ws store.Workspace) error {
 	return nil
 }
 
-// admit looks again at the token and the workspace of an act that is tracked now, takes
-// what the limits leave for it, and begins its row.
+// admit waits for the act's turn, looks again at the token and the workspace of an act that
+// is tracked now, takes what the limits leave for it, and begins its row.
 func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
+	a.start, _ = a.g.Starts.Take(ctx, a.ws.OrgID) // fails with ctx alone, which is looked at below
 	err = a.g.stillMay(ctx, a.by, &a.ws)
 	if cause := context.Cause(ctx); ctx.Err() != nil { // ended before anything was dispatched: no row
 		if sallyport.CodeOf(cause) == sallyport.CodeInterrupted {
@@ -196,8 +201,12 @@ func (a *act) gate() error {
 	return nil
 }
 
-// runs registers the running process, so that it can be signalled while the act lasts.
-func (a *act) runs(h live.Handle) { a.g.live.Handle(a.call, a.row.ID(), h) }
+// runs registers the running process, so that it can be signalled while the act lasts, and
+// lets the next act start.
+func (a *act) runs(h live.Handle) {
+	a.g.live.Handle(a.call, a.row.ID(), h)
+	a.start.Release()
+}
 
 // finish completes the row, once. Its error is the reason why it could not.
 func (a *act) finish(end audit.End) error {
@@ -218,6 +227,7 @@ func (a *act) close(ctx context.Context, err error) {
 	if !a.finished {
 		_ = a.finish(audit.End{Status: sallyport.StatusError, Code: sallyport.CodeInternal})
 	}
+	a.start.Release()
 	a.untrack()
 	a.g.tell(ctx, a.report, err)
 }

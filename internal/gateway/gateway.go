@@ -12,6 +12,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/feed"
 	"sallyport/internal/field"
 	"sallyport/internal/id"
@@ -41,6 +42,8 @@ type Gateway struct {
 	Limits *quota.Orgs
 	// Rates are the requests of each token, and of each organisation, on this replica.
 	Rates quota.Rates
+	// Starts shares out the starts of acts that are on their way at once; nil is without bound.
+	Starts *fairqueue.Queue
 	// RunningFiles bounds the file operations that run at once.
 	RunningFiles RunningLimits
 	// EventStreams bounds the event streams that are open on this replica.

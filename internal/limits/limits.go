@@ -39,6 +39,13 @@ const (
 	// tokens cost nothing, so a token's rate alone would be none.
 	OrgRequestsPerS = 1000
 	OrgRequestBurst = 5000
+	// StartsPerCPU is how many acts start at once for each processor while several
+	// organisations ask for some: enough to keep it busy while machines answer, and few
+	// enough to leave a neighbour's act most of it.
+	StartsPerCPU = 4
+	// StartTime is how long an act counts as starting at most: a machine that doesn't answer
+	// takes no processor time, and holds nobody up.
+	StartTime = 100 * time.Millisecond
 	// EventStreamsPerToken and EventStreams bound the event streams that are open on one
 	// server: each takes a connection, and has no end of its own.
 	EventStreamsPerToken = 64

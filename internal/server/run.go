@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 	"sallyport/internal/connector/local"
 	"sallyport/internal/connector/ssh"
 	"sallyport/internal/datadir"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/feed"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
@@ -175,6 +177,7 @@ func (s *server) open(ctx context.Context) error {
 		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store, Attachments: s.store,
 		ClearAuthCache: s.auth.ClearCache, WorkspaceCacheTime: limits.WorkspaceCacheTime, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
 		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		Starts:       fairqueue.New(limits.StartsPerCPU*runtime.GOMAXPROCS(0), limits.StartTime),
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,

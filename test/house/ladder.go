@@ -30,6 +30,7 @@ var rungs = []rung{
 	{"internal/limits", ground, "every bound, with its unit and its reason"},
 	{"internal/disk", ground, "what a server does with its own files, whatever they hold"},
 	{"internal/localtree", ground, "what the command line does with local files, of which others send the names and the content"},
+	{"internal/fairqueue", ground, "whose turn it is, whatever they wait for"},
 	{"internal/spelling", ground, "what an unknown word was meant to be, of commands and of keys"},
 	{"internal/recent", ground, "answers of a moment ago, whatever was asked"},
 	{"internal/id", ground, "ids are made and told in one way everywhere"},
