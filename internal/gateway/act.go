@@ -93,12 +93,12 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 
 // decide finds the workspace, and says whether the caller may do this on it.
 func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
-	if a.ws, err = a.g.cachedWorkspace(ctx, a.by, ref); err != nil {
+	if a.ws, err = a.g.Access.CachedWorkspace(ctx, a.by, ref); err != nil {
 		return err
 	}
 	a.report.OrgID, a.report.WorkspaceID = a.ws.OrgID, a.ws.ID
 	for _, rule := range k.rules {
-		if err := a.g.check(ctx, a.by, rule, &a.ws, k.tried); err != nil {
+		if err := a.g.Access.Check(ctx, a.by, rule, &a.ws, k.tried); err != nil {
 			return err
 		}
 	}
@@ -108,7 +108,7 @@ func (a *act) decide(ctx context.Context, ref Ref, k kind) (err error) {
 	if k.allowed == nil {
 		return nil
 	}
-	return a.g.refuse(ctx, a.by, k.allowed(a.ws), &a.ws, k.tried)
+	return a.g.Access.Refuse(ctx, a.by, k.allowed(a.ws), &a.ws, k.tried)
 }
 
 // hasHost returns workspace_has_no_host for a workspace without a connector.

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
@@ -42,7 +44,7 @@ func (k knocking) Signal(_ context.Context, name string) (bool, error) {
 // knock does the act; middle is called while the session is open.
 func (g *Gateway) knock(ctx context.Context, by Caller, ref Ref, h live.Handle, middle func(context.Context) error) (err error) {
 	ctx, a, err := g.begin(ctx, by, ref, actSpec{
-		kind:   kind{rowType: activityKnock, tried: "knock", rules: []policy.Rule{g.Rules.Exec}, drain: live.Waits},
+		kind:   kind{rowType: activityKnock, tried: "knock", rules: []policy.Rule{g.Access.Rules.Exec}, drain: live.Waits},
 		detail: knockDetail{"the front door"},
 	})
 	if err != nil {
@@ -128,16 +130,21 @@ func newSmallWorld(t *testing.T) (*Gateway, sallyport.Workspace) {
 		log.Close()
 		db.Close()
 	})
+	may := &access.Access{Orgs: db, Workspaces: db, Audit: log, Rules: policy.Rules()}
+	connectors := map[string]connector.Connector{sallyport.ConnectorLocal: host}
+	now := func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 	g := &Gateway{
-		Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
-		Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host}, Rules: policy.Rules(), Log: quiet,
-		CA:          &keys.CA{Store: db, Seal: seal, Now: time.Now},
-		ConnectTime: limits.ConnectTime, Now: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+		Access: may, Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
+		Connectors: connectors, Log: quiet, ConnectTime: limits.ConnectTime, Now: now,
+	}
+	records := &administration.Administration{
+		Access: may, Orgs: db, Workspaces: db, Tokens: db, CA: &keys.CA{Store: db, Seal: seal, Now: now},
+		Connectors: connectors, End: g.EndEverywhere, Log: quiet, Now: now,
 	}
 	admin := Caller{Principal: principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}}
-	org, err := g.CreateOrg(t.Context(), admin, sallyport.OrgCreate{Name: "acme"})
+	org, err := records.CreateOrg(t.Context(), admin, sallyport.OrgCreate{Name: "acme"})
 	must(t, err)
-	ws, err := g.CreateWorkspace(t.Context(), admin, sallyport.WorkspaceCreate{
+	ws, err := records.CreateWorkspace(t.Context(), admin, sallyport.WorkspaceCreate{
 		OrgID: org.ID, Name: "dev", Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
 	})
 	must(t, err)

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/store"
 )
 
@@ -32,11 +33,11 @@ type ActivityPage = sallyport.List[sallyport.Activity]
 // WorkspaceActivity reads a workspace's log, newest first. It returns
 // workspace_not_found or scope_forbidden.
 func (g *Gateway) WorkspaceActivity(ctx context.Context, by Caller, ref Ref, q ActivityQuery) (ActivityPage, error) {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return ActivityPage{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadActivity, &ws, "read the activity"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.ReadActivity, &ws, "read the activity"); err != nil {
 		return ActivityPage{}, err
 	}
 	return g.activity(ctx, ws.OrgID, ws.ID, q)
@@ -45,11 +46,11 @@ func (g *Gateway) WorkspaceActivity(ctx context.Context, by Caller, ref Ref, q A
 // OrgActivity reads an organisation's log, newest first. It returns not_found or
 // scope_forbidden.
 func (g *Gateway) OrgActivity(ctx context.Context, by Caller, ref string, q ActivityQuery) (ActivityPage, error) {
-	org, err := g.org(ctx, by, ref)
+	org, err := g.Access.Org(ctx, by, ref)
 	if err != nil {
 		return ActivityPage{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadOrgActivity, nil, "read the organisation's activity"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.ReadOrgActivity, nil, "read the organisation's activity"); err != nil {
 		return ActivityPage{}, err
 	}
 	return g.activity(ctx, org.ID, "", q)
@@ -57,7 +58,7 @@ func (g *Gateway) OrgActivity(ctx context.Context, by Caller, ref string, q Acti
 
 // AllActivity reads the log of every organisation, newest first.
 func (g *Gateway) AllActivity(ctx context.Context, by Caller, q ActivityQuery) (ActivityPage, error) {
-	if err := g.check(ctx, by, g.Rules.AllActivity, nil, "read the activity of all organisations"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.AllActivity, nil, "read the activity of all organisations"); err != nil {
 		return ActivityPage{}, err
 	}
 	return g.activity(ctx, "", "", q)
@@ -65,7 +66,7 @@ func (g *Gateway) AllActivity(ctx context.Context, by Caller, q ActivityQuery) (
 
 func (g *Gateway) activity(ctx context.Context, orgID, workspaceID string, q ActivityQuery) (ActivityPage, error) {
 	scope := "activity/" + orgID + "/" + workspaceID
-	p, err := storePage(scope, q.Page)
+	p, err := access.StorePage(scope, q.Page)
 	if err != nil {
 		return ActivityPage{}, err
 	}
@@ -74,5 +75,5 @@ func (g *Gateway) activity(ctx context.Context, orgID, workspaceID string, q Act
 		Since: q.Since, Until: q.Until, Query: q.Text,
 	}
 	found, err := g.Activities.Activities(ctx, filter, p)
-	return list(scope, p, found, func(a store.Activity) sallyport.Activity { return a.Activity }), storeError(err, "activity")
+	return access.List(scope, p, found, func(a store.Activity) sallyport.Activity { return a.Activity }), access.StoreError(err, "activity")
 }

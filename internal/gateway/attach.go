@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/audit"
 	"sallyport/internal/field"
 	"sallyport/internal/id"
@@ -117,7 +118,7 @@ func (r *attaching) decide(ctx context.Context) error {
 }
 
 func (r *attaching) limits(ctx context.Context, orgID string) error {
-	inForce, err := r.g.orgLimits(ctx, orgID)
+	inForce, err := r.g.Access.OrgLimits(ctx, orgID)
 	r.most = int64(cmp.Or(inForce.AttachmentBytes, limits.AttachmentBytes))
 	r.room = store.AttachmentRoom{Bytes: int64(cmp.Or(inForce.AttachmentsBytes, limits.AttachmentsBytes)), Count: limits.AttachmentsMax}
 	return err
@@ -202,9 +203,9 @@ func (r *attaching) keep(ctx context.Context) error {
 	}
 	err := r.g.Attachments.KeepAttachments(ctx, r.files[0].record.OrgID, records)
 	if errors.Is(err, store.ErrNotFound) { // the workspace, or what was reserved, has gone meanwhile
-		return workspaceNotFound()
+		return access.WorkspaceNotFound()
 	}
-	return storeError(err, "attachment")
+	return access.StoreError(err, "attachment")
 }
 
 // undo removes what is on the machine, and gives the room back. What can't be reached now is

@@ -8,6 +8,7 @@ import (
 	"io"
 	"time"
 
+	"sallyport/internal/access"
 	"sallyport/internal/limits"
 	"sallyport/internal/remote/files"
 	"sallyport/internal/store"
@@ -100,9 +101,9 @@ func (in *intake) reserve(size int64) error {
 	case errors.Is(err, store.ErrTooMany):
 		return in.r.noSpace()
 	case errors.Is(err, store.ErrNotFound):
-		return workspaceNotFound()
+		return access.WorkspaceNotFound()
 	case err != nil:
-		return unavailable(err)
+		return access.Unavailable(err)
 	}
 	in.reserved, in.reservedAt = size, time.Now()
 	return nil

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/id"
 	"sallyport/internal/remote/files"
 	"sallyport/internal/store"
@@ -42,12 +43,12 @@ func (g *Gateway) ListAttachments(ctx context.Context, by Caller, ref Ref, page 
 		return none, err
 	}
 	scope := "attachments/" + ws.ID
-	p, err := storePage(scope, page)
+	p, err := access.StorePage(scope, page)
 	if err != nil {
 		return none, err
 	}
 	found, err := g.Attachments.Attachments(ctx, ws.OrgID, ws.ID, g.Now(), p)
-	return list(scope, p, found, wireAttachment), storeError(err, "attachment")
+	return access.List(scope, p, found, wireAttachment), access.StoreError(err, "attachment")
 }
 
 // Attachment shows an attachment. It returns workspace_not_found, scope_forbidden or
@@ -93,11 +94,11 @@ func (g *Gateway) DeleteAttachment(ctx context.Context, by Caller, ref Ref, atta
 
 // attachmentsOf finds the workspace whose attachments by may use.
 func (g *Gateway) attachmentsOf(ctx context.Context, by Caller, ref Ref) (store.Workspace, error) {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return store.Workspace{}, err
 	}
-	return ws, g.check(ctx, by, g.Rules.Attachments, &ws, "attachments")
+	return ws, g.Access.Check(ctx, by, g.Access.Rules.Attachments, &ws, "attachments")
 }
 
 func (g *Gateway) attachment(ctx context.Context, ws store.Workspace, attachmentID string) (store.Attachment, error) {
@@ -113,7 +114,7 @@ func attachmentError(err error) error {
 	if errors.Is(err, store.ErrNotFound) {
 		return attachmentNotFound()
 	}
-	return storeError(err, "attachment")
+	return access.StoreError(err, "attachment")
 }
 
 func attachmentNotFound() error {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/administration"
 	"sallyport/internal/connector"
 	"sallyport/internal/gateway"
 )
@@ -47,14 +48,14 @@ func TestExpireAttachments(t *testing.T) {
 	w.setRoot(t, ws, dir)
 	short, long := w.attach(t, ws, "short", time.Hour), w.attach(t, ws, "long", 24*time.Hour)
 	later := time.Hour
-	w.Now = func() time.Time { return now().Add(later) }
+	w.Gateway.Now = func() time.Time { return now().Add(later) }
 	_, err := w.Attachment(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, short.ID)
 	wantCode(t, "expired", err, sallyport.CodeAttachmentNotFound)
 
-	w.ConnectTime = time.Nanosecond
+	w.Gateway.ConnectTime = time.Nanosecond
 	before := len(w.rows(t, ws.OrgID))
 	must(t, w.ExpireAttachments(t.Context()))
-	w.ConnectTime = time.Minute
+	w.Gateway.ConnectTime = time.Minute
 	must(t, w.ExpireAttachments(t.Context())) // it isn't its time yet
 	if _, err := os.Stat(filepath.Join(dir, short.Path)); err != nil || len(w.rows(t, ws.OrgID)) != before {
 		t.Fatalf("%v, rows %+v", err, w.rows(t, ws.OrgID))
@@ -76,7 +77,7 @@ func TestExpireAttachments(t *testing.T) {
 
 func (w *world) setRoot(t *testing.T, ws sallyport.Workspace, dir string) {
 	t.Helper()
-	_, err := w.UpdateWorkspace(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, gateway.WorkspaceChange{
+	_, err := w.UpdateWorkspace(t.Context(), w.admin, gateway.Ref{Workspace: ws.ID}, administration.WorkspaceChange{
 		Connector: func(*sallyport.Connector) (*sallyport.Connector, error) {
 			return &sallyport.Connector{Type: sallyport.ConnectorLocal, Root: dir}, nil
 		},
@@ -105,7 +106,7 @@ func TestRefusedExpiry(t *testing.T) {
 	w.setRoot(t, ws, dir)
 	made := w.attach(t, ws, "x", time.Hour)
 	later := time.Duration(0)
-	w.Now = func() time.Time { return now().Add(later) }
+	w.Gateway.Now = func() time.Time { return now().Add(later) }
 	own, away := filepath.Join(dir, ".sallyport"), filepath.Join(dir, "away")
 	lead := func() {
 		must(t, os.Rename(own, away))
@@ -145,12 +146,12 @@ func TestBrokenExpiry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	w.Attachments = w.db
-	breaking := &breakingConnector{Connector: w.Connectors[sallyport.ConnectorLocal]}
-	w.Connectors = map[string]connector.Connector{sallyport.ConnectorLocal: breaking}
+	breaking := &breakingConnector{Connector: w.Gateway.Connectors[sallyport.ConnectorLocal]}
+	w.Gateway.Connectors = map[string]connector.Connector{sallyport.ConnectorLocal: breaking}
 	ws, dir := w.host(t, w.org(t, "a")), t.TempDir()
 	w.setRoot(t, ws, dir)
 	later := time.Duration(0)
-	w.Now = func() time.Time { return now().Add(later) }
+	w.Gateway.Now = func() time.Time { return now().Add(later) }
 	for i, after := range []int64{500, 1500, 2500, 3000, 3500, 4000, 4500, 5000} {
 		later = 0
 		made := w.attach(t, ws, "x", time.Hour)

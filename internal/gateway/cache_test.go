@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/administration"
 	"sallyport/internal/gateway"
 	"sallyport/internal/store"
 	"sallyport/internal/store/sqlite"
@@ -35,10 +36,10 @@ func newCachingWorld(t *testing.T, life time.Duration) (*world, *counted, sallyp
 	t.Helper()
 	w := newWorld(t)
 	db := &counted{DB: w.db}
-	w.Workspaces, w.WorkspaceCacheTime = db, life
+	w.may.Workspaces, w.may.WorkspaceCacheTime = db, life
 	org := w.org(t, "o")
 	ws := w.host(t, org)
-	runner := w.caller(t, gateway.TokenHome{Org: org.ID}, sallyport.ScopeExec)
+	runner := w.caller(t, administration.TokenHome{Org: org.ID}, sallyport.ScopeExec)
 	return w, db, ws, func() error {
 		_, err := w.Exec(t.Context(), runner, gateway.Ref{Workspace: ws.Name}, gateway.Exec{Argv: []string{"true"}, TimeoutS: 10},
 			gateway.ExecOutput{Dispatched: func(string) {}, Started: func() {}, Stdout: io.Discard, Stderr: io.Discard})
@@ -65,7 +66,7 @@ func TestCachedWorkspaceIsChanged(t *testing.T) {
 	w, db, ws, run := newCachingWorld(t, time.Hour)
 	admin, ref := w.admin, gateway.Ref{Workspace: ws.ID}
 	tier := func(tier int) {
-		_, err := w.UpdateWorkspace(t.Context(), admin, ref, gateway.WorkspaceChange{Tier: &tier})
+		_, err := w.UpdateWorkspace(t.Context(), admin, ref, administration.WorkspaceChange{Tier: &tier})
 		must(t, err)
 	}
 	must(t, run())

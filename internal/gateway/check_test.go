@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/administration"
 	"sallyport/internal/gateway"
 )
 
@@ -20,7 +21,7 @@ func TestTokenLivesForACentury(t *testing.T) {
 	for life, want := range map[int64]sallyport.Code{
 		1: "", century: "", century + 1: sallyport.CodeInvalidExpiry, 1<<63 - 1: sallyport.CodeInvalidExpiry, -1 << 63: sallyport.CodeInvalidExpiry,
 	} {
-		token, err := w.CreateToken(t.Context(), w.admin, gateway.TokenHome{Org: org.ID}, sallyport.TokenCreate{Name: "x", ExpiresInS: life})
+		token, err := w.CreateToken(t.Context(), w.admin, administration.TokenHome{Org: org.ID}, sallyport.TokenCreate{Name: "x", ExpiresInS: life})
 		wantCode(t, fmt.Sprint(life), err, want)
 		if err == nil && token.ExpiresAt.Sub(token.CreatedAt) != time.Duration(life)*time.Second {
 			t.Errorf("%d: expires at %v", life, token.ExpiresAt)
@@ -38,7 +39,7 @@ func TestLabelsMerge(t *testing.T) {
 	key := rapid.SampledFrom([]string{"a", "b", "c", "d"})
 	value := rapid.Ptr(rapid.StringMatching(`[a-z]{0,3}`), true)
 	rapid.Check(t, func(t *rapid.T) {
-		change := gateway.WorkspaceChange{ClearLabels: rapid.Bool().Draw(t, "clear"), Labels: rapid.MapOf(key, value).Draw(t, "labels")}
+		change := administration.WorkspaceChange{ClearLabels: rapid.Bool().Draw(t, "clear"), Labels: rapid.MapOf(key, value).Draw(t, "labels")}
 		got, err := w.UpdateWorkspace(ctx, w.admin, ref, change)
 		if err != nil {
 			t.Fatal(err)
@@ -74,14 +75,14 @@ func TestRefusedChangeChangesNothing(t *testing.T) {
 	good, bad, taken := "good", "BAD", "taken"
 	three, nine := 3, 9
 	tests := []struct {
-		change gateway.WorkspaceChange
+		change administration.WorkspaceChange
 		want   sallyport.Code
 	}{
-		{gateway.WorkspaceChange{Tier: &three, Name: &bad}, sallyport.CodeInvalidName},
-		{gateway.WorkspaceChange{Name: &good, Tier: &nine}, sallyport.CodeInvalidTier},
-		{gateway.WorkspaceChange{Tier: &three, Name: &taken}, sallyport.CodeNameTaken},
-		{gateway.WorkspaceChange{Tier: &three, Labels: map[string]*string{"": &good}}, sallyport.CodeInvalidLabels},
-		{gateway.WorkspaceChange{Tier: &three, Connector: func(*sallyport.Connector) (*sallyport.Connector, error) {
+		{administration.WorkspaceChange{Tier: &three, Name: &bad}, sallyport.CodeInvalidName},
+		{administration.WorkspaceChange{Name: &good, Tier: &nine}, sallyport.CodeInvalidTier},
+		{administration.WorkspaceChange{Tier: &three, Name: &taken}, sallyport.CodeNameTaken},
+		{administration.WorkspaceChange{Tier: &three, Labels: map[string]*string{"": &good}}, sallyport.CodeInvalidLabels},
+		{administration.WorkspaceChange{Tier: &three, Connector: func(*sallyport.Connector) (*sallyport.Connector, error) {
 			return &sallyport.Connector{Type: "x"}, nil
 		}}, sallyport.CodeInvalidConnector},
 	}

@@ -12,11 +12,11 @@ import (
 // machine isn't asked. It returns workspace_not_found, scope_forbidden or
 // workspace_has_no_host.
 func (g *Gateway) Connection(ctx context.Context, by Caller, ref Ref) (sallyport.Connection, error) {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return sallyport.Connection{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadConnection, &ws, "see the connection"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.ReadConnection, &ws, "see the connection"); err != nil {
 		return sallyport.Connection{}, err
 	}
 	if ws.Connector == nil {

@@ -23,7 +23,7 @@ func (g *Gateway) Diagnose(ctx context.Context, by Caller, ref Ref) (found sally
 	ctx, a, err := g.begin(ctx, by, ref, actSpec{
 		kind: kind{
 			rowType: sallyport.ActivityWorkspaceDiagnosed, class: store.ClassExec, tried: "diagnose the workspace",
-			rules: []policy.Rule{g.Rules.WriteWorkspaces}, drain: live.Ends,
+			rules: []policy.Rule{g.Access.Rules.WriteWorkspaces}, drain: live.Ends,
 		},
 		detail: audit.Diagnosis{},
 	})

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/feed"
 	"sallyport/internal/limits"
 	"sallyport/internal/live"
@@ -35,11 +36,11 @@ type EventSink struct {
 // too_many_streams, or why a stream that had been opened was ended: canceled, revoked,
 // workspace_deleted, draining, slow_reader, platform_unavailable.
 func (g *Gateway) WorkspaceEvents(ctx context.Context, by Caller, ref Ref, after int64, sink EventSink) error {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadActivity, &ws, "follow the activity"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.ReadActivity, &ws, "follow the activity"); err != nil {
 		return err
 	}
 	return g.follow(ctx, by, ws.OrgID, &ws, after, sink)
@@ -48,11 +49,11 @@ func (g *Gateway) WorkspaceEvents(ctx context.Context, by Caller, ref Ref, after
 // OrgEvents is WorkspaceEvents for all of an organisation. It returns not_found
 // instead of workspace_not_found.
 func (g *Gateway) OrgEvents(ctx context.Context, by Caller, ref string, after int64, sink EventSink) error {
-	org, err := g.org(ctx, by, ref)
+	org, err := g.Access.Org(ctx, by, ref)
 	if err != nil {
 		return err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadOrgActivity, nil, "follow the organisation's activity"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.ReadOrgActivity, nil, "follow the organisation's activity"); err != nil {
 		return err
 	}
 	return g.follow(ctx, by, org.ID, nil, after, sink)
@@ -76,7 +77,7 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 	}
 	reader, err := g.Feed.Open(ctx, orgID, after)
 	if err != nil {
-		return unavailable(err)
+		return access.Unavailable(err)
 	}
 	defer reader.Close()
 	if err := sink.Opened(reader.At()); err != nil {
@@ -102,7 +103,7 @@ func followOn(ctx context.Context, reader *feed.Reader, workspaceID string, sink
 		case waiting.Err() != nil:
 			return sink.Idle()
 		default:
-			return unavailable(err)
+			return access.Unavailable(err)
 		}
 		if events = ofWorkspace(events, workspaceID); len(events) > 0 {
 			return sink.Events(events)

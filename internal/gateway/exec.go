@@ -78,7 +78,7 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 func (g *Gateway) execSpec(e Exec, out ExecOutput) actSpec {
 	return actSpec{
 		kind: kind{
-			rowType: sallyport.ActivityExec, class: store.ClassExec, tried: "exec", rules: []policy.Rule{g.Rules.Exec}, allowed: policy.HostExec, drain: live.Waits,
+			rowType: sallyport.ActivityExec, class: store.ClassExec, tried: "exec", rules: []policy.Rule{g.Access.Rules.Exec}, allowed: policy.HostExec, drain: live.Waits,
 		},
 		detail: audit.Exec{
 			Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,

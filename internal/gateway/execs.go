@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/audit"
 	"sallyport/internal/id"
 	"sallyport/internal/store"
@@ -16,11 +17,11 @@ import (
 // isn't empty, is that of all. It returns workspace_not_found, scope_forbidden or
 // invalid_status.
 func (g *Gateway) ListExecs(ctx context.Context, by Caller, ref Ref, status string, page PageRequest) (ActivityPage, error) {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return ActivityPage{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.Exec, &ws, "list execs"); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.Exec, &ws, "list execs"); err != nil {
 		return ActivityPage{}, err
 	}
 	if all := execStatuses(); status != "" && !slices.Contains(all, status) {
@@ -43,23 +44,23 @@ func (g *Gateway) ExecRow(ctx context.Context, by Caller, ref Ref, execID string
 }
 
 func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried string) (store.Workspace, store.Activity, error) {
-	ws, err := g.workspace(ctx, by, ref)
+	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return ws, store.Activity{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.Exec, &ws, tried); err != nil {
+	if err := g.Access.Check(ctx, by, g.Access.Rules.Exec, &ws, tried); err != nil {
 		return ws, store.Activity{}, err
 	}
 	const what = "exec"
 	if !id.Is(execID) {
-		return ws, store.Activity{}, notFound(what)
+		return ws, store.Activity{}, access.NotFound(what)
 	}
 	row, err := g.Activities.Activity(ctx, ws.OrgID, execID)
 	switch {
 	case errors.Is(err, store.ErrNotFound), err == nil && (row.WorkspaceID != ws.ID || row.Type != sallyport.ActivityExec):
-		return ws, store.Activity{}, notFound(what)
+		return ws, store.Activity{}, access.NotFound(what)
 	case err != nil:
-		return ws, store.Activity{}, unavailable(err)
+		return ws, store.Activity{}, access.Unavailable(err)
 	}
 	return ws, row, nil
 }

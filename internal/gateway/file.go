@@ -141,13 +141,13 @@ func (f File) patience() time.Duration {
 func (g *Gateway) fileSpec(f File) actSpec {
 	var rules []policy.Rule
 	if f.Attachments {
-		rules = append(rules, g.Rules.Attachments)
+		rules = append(rules, g.Access.Rules.Attachments)
 	}
 	if f.Writes {
-		rules = append(rules, g.Rules.WriteFiles)
+		rules = append(rules, g.Access.Rules.WriteFiles)
 	}
 	if f.Reads {
-		rules = append(rules, g.Rules.ReadFiles)
+		rules = append(rules, g.Access.Rules.ReadFiles)
 	}
 	return actSpec{
 		kind: kind{

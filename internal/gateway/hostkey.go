@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/audit"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
@@ -54,12 +55,12 @@ func (g *Gateway) pinHostKey(ctx context.Context, by Caller, ws store.Workspace,
 		}
 		now.Connector.HostKey, pinned = key.Line, key.Line
 		now.UpdatedAt = g.Now().UTC()
-		return g.event(by, sallyport.ActivityHostKeyPinned, ws.OrgID, ws.ID, "workspace %s: host key %s pinned, the first that was seen", ws.Name, key.Fingerprint), nil
+		return g.Access.Event(by, sallyport.ActivityHostKeyPinned, ws.OrgID, ws.ID, "workspace %s: host key %s pinned, the first that was seen", ws.Name, key.Fingerprint), nil
 	})
 	// Other servers needn't know: who finds no key in a workspace asks the store, as here.
-	g.known.Clear()
+	g.Access.ClearCache()
 	if errors.Is(err, errPinned) {
 		return pinned, nil
 	}
-	return pinned, storeError(err, noWorkspace)
+	return pinned, access.StoreError(err, access.Workspace)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"sallyport/internal/access"
 	"sallyport/internal/identity"
 	"sallyport/internal/live"
 	"sallyport/internal/store"
@@ -47,7 +48,7 @@ func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace
 		case errors.Is(err, store.ErrNotFound):
 			return identity.Unauthenticated()
 		case err != nil:
-			return unavailable(err)
+			return access.Unavailable(err)
 		}
 	}
 	if by.Session != ([32]byte{}) {
@@ -55,7 +56,7 @@ func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace
 		case errors.Is(err, store.ErrNotFound):
 			return identity.Unauthenticated()
 		case err != nil:
-			return unavailable(err)
+			return access.Unavailable(err)
 		}
 	}
 	if ws == nil {
@@ -63,9 +64,9 @@ func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace
 	}
 	switch _, err := g.Workspaces.Workspace(ctx, ws.OrgID, ws.ID); {
 	case errors.Is(err, store.ErrNotFound):
-		return workspaceNotFound()
+		return access.WorkspaceNotFound()
 	case err != nil:
-		return unavailable(err)
+		return access.Unavailable(err)
 	}
 	return nil
 }

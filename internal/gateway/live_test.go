@@ -147,7 +147,7 @@ func TestEndExpired(t *testing.T) {
 	org := w.org(t, "o")
 	ws := w.host(t, org)
 	var ahead atomic.Int64
-	w.Now = func() time.Time { return now().Add(time.Duration(ahead.Load())) }
+	w.Gateway.Now = func() time.Time { return now().Add(time.Duration(ahead.Load())) }
 	by := w.admin
 	by.ExpiresAt = now().Add(time.Hour)
 	_, err := w.Exec(t.Context(), by, gateway.Ref{Workspace: ws.ID}, gateway.Exec{Argv: []string{"sleep", "600"}, TimeoutS: 120},

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/administration"
 	"sallyport/internal/gateway"
 )
 
@@ -24,19 +25,19 @@ func TestOrderOfChecks(t *testing.T) {
 	w := newWorld(t)
 	a, b := w.org(t, "a"), w.org(t, "b")
 	mine, theirs := w.workspace(t, a, "mine"), w.workspace(t, b, "theirs")
-	reader := w.caller(t, gateway.TokenHome{Org: a.ID}, sallyport.ScopeAuditRead)
-	writer := w.caller(t, gateway.TokenHome{Org: a.ID}, sallyport.ScopeWorkspaces, sallyport.ScopeTokens)
+	reader := w.caller(t, administration.TokenHome{Org: a.ID}, sallyport.ScopeAuditRead)
+	writer := w.caller(t, administration.TokenHome{Org: a.ID}, sallyport.ScopeWorkspaces, sallyport.ScopeTokens)
 	bad, nine := "BAD", 9
 	create := func(by gateway.Caller, req sallyport.WorkspaceCreate) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := w.CreateWorkspace(ctx, by, req); return err }
 	}
-	update := func(by gateway.Caller, ref string, c gateway.WorkspaceChange) func(context.Context) error {
+	update := func(by gateway.Caller, ref string, c administration.WorkspaceChange) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := w.UpdateWorkspace(ctx, by, gateway.Ref{Workspace: ref}, c)
 			return err
 		}
 	}
-	mint := func(by gateway.Caller, home gateway.TokenHome, scopes ...sallyport.Scope) func(context.Context) error {
+	mint := func(by gateway.Caller, home administration.TokenHome, scopes ...sallyport.Scope) func(context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := w.CreateToken(ctx, by, home, sallyport.TokenCreate{Name: "x", Scopes: scopes})
 			return err
@@ -51,23 +52,23 @@ func TestOrderOfChecks(t *testing.T) {
 		{"create: the admin names none", create(w.admin, sallyport.WorkspaceCreate{Name: bad}), sallyport.CodeInvalidOrgID},
 		{"create: taken", create(writer, sallyport.WorkspaceCreate{Name: "mine"}), sallyport.CodeNameTaken},
 		{"create: another's name is free", create(writer, sallyport.WorkspaceCreate{Name: "theirs"}), ""},
-		{"update: record, who", update(reader, theirs.ID, gateway.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
-		{"update: record by its name, who", update(reader, "no-such", gateway.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
-		{"update: no name at all, who", update(reader, "../mine", gateway.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
-		{"update: who, values", update(reader, mine.ID, gateway.WorkspaceChange{Tier: &nine}), sallyport.CodeScopeForbidden},
-		{"update: values, taken", update(writer, mine.ID, gateway.WorkspaceChange{Tier: &nine, Name: &theirs.Name}), sallyport.CodeInvalidTier},
+		{"update: record, who", update(reader, theirs.ID, administration.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
+		{"update: record by its name, who", update(reader, "no-such", administration.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
+		{"update: no name at all, who", update(reader, "../mine", administration.WorkspaceChange{}), sallyport.CodeWorkspaceNotFound},
+		{"update: who, values", update(reader, mine.ID, administration.WorkspaceChange{Tier: &nine}), sallyport.CodeScopeForbidden},
+		{"update: values, taken", update(writer, mine.ID, administration.WorkspaceChange{Tier: &nine, Name: &theirs.Name}), sallyport.CodeInvalidTier},
 		{"delete: record, who", func(ctx context.Context) error {
 			return w.DeleteWorkspace(ctx, reader, gateway.Ref{Workspace: theirs.ID})
 		}, sallyport.CodeWorkspaceNotFound},
 		{"delete: who", func(ctx context.Context) error {
 			return w.DeleteWorkspace(ctx, reader, gateway.Ref{Workspace: mine.ID})
 		}, sallyport.CodeScopeForbidden},
-		{"token: organisation, who", mint(reader, gateway.TokenHome{Org: b.ID}), sallyport.CodeNotFound},
-		{"token: workspace, who", mint(reader, gateway.TokenHome{Workspace: theirs.ID}), sallyport.CodeWorkspaceNotFound},
-		{"token: who, grant", mint(reader, gateway.TokenHome{Org: a.ID}, sallyport.ScopeExec), sallyport.CodeScopeForbidden},
-		{"token: grant", mint(writer, gateway.TokenHome{Org: a.ID}, sallyport.ScopeExec), sallyport.CodeScopeForbidden},
-		{"token: default scopes are a grant too", mint(writer, gateway.TokenHome{Org: a.ID}), sallyport.CodeScopeForbidden},
-		{"token: what one has", mint(writer, gateway.TokenHome{Workspace: mine.ID}, sallyport.ScopeTokens), ""},
+		{"token: organisation, who", mint(reader, administration.TokenHome{Org: b.ID}), sallyport.CodeNotFound},
+		{"token: workspace, who", mint(reader, administration.TokenHome{Workspace: theirs.ID}), sallyport.CodeWorkspaceNotFound},
+		{"token: who, grant", mint(reader, administration.TokenHome{Org: a.ID}, sallyport.ScopeExec), sallyport.CodeScopeForbidden},
+		{"token: grant", mint(writer, administration.TokenHome{Org: a.ID}, sallyport.ScopeExec), sallyport.CodeScopeForbidden},
+		{"token: default scopes are a grant too", mint(writer, administration.TokenHome{Org: a.ID}), sallyport.CodeScopeForbidden},
+		{"token: what one has", mint(writer, administration.TokenHome{Workspace: mine.ID}, sallyport.ScopeTokens), ""},
 		{"org: who, values", func(ctx context.Context) error {
 			_, err := w.CreateOrg(ctx, writer, sallyport.OrgCreate{Name: bad})
 			return err
@@ -105,7 +106,7 @@ func TestRefusalNamesTheWorkspace(t *testing.T) {
 	w := newWorld(t)
 	org := w.org(t, "o")
 	ws := w.workspace(t, org, "w")
-	reader := w.caller(t, gateway.TokenHome{Workspace: ws.ID}, sallyport.ScopeAuditRead)
+	reader := w.caller(t, administration.TokenHome{Workspace: ws.ID}, sallyport.ScopeAuditRead)
 	wantCode(t, "delete", w.DeleteWorkspace(t.Context(), reader, gateway.Ref{Workspace: "w"}), sallyport.CodeScopeForbidden)
 	page, err := w.WorkspaceActivity(t.Context(), reader, gateway.Ref{Workspace: "w"}, gateway.ActivityQuery{Type: sallyport.ActivityAccessDenied})
 	if err != nil || len(page.Items) != 1 || page.Items[0].Actor != reader.Actor() || page.Items[0].OrgID != org.ID {
@@ -122,8 +123,8 @@ func TestLogIsDown(t *testing.T) {
 		OrgID: org.ID, Name: "w", Tier: 4, Connector: &sallyport.Connector{Type: sallyport.ConnectorLocal},
 	})
 	must(t, err)
-	reader := w.caller(t, gateway.TokenHome{Org: org.ID}, sallyport.ScopeAuditRead)
-	runner := w.caller(t, gateway.TokenHome{Org: org.ID}, sallyport.ScopeExec)
+	reader := w.caller(t, administration.TokenHome{Org: org.ID}, sallyport.ScopeAuditRead)
+	runner := w.caller(t, administration.TokenHome{Org: org.ID}, sallyport.ScopeExec)
 	w.Audit.Close()
 	ref, file := gateway.Ref{Workspace: ws.ID}, t.TempDir()+"/ran"
 	output := gateway.ExecOutput{

@@ -60,7 +60,7 @@ func (p PassedCaller) caller() (Caller, error) {
 // End acts on an ending here: no caller is proven by what was known before, no act begins
 // on a workspace as it was before, and what runs under what has ended ends.
 func (g *Gateway) End(e live.Ending) {
-	g.known.Clear()
+	g.Access.ClearCache()
 	if e.Of == live.EndingOfLookup {
 		return
 	}
@@ -70,8 +70,8 @@ func (g *Gateway) End(e live.Ending) {
 	g.live.End(e.Cause(), e.Matches)
 }
 
-// endEverywhere acts on an ending here and on every other replica.
-func (g *Gateway) endEverywhere(ctx context.Context, e live.Ending) {
+// EndEverywhere acts on an ending here and on every other replica.
+func (g *Gateway) EndEverywhere(ctx context.Context, e live.Ending) {
 	g.End(e)
 	if g.Peers != nil {
 		g.Peers.Ended(ctx, e)
@@ -85,7 +85,7 @@ type SessionStore interface {
 
 // EndSession ends the acts of a cookie session that has been deleted, on every replica.
 func (g *Gateway) EndSession(ctx context.Context, hash [32]byte) {
-	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfSession, ID: live.SessionID(hash)})
+	g.EndEverywhere(ctx, live.Ending{Of: live.EndingOfSession, ID: live.SessionID(hash)})
 }
 
 // EndExpired ends the acts of tokens and sessions that have expired by the clock. It

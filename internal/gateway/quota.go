@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/store"
 )
 
@@ -12,12 +13,12 @@ import (
 // many: a flood of them costs neither a commit nor a session. Else the row's own
 // transaction decides.
 func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspace) (*store.Quota, error) {
-	if g.Limits == nil || class == store.ClassNone {
+	if g.Access.Limits == nil || class == store.ClassNone {
 		return nil, nil
 	}
-	inForce, err := g.Limits.Of(ctx, ws.OrgID)
+	inForce, err := g.Access.Limits.Of(ctx, ws.OrgID)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, access.Unavailable(err)
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
 	if class == store.ClassTransfer {
@@ -27,19 +28,6 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 		return nil, tooMany(class, over, *quota)
 	}
 	return quota, nil
-}
-
-// orgLimits returns the limits in force for an organisation; none where the gateway has
-// none.
-func (g *Gateway) orgLimits(ctx context.Context, orgID string) (sallyport.OrgLimits, error) {
-	if g.Limits == nil {
-		return sallyport.OrgLimits{}, nil
-	}
-	inForce, err := g.Limits.Of(ctx, orgID)
-	if err != nil {
-		return sallyport.OrgLimits{}, unavailable(err)
-	}
-	return inForce, nil
 }
 
 // RunningLimits bounds the acts of a class that run at once, on all replicas together.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/administration"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/quota"
@@ -15,7 +16,7 @@ import (
 // What another replica runs counts too: the row's transaction says so, and nothing ran.
 func TestQuotaCountsOtherReplicas(t *testing.T) {
 	w := newWorld(t)
-	w.Limits = &quota.Orgs{Store: w.db, Own: sallyport.OrgLimits{RunningExecs: 2, RunningExecsPerWorkspace: 1}}
+	w.may.Limits = &quota.Orgs{Store: w.db, Own: sallyport.OrgLimits{RunningExecs: 2, RunningExecsPerWorkspace: 1}}
 	org := w.org(t, "o")
 	create := func(name string) gateway.Ref {
 		ws, err := w.CreateWorkspace(t.Context(), w.admin, sallyport.WorkspaceCreate{
@@ -25,7 +26,7 @@ func TestQuotaCountsOtherReplicas(t *testing.T) {
 		return gateway.Ref{Workspace: ws.ID}
 	}
 	first, second := create("first"), create("second")
-	runner := w.caller(t, gateway.TokenHome{Org: org.ID}, sallyport.ScopeExec)
+	runner := w.caller(t, administration.TokenHome{Org: org.ID}, sallyport.ScopeExec)
 	file := filepath.Join(t.TempDir(), "ran")
 	exec := func(on gateway.Ref, dispatched func(string)) error {
 		_, err := w.Exec(t.Context(), runner, on, gateway.Exec{Argv: []string{"touch", file}, TimeoutS: 10}, gateway.ExecOutput{

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/quota"
 )
 
@@ -13,12 +14,12 @@ import (
 // zero for a caller without one, and rate_limited when either is used up. The admin's token
 // has a bucket of its own, which no tenant's requests empty.
 func (g *Gateway) TakeRequest(ctx context.Context, by Caller) (quota.Standing, error) {
-	if g.Limits == nil {
+	if g.Access.Limits == nil {
 		return quota.Standing{}, nil
 	}
-	inForce, err := g.Limits.Of(ctx, by.OrgID)
+	inForce, err := g.Access.Limits.Of(ctx, by.OrgID)
 	if err != nil {
-		return quota.Standing{}, unavailable(err)
+		return quota.Standing{}, access.Unavailable(err)
 	}
 	standing, ok := g.Rates.Take(by.TokenID, quota.Rate{PerS: inForce.RequestsPerS, Burst: inForce.RequestBurst})
 	if !ok {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/connector"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
@@ -49,7 +50,7 @@ func (g *Gateway) connectorTarget(ctx context.Context, ws store.Workspace) (conn
 	}
 	org, err := g.Orgs.Org(ctx, ws.OrgID)
 	if err != nil {
-		return target, unavailable(err)
+		return target, access.Unavailable(err)
 	}
 	target.AWS = org.AWS
 	return target, nil

@@ -10,6 +10,8 @@ import (
 	"go.uber.org/goleak"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
@@ -29,6 +31,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // world is a gateway on a real store and this machine, and its admin.
 type world struct {
 	*gateway.Gateway
+	*administration.Administration
+	may   *access.Access
 	db    *sqlite.DB
 	auth  *identity.Authenticator
 	admin gateway.Caller
@@ -51,17 +55,21 @@ func newWorld(t testing.TB) *world {
 		log.Close()
 		db.Close()
 	})
-	return &world{
-		db: db, auth: &identity.Authenticator{Store: db},
+	may := &access.Access{Orgs: db, Workspaces: db, Audit: log, Rules: policy.Rules()}
+	connectors := map[string]connector.Connector{sallyport.ConnectorLocal: host}
+	w := &world{
+		may: may, db: db, auth: &identity.Authenticator{Store: db},
 		admin: gateway.Caller{Principal: principal.Principal{Kind: principal.Admin, Scopes: sallyport.AllScopes()}},
 		Gateway: &gateway.Gateway{
-			Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
-			Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host},
-			CA:         &keys.CA{Store: db, Seal: seal, Now: now}, CARecords: db, CAOverlap: time.Hour,
-			Rules: policy.Rules(), Log: quiet, Now: now,
-			ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
+			Access: may, Orgs: db, Workspaces: db, Tokens: db, Activities: db, Leases: db, Replica: "test", Audit: log, Pool: pool,
+			Connectors: connectors, Log: quiet, Now: now, ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
 		},
 	}
+	w.Administration = &administration.Administration{
+		Access: may, Orgs: db, Workspaces: db, Tokens: db, CARecords: db, CA: &keys.CA{Store: db, Seal: seal, Now: now}, CAOverlap: time.Hour,
+		Connectors: connectors, End: w.EndEverywhere, Log: quiet, Now: now,
+	}
+	return w
 }
 
 // now is as fine as the store keeps times, as in the server.
@@ -99,7 +107,7 @@ func (w *world) host(t testing.TB, org sallyport.Org) sallyport.Workspace {
 }
 
 // caller makes a token and comes with it.
-func (w *world) caller(t testing.TB, home gateway.TokenHome, scopes ...sallyport.Scope) gateway.Caller {
+func (w *world) caller(t testing.TB, home administration.TokenHome, scopes ...sallyport.Scope) gateway.Caller {
 	t.Helper()
 	token, err := w.CreateToken(t.Context(), w.admin, home, sallyport.TokenCreate{Name: "test", Scopes: scopes})
 	must(t, err)

@@ -14,7 +14,7 @@ func (c *call) caKeys() error {
 	if org == "" {
 		org = c.r.URL.Query().Get("org")
 	}
-	keys, err := c.api.Gateway.CAKeys(c.r.Context(), c.by, org)
+	keys, err := c.api.Administration.CAKeys(c.r.Context(), c.by, org)
 	if err != nil {
 		return err
 	}
@@ -55,7 +55,7 @@ func (c *call) rotateCA() error {
 	if err != nil {
 		return err
 	}
-	keys, err := c.api.Gateway.RotateCA(c.r.Context(), c.by, c.r.PathValue("org"), sallyport.CARotate{Now: body.Now})
+	keys, err := c.api.Administration.RotateCA(c.r.Context(), c.by, c.r.PathValue("org"), sallyport.CARotate{Now: body.Now})
 	if err != nil {
 		return err
 	}

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 )
@@ -59,7 +60,7 @@ func FuzzExecBody(f *testing.F) {
 		f.Add(s)
 	}
 	// Nothing behind the body's check is reached, so that nothing need be there.
-	a := serve(&gateway.Gateway{}, nil)
+	a := serve(&gateway.Gateway{Access: &access.Access{}}, nil, nil)
 	f.Fuzz(func(t *testing.T, body string) {
 		if execCode(t, a, body) != "" {
 			return
@@ -221,7 +222,7 @@ func fields() []field {
 // A body of good fields is taken, in whatever order they stand; one with bad ones
 // is refused for one of those.
 func TestExecBody(t *testing.T) {
-	a := serve(&gateway.Gateway{}, nil)
+	a := serve(&gateway.Gateway{Access: &access.Access{}}, nil, nil)
 	all := fields()
 	rapid.Check(t, func(t *rapid.T) {
 		var members []string

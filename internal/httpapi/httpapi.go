@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
@@ -28,8 +30,10 @@ import (
 
 // API answers HTTP requests. Its fields are set before Handler is called.
 type API struct {
-	Gateway *gateway.Gateway
-	Auth    *identity.Authenticator
+	Access         *access.Access
+	Administration *administration.Administration
+	Gateway        *gateway.Gateway
+	Auth           *identity.Authenticator
 	// Ready tells why the server can't serve now; nil when it can.
 	Ready func(*http.Request) error
 	// Degraded tells that it serves, but slower or later than it should; nil never.
@@ -182,7 +186,7 @@ func (c *call) admit(route route, isPublic bool) error {
 		if c.authenticate() != nil {
 			return misdirected()
 		}
-	case isPublic && (route.everywhere || c.api.Gateway.OnlyOrg == ""):
+	case isPublic && (route.everywhere || c.api.Access.OnlyOrg == ""):
 		return nil
 	case isPublic && strings.Join(named, "") == "":
 		// A token that is no good opens nothing here, and closes nothing.
@@ -190,13 +194,13 @@ func (c *call) admit(route route, isPublic bool) error {
 			c.by = gateway.Caller{}
 			return nil
 		}
-		return c.api.Gateway.Serves(c.by.Principal)
+		return c.api.Access.Serves(c.by.Principal)
 	default:
 		if err := c.authenticate(); err != nil {
 			return err
 		}
 	}
-	return c.api.Gateway.ServesOrg(c.r.Context(), named)
+	return c.api.Access.ServesOrg(c.r.Context(), named)
 }
 
 // authenticate finds the caller by the token, or without one by the cookie, and admits the
@@ -213,7 +217,7 @@ func (c *call) authenticate() error {
 			return err
 		}
 	}
-	return c.api.Gateway.Serves(c.by.Principal)
+	return c.api.Access.Serves(c.by.Principal)
 }
 
 // identify authenticates the caller by what the store says now.

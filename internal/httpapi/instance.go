@@ -25,7 +25,7 @@ func (c *call) orgInstances() error {
 		}
 		q.Tags[key] = value
 	}
-	found, err := c.api.Gateway.Instances(c.r.Context(), c.by, c.r.PathValue("org"), q, page)
+	found, err := c.api.Administration.Instances(c.r.Context(), c.by, c.r.PathValue("org"), q, page)
 	if err != nil {
 		return err
 	}

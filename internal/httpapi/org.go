@@ -6,7 +6,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"sallyport/client/sallyport"
-	"sallyport/internal/gateway"
+	"sallyport/internal/administration"
 	"sallyport/internal/limits"
 )
 
@@ -57,7 +57,7 @@ func (c *call) createOrg() error {
 			return err
 		}
 	}
-	org, err := c.api.Gateway.CreateOrg(c.r.Context(), c.by, req)
+	org, err := c.api.Administration.CreateOrg(c.r.Context(), c.by, req)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (c *call) listOrgs() error {
 	if err != nil {
 		return err
 	}
-	orgs, err := c.api.Gateway.ListOrgs(c.r.Context(), c.by, page)
+	orgs, err := c.api.Administration.ListOrgs(c.r.Context(), c.by, page)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (c *call) listOrgs() error {
 }
 
 func (c *call) getOrg() error {
-	org, err := c.api.Gateway.Org(c.r.Context(), c.by, c.r.PathValue("org"))
+	org, err := c.api.Administration.Org(c.r.Context(), c.by, c.r.PathValue("org"))
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,7 @@ func (c *call) updateOrg() error {
 	if err != nil {
 		return err
 	}
-	var change gateway.OrgChange
+	var change administration.OrgChange
 	if body.Name.given {
 		change.Name = &body.Name.value // null is "", which is no name
 	}
@@ -102,7 +102,7 @@ func (c *call) updateOrg() error {
 	if body.Limits.given {
 		change.Limits = body.mergeLimits
 	}
-	org, err := c.api.Gateway.UpdateOrg(c.r.Context(), c.by, c.r.PathValue("org"), change)
+	org, err := c.api.Administration.UpdateOrg(c.r.Context(), c.by, c.r.PathValue("org"), change)
 	if err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (b *limitsBody) apply(now *sallyport.OrgLimits) error {
 }
 
 func (c *call) deleteOrg() error {
-	if err := c.api.Gateway.DeleteOrg(c.r.Context(), c.by, c.r.PathValue("org")); err != nil {
+	if err := c.api.Administration.DeleteOrg(c.r.Context(), c.by, c.r.PathValue("org")); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
@@ -115,10 +117,11 @@ func newLedgerAPI(t *testing.T) (*api, *ledger) {
 	})
 	seal, err := keys.ReadSeal(keys.NewSeal())
 	must(t, err)
-	a := serve(&gateway.Gateway{
-		Orgs: l, Workspaces: l, Tokens: l, Activities: l, Audit: log, Rules: policy.Rules(), Log: quiet, Now: time.Now,
-		WorkspaceCacheTime: time.Hour,
-		CA:                 &keys.CA{Store: l, Seal: seal, Now: time.Now},
+	may := &access.Access{Orgs: l, Workspaces: l, Audit: log, Rules: policy.Rules(), WorkspaceCacheTime: time.Hour}
+	g := &gateway.Gateway{Access: may, Orgs: l, Workspaces: l, Tokens: l, Activities: l, Audit: log, Log: quiet, Now: time.Now}
+	a := serve(g, &administration.Administration{
+		Access: may, Orgs: l, Workspaces: l, Tokens: l, CA: &keys.CA{Store: l, Seal: seal, Now: time.Now},
+		End: g.EndEverywhere, Log: quiet, Now: time.Now,
 	}, l)
 	for _, org := range []string{"mine", "theirs"} {
 		a.create(t, "/orgs", `{"name":"`+org+`"}`)

@@ -4,15 +4,15 @@ import (
 	"net/http"
 
 	"sallyport/client/sallyport"
-	"sallyport/internal/gateway"
+	"sallyport/internal/administration"
 )
 
 // tokenHome is whose tokens the path is about.
-func (c *call) tokenHome() gateway.TokenHome {
+func (c *call) tokenHome() administration.TokenHome {
 	if ws := c.r.PathValue("workspace"); ws != "" {
-		return gateway.TokenHome{Org: c.r.URL.Query().Get("org"), Workspace: ws}
+		return administration.TokenHome{Org: c.r.URL.Query().Get("org"), Workspace: ws}
 	}
-	return gateway.TokenHome{Org: c.r.PathValue("org")}
+	return administration.TokenHome{Org: c.r.PathValue("org")}
 }
 
 type tokenBody struct {
@@ -30,7 +30,7 @@ func (c *call) createToken() error {
 		return sallyport.Errorf(sallyport.CodeInvalidExpiry, "expires_in_s must be at least 1; leave it out for a token that lives for ever")
 	}
 	req := sallyport.TokenCreate{Name: body.Name, Scopes: body.Scopes, ExpiresInS: int64(body.ExpiresInS.value)}
-	token, err := c.api.Gateway.CreateToken(c.r.Context(), c.by, c.tokenHome(), req)
+	token, err := c.api.Administration.CreateToken(c.r.Context(), c.by, c.tokenHome(), req)
 	if err != nil {
 		return err
 	}
@@ -43,7 +43,7 @@ func (c *call) listTokens() error {
 	if err != nil {
 		return err
 	}
-	list, err := c.api.Gateway.ListTokens(c.r.Context(), c.by, c.tokenHome(), page)
+	list, err := c.api.Administration.ListTokens(c.r.Context(), c.by, c.tokenHome(), page)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *call) listTokens() error {
 }
 
 func (c *call) revokeToken() error {
-	if err := c.api.Gateway.RevokeToken(c.r.Context(), c.by, c.tokenHome(), c.r.PathValue("token")); err != nil {
+	if err := c.api.Administration.RevokeToken(c.r.Context(), c.by, c.tokenHome(), c.r.PathValue("token")); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)

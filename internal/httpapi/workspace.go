@@ -4,7 +4,7 @@ import (
 	"net/http"
 
 	"sallyport/client/sallyport"
-	"sallyport/internal/gateway"
+	"sallyport/internal/administration"
 )
 
 type workspaceBody struct {
@@ -39,7 +39,7 @@ func (c *call) createWorkspace() error {
 			return err
 		}
 	}
-	ws, err := c.api.Gateway.CreateWorkspace(c.r.Context(), c.by, req)
+	ws, err := c.api.Administration.CreateWorkspace(c.r.Context(), c.by, req)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (c *call) listWorkspaces() error {
 	if err != nil {
 		return err
 	}
-	list, err := c.api.Gateway.ListWorkspaces(c.r.Context(), c.by, c.r.URL.Query().Get("org"), page)
+	list, err := c.api.Administration.ListWorkspaces(c.r.Context(), c.by, c.r.URL.Query().Get("org"), page)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *call) listWorkspaces() error {
 }
 
 func (c *call) getWorkspace() error {
-	ws, err := c.api.Gateway.Workspace(c.r.Context(), c.by, c.ref())
+	ws, err := c.api.Administration.Workspace(c.r.Context(), c.by, c.ref())
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (c *call) updateWorkspace() error {
 	if err != nil {
 		return err
 	}
-	ws, err := c.api.Gateway.UpdateWorkspace(c.r.Context(), c.by, c.ref(), change)
+	ws, err := c.api.Administration.UpdateWorkspace(c.r.Context(), c.by, c.ref(), change)
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (c *call) updateWorkspace() error {
 }
 
 func (c *call) deleteWorkspace() error {
-	if err := c.api.Gateway.DeleteWorkspace(c.r.Context(), c.by, c.ref()); err != nil {
+	if err := c.api.Administration.DeleteWorkspace(c.r.Context(), c.by, c.ref()); err != nil {
 		return err
 	}
 	c.w.WriteHeader(http.StatusNoContent)
@@ -120,7 +120,7 @@ func (c *call) diagnoseWorkspace() error {
 
 // change is what a merge patch asks for. Labels and a connector can be taken away, a name
 // and a tier can't.
-func (b *workspacePatch) change() (change gateway.WorkspaceChange, err error) {
+func (b *workspacePatch) change() (change administration.WorkspaceChange, err error) {
 	if b.Tier.null {
 		return change, sallyport.Errorf(sallyport.CodeInvalidTier, "tier can't be taken away: it is 1 to 4")
 	}

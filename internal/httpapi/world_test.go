@@ -13,6 +13,8 @@ import (
 	"go.uber.org/goleak"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
@@ -36,11 +38,11 @@ type api struct {
 	admin string
 }
 
-// serve puts g behind HTTP.
-func serve(g *gateway.Gateway, store identity.Store) *api {
+// serve puts g behind HTTP, and its records' administration beside it.
+func serve(g *gateway.Gateway, records *administration.Administration, store identity.Store) *api {
 	admin := identity.Mint(principal.Admin)
 	a := &httpapi.API{
-		Gateway: g, Auth: &identity.Authenticator{Store: store, Admin: &admin.Hash},
+		Access: g.Access, Administration: records, Gateway: g, Auth: &identity.Authenticator{Store: store, Admin: &admin.Hash},
 		Ready: func(*http.Request) error { return nil }, Log: slog.New(slog.DiscardHandler),
 	}
 	return &api{a.Handler(), admin.Secret}
@@ -64,12 +66,15 @@ func newAPI(t testing.TB) *api {
 	})
 	seal, err := keys.ReadSeal(keys.NewSeal())
 	must(t, err)
-	a := serve(&gateway.Gateway{
-		Orgs: db, Workspaces: db, Tokens: db, Activities: db, Audit: log, Pool: pool,
-		Connectors: map[string]connector.Connector{sallyport.ConnectorLocal: host},
-		CA:         &keys.CA{Store: db, Seal: seal, Now: time.Now},
-		Rules:      policy.Rules(), Log: quiet, Now: time.Now,
-		ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
+	may := &access.Access{Orgs: db, Workspaces: db, Audit: log, Rules: policy.Rules()}
+	connectors := map[string]connector.Connector{sallyport.ConnectorLocal: host}
+	g := &gateway.Gateway{
+		Access: may, Orgs: db, Workspaces: db, Tokens: db, Activities: db, Audit: log, Pool: pool, Connectors: connectors,
+		Log: quiet, Now: time.Now, ConnectTime: limits.ConnectTime, OutputGrace: limits.OutputGrace,
+	}
+	a := serve(g, &administration.Administration{
+		Access: may, Orgs: db, Workspaces: db, Tokens: db, CA: &keys.CA{Store: db, Seal: seal, Now: time.Now}, Connectors: connectors,
+		End: g.EndEverywhere, Log: quiet, Now: time.Now,
 	}, db)
 	a.create(t, "/orgs", `{"name":"o"}`)
 	a.create(t, "/workspaces", `{"org_id":"o","name":"w","tier":4,"connector":{"type":"local"}}`)

@@ -18,6 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/bus"
 	"sallyport/internal/config"
@@ -127,7 +129,9 @@ type server struct {
 	ca        *keys.CA
 	eic       *eic.Connector
 	gateway   *gateway.Gateway
-	auth      *identity.Authenticator
+	// administration is the use cases that touch no machine.
+	administration *administration.Administration
+	auth           *identity.Authenticator
 }
 
 // open builds everything, from the ground up.
@@ -173,19 +177,26 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.onClose(pool.Close)
 	s.auth = &identity.Authenticator{Store: s.store, Admin: s.cfg.AdminTokenHash, AuthCacheTime: limits.AuthCacheTime}
+	may := &access.Access{
+		Orgs: s.store, Workspaces: s.store, OnlyOrg: s.cfg.OnlyOrg, Audit: log, Rules: policy.Rules(),
+		Limits: &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs}, WorkspaceCacheTime: limits.WorkspaceCacheTime,
+	}
 	s.gateway = &gateway.Gateway{
-		Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, CARecords: s.store, Leases: s.store, Attachments: s.store,
-		ClearAuthCache: s.auth.ClearCache, WorkspaceCacheTime: limits.WorkspaceCacheTime, Sessions: s.store, OnlyOrg: s.cfg.OnlyOrg, Replica: s.replicaID,
-		Limits:       &quota.Orgs{Store: s.store, Own: s.cfg.Limits.Orgs},
+		Access: may, Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, Leases: s.store, Attachments: s.store,
+		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, Replica: s.replicaID,
 		Starts:       fairqueue.New(limits.StartsPerCPU*runtime.GOMAXPROCS(0), limits.StartTime),
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
-		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Rules: policy.Rules(), Log: s.log, Now: now,
-		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap,
-		SealKey:     func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
+		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Log: s.log, Now: now,
 		MAC:         s.ca.Seal.MAC,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
 		Watch: s.watchAct,
+	}
+	s.administration = &administration.Administration{
+		Access: may, Orgs: s.store, Workspaces: s.store, Tokens: s.store, CARecords: s.store,
+		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap, Connectors: connectors, ConnectTime: s.cfg.Limits.ConnectTimeout,
+		SealKey: func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
+		End:     s.gateway.EndEverywhere, Log: s.log, Now: now,
 	}
 	s.watchSources()
 	s.beside(ctx, s.gateway.WatchExpiry)
@@ -284,7 +295,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 // serve answers requests until ctx is canceled and everything has drained.
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
-		Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
+		Access: s.gateway.Access, Administration: s.administration, Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
 		Memory:       quota.NewMemory(s.memoryBudget()),
 		OpenRequests: s.connections.Most, Times: s.options.Times,
 		LoopbackOnly: s.cfg.Mode == config.ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"sallyport/internal/administration"
 	"sallyport/internal/audit"
 	"sallyport/internal/datadir"
 	"sallyport/internal/feed"
@@ -23,11 +24,11 @@ import (
 
 // engine is a store: all that its users need of it.
 type engine interface {
-	gateway.OrgStore
-	gateway.WorkspaceStore
-	gateway.TokenStore
+	administration.OrgStore
+	administration.WorkspaceStore
+	administration.TokenStore
 	gateway.ActivityStore
-	gateway.CAStore
+	administration.CAStore
 	gateway.LeaseStore
 	gateway.AttachmentStore
 	audit.Store

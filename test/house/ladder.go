@@ -71,17 +71,19 @@ var rungs = []rung{
 	{"internal/peer", 3, "how servers ask each other, whatever they ask"},
 	{"internal/replica", 3, "who is alive among the servers on one store"},
 	{"internal/remote", 3, "the acts on one leased connection"},
+	{"internal/audit", 3, "the activity log and its integrity"},
+	{"internal/live", 3, "what runs now, whatever it is"},
 
 	{"internal/remote/files", 4, "the files of a machine, by scripts that somebody runs for it"},
 	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
-	{"internal/audit", 4, "the activity log and its integrity"},
+	{"internal/access", 4, "what each use case begins with: who may see and do what"},
 	{"internal/diagnosis", 4, "the steps on the way to a machine, whoever asks for them"},
-	{"internal/live", 4, "what runs now, whatever it is"},
 
 	{"internal/doctor", 5, "what is wrong with a machine, beside the server that runs there"},
 	{"internal/backup", 5, "copies of a store, beside the server that uses it"},
-	{"internal/gateway", 5, "the use cases: decide, record, reach, act, record"},
+	{"internal/gateway", 5, "the use cases on machines: decide, record, reach, act, record"},
+	{"internal/administration", 5, "the use cases on our own records, which reach no machine"},
 
 	{"internal/cluster", 6, "what servers tell and ask each other: it has the gateway act on it"},
 	{"internal/meter", 6, "a way out for numbers: it asks the gateway, as the ways in do"},

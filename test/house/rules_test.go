@@ -59,7 +59,7 @@ func TestLadderRule(t *testing.T) {
 		}, nil},
 		{"up", map[string]string{
 			"internal/store/s.go": "package store\n\nimport \"sallyport/internal/audit\"",
-		}, []string{"internal/store/s.go:3: imports internal/audit of floor 4 from floor 1"}},
+		}, []string{"internal/store/s.go:3: imports internal/audit of floor 3 from floor 1"}},
 		{"across", map[string]string{
 			"internal/policy/p.go": `package policy; import "sallyport/internal/identity"`,
 		}, []string{"imports internal/identity of floor 3 from floor 3"}},

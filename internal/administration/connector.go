@@ -1,4 +1,4 @@
-package gateway
+package administration
 
 import (
 	"maps"
@@ -20,7 +20,7 @@ type checker interface {
 
 // changeConnector makes ws's connector anew. A key that was pinned on one machine
 // means nothing on another.
-func (g *Gateway) changeConnector(ws *store.Workspace, change func(*sallyport.Connector) (*sallyport.Connector, error)) error {
+func (a *Administration) changeConnector(ws *store.Workspace, change func(*sallyport.Connector) (*sallyport.Connector, error)) error {
 	before := ws.Connector
 	spec, err := change(before)
 	if err != nil {
@@ -32,21 +32,21 @@ func (g *Gateway) changeConnector(ws *store.Workspace, change func(*sallyport.Co
 		again.HostKey = ""
 		spec = &again
 	}
-	return g.setConnector(ws, spec)
+	return a.setConnector(ws, spec)
 }
 
 // setConnector checks a connector and puts it into ws, its private key sealed. It
 // returns invalid_connector.
-func (g *Gateway) setConnector(ws *store.Workspace, spec *sallyport.Connector) error {
+func (a *Administration) setConnector(ws *store.Workspace, spec *sallyport.Connector) error {
 	hadKey := ws.Connector != nil && ws.SealedKey != nil
 	ws.ConnectorVersion++
 	if spec == nil {
 		ws.Connector, ws.SealedKey = nil, nil
 		return nil
 	}
-	c, ok := g.Connectors[spec.Type]
+	c, ok := a.Connectors[spec.Type]
 	if !ok {
-		return g.unknownConnector(spec.Type)
+		return a.unknownConnector(spec.Type)
 	}
 	if err := field.CheckRoot(spec.Root); err != nil {
 		return err
@@ -58,13 +58,13 @@ func (g *Gateway) setConnector(ws *store.Workspace, spec *sallyport.Connector) e
 			return sallyport.Errorf(sallyport.CodeInvalidConnector, "%s", err)
 		}
 	}
-	g.sealKey(ws, checked)
+	a.sealKey(ws, checked)
 	return nil
 }
 
 // sealKey stores spec, and its private key apart, so that it can't be read without
 // the key from outside the store.
-func (g *Gateway) sealKey(ws *store.Workspace, spec sallyport.Connector) {
+func (a *Administration) sealKey(ws *store.Workspace, spec sallyport.Connector) {
 	ws.Connector = &spec
 	if spec.Auth == nil || spec.Auth.Type != sallyport.AuthKey {
 		ws.SealedKey = nil
@@ -77,11 +77,11 @@ func (g *Gateway) sealKey(ws *store.Workspace, spec sallyport.Connector) {
 	defer clear(key)
 	auth := *spec.Auth
 	auth.PrivateKey = ""
-	ws.Connector.Auth, ws.SealedKey = &auth, g.SealKey(ws.ID, key)
+	ws.Connector.Auth, ws.SealedKey = &auth, a.SealKey(ws.ID, key)
 }
 
-func (g *Gateway) unknownConnector(kind string) error {
-	enabled := strings.Join(slices.Sorted(maps.Keys(g.Connectors)), ", ")
+func (a *Administration) unknownConnector(kind string) error {
+	enabled := strings.Join(slices.Sorted(maps.Keys(a.Connectors)), ", ")
 	if enabled == "" {
 		enabled = "none"
 	}

@@ -1,4 +1,4 @@
-package gateway
+package access
 
 import (
 	"context"
@@ -13,24 +13,24 @@ import (
 
 // ServesOrg returns not_found if this server is for one organisation alone and a request
 // names another, by id or name.
-func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
-	if g.OnlyOrg == "" {
+func (a *Access) ServesOrg(ctx context.Context, named []string) error {
+	if a.OnlyOrg == "" {
 		return nil
 	}
 	known := "" // one name may be there a thousand times
 	for _, ref := range named {
-		if ref == "" || ref == known || ref == g.OnlyOrg {
+		if ref == "" || ref == known || ref == a.OnlyOrg {
 			continue
 		}
 		if id.Is(ref) || !field.IsRef(ref) {
 			return elsewhere()
 		}
-		org, err := g.Orgs.Org(ctx, ref)
+		org, err := a.Orgs.Org(ctx, ref)
 		switch {
-		case errors.Is(err, store.ErrNotFound), err == nil && org.ID != g.OnlyOrg:
+		case errors.Is(err, store.ErrNotFound), err == nil && org.ID != a.OnlyOrg:
 			return elsewhere()
 		case err != nil:
-			return unavailable(err)
+			return Unavailable(err)
 		}
 		known = ref
 	}
@@ -39,8 +39,8 @@ func (g *Gateway) ServesOrg(ctx context.Context, named []string) error {
 
 // Serves returns not_found if this server is for one organisation alone and p is neither
 // of that organisation nor the admin.
-func (g *Gateway) Serves(p principal.Principal) error {
-	if g.OnlyOrg == "" || p.Kind == principal.Admin || p.OrgID == g.OnlyOrg {
+func (a *Access) Serves(p principal.Principal) error {
+	if a.OnlyOrg == "" || p.Kind == principal.Admin || p.OrgID == a.OnlyOrg {
 		return nil
 	}
 	return elsewhere()

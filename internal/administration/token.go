@@ -1,4 +1,4 @@
-package gateway
+package administration
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
@@ -28,8 +29,6 @@ type TokenStore interface {
 	Tokens(ctx context.Context, orgID, workspaceID string, page store.Page) ([]store.Positioned[store.Token], error)
 }
 
-const noToken = "token"
-
 // TokenHome is whose tokens a call is about: an organisation's own, or those of
 // one workspace.
 type TokenHome struct {
@@ -41,37 +40,37 @@ type TokenHome struct {
 
 // home finds the organisation, or the workspace, that owns the tokens, and checks that
 // the caller may manage them.
-func (g *Gateway) home(ctx context.Context, by Caller, h TokenHome, tried string) (orgID, workspaceID string, err error) {
+func (a *Administration) home(ctx context.Context, by access.Caller, h TokenHome, tried string) (orgID, workspaceID string, err error) {
 	if h.Workspace == "" {
-		org, err := g.org(ctx, by, h.Org)
+		org, err := a.Access.Org(ctx, by, h.Org)
 		if err != nil {
 			return "", "", err
 		}
-		return org.ID, "", g.check(ctx, by, g.Rules.Tokens, nil, tried)
+		return org.ID, "", a.Access.Check(ctx, by, a.Access.Rules.Tokens, nil, tried)
 	}
-	ws, err := g.workspace(ctx, by, Ref(h))
+	ws, err := a.Access.Workspace(ctx, by, access.Ref(h))
 	if err != nil {
 		return "", "", err
 	}
-	return ws.OrgID, ws.ID, g.check(ctx, by, g.Rules.Tokens, &ws, tried)
+	return ws.OrgID, ws.ID, a.Access.Check(ctx, by, a.Access.Rules.Tokens, &ws, tried)
 }
 
 // CreateToken mints a token; its secret is in the answer and nowhere else. The token
 // expires no later than its maker's own. It returns not_found or workspace_not_found,
 // scope_forbidden, too_many_tokens, or invalid_ and what is wrong.
-func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req sallyport.TokenCreate) (sallyport.Token, error) {
+func (a *Administration) CreateToken(ctx context.Context, by access.Caller, h TokenHome, req sallyport.TokenCreate) (sallyport.Token, error) {
 	if err := field.CheckToken(req); err != nil {
 		return sallyport.Token{}, err
 	}
 	const tried = "create a token"
-	orgID, workspaceID, err := g.home(ctx, by, h, tried)
+	orgID, workspaceID, err := a.home(ctx, by, h, tried)
 	if err != nil {
 		return sallyport.Token{}, err
 	}
 	if len(req.Scopes) == 0 {
 		req.Scopes = sallyport.DefaultScopes()
 	}
-	if err := g.refuse(ctx, by, policy.Grant(by.Principal, req.Scopes), &store.Workspace{OrgID: orgID, ID: workspaceID}, tried); err != nil {
+	if err := a.Access.Refuse(ctx, by, policy.Grant(by.Principal, req.Scopes), &store.Workspace{OrgID: orgID, ID: workspaceID}, tried); err != nil {
 		return sallyport.Token{}, err
 	}
 	kind := principal.Org
@@ -79,19 +78,19 @@ func (g *Gateway) CreateToken(ctx context.Context, by Caller, h TokenHome, req s
 		kind = principal.Workspace
 	}
 	minted := identity.Mint(kind)
-	t := g.newToken(minted, orgID, workspaceID, req)
+	t := a.newToken(minted, orgID, workspaceID, req)
 	t.ExpiresAt = noLater(t.ExpiresAt, by.TokenExpiresAt)
-	most, err := g.orgLimits(ctx, orgID)
+	most, err := a.Access.OrgLimits(ctx, orgID)
 	if err != nil {
 		return sallyport.Token{}, err
 	}
-	change := g.event(by, sallyport.ActivityTokenCreated, orgID, workspaceID, "token %s created: %s", t.Prefix, t.Name)
-	switch err := g.Tokens.CreateToken(ctx, t, most.Tokens, change); {
+	change := a.Access.Event(by, sallyport.ActivityTokenCreated, orgID, workspaceID, "token %s created: %s", t.Prefix, t.Name)
+	switch err := a.Tokens.CreateToken(ctx, t, most.Tokens, change); {
 	case errors.Is(err, store.ErrTooMany):
 		return sallyport.Token{}, sallyport.Errorf(sallyport.CodeTooManyTokens,
 			"the organisation has as many live tokens as it may, %d; revoke some that nobody uses", most.Tokens)
 	case err != nil:
-		return sallyport.Token{}, storeError(err, homeless(workspaceID))
+		return sallyport.Token{}, access.StoreError(err, homeless(workspaceID))
 	}
 	out := wireToken(t)
 	out.Secret = minted.Secret
@@ -111,15 +110,15 @@ func noLater(end, makers time.Time) time.Time {
 // creation.
 func homeless(workspaceID string) string {
 	if workspaceID != "" {
-		return noWorkspace
+		return access.Workspace
 	}
-	return noOrg
+	return access.Organisation
 }
 
-func (g *Gateway) newToken(minted identity.Minted, orgID, workspaceID string, req sallyport.TokenCreate) store.Token {
+func (a *Administration) newToken(minted identity.Minted, orgID, workspaceID string, req sallyport.TokenCreate) store.Token {
 	t := store.Token{
 		ID: id.New(), OrgID: orgID, WorkspaceID: workspaceID, Name: req.Name,
-		Prefix: minted.Prefix, Hash: minted.Hash, CreatedAt: g.Now().UTC(),
+		Prefix: minted.Prefix, Hash: minted.Hash, CreatedAt: a.Now().UTC(),
 	}
 	for _, s := range sallyport.AllScopes() {
 		if slices.Contains(req.Scopes, s) {
@@ -133,36 +132,36 @@ func (g *Gateway) newToken(minted identity.Minted, orgID, workspaceID string, re
 }
 
 // ListTokens lists live tokens, oldest first, without their secrets.
-func (g *Gateway) ListTokens(ctx context.Context, by Caller, h TokenHome, page PageRequest) (sallyport.List[sallyport.Token], error) {
+func (a *Administration) ListTokens(ctx context.Context, by access.Caller, h TokenHome, page access.PageRequest) (sallyport.List[sallyport.Token], error) {
 	var none sallyport.List[sallyport.Token]
-	orgID, workspaceID, err := g.home(ctx, by, h, "list tokens")
+	orgID, workspaceID, err := a.home(ctx, by, h, "list tokens")
 	if err != nil {
 		return none, err
 	}
 	scope := "tokens/" + orgID + "/" + workspaceID
-	p, err := storePage(scope, page)
+	p, err := access.StorePage(scope, page)
 	if err != nil {
 		return none, err
 	}
-	found, err := g.Tokens.Tokens(ctx, orgID, workspaceID, p)
-	return list(scope, p, found, wireToken), storeError(err, noToken)
+	found, err := a.Tokens.Tokens(ctx, orgID, workspaceID, p)
+	return access.List(scope, p, found, wireToken), access.StoreError(err, access.Token)
 }
 
 // RevokeToken revokes a token and ends its running acts. It returns not_found.
-func (g *Gateway) RevokeToken(ctx context.Context, by Caller, h TokenHome, tokenID string) error {
-	orgID, workspaceID, err := g.home(ctx, by, h, "revoke a token")
+func (a *Administration) RevokeToken(ctx context.Context, by access.Caller, h TokenHome, tokenID string) error {
+	orgID, workspaceID, err := a.home(ctx, by, h, "revoke a token")
 	if err != nil {
 		return err
 	}
-	t, err := g.Tokens.Token(ctx, orgID, workspaceID, tokenID)
+	t, err := a.Tokens.Token(ctx, orgID, workspaceID, tokenID)
 	if err != nil {
-		return storeError(err, noToken)
+		return access.StoreError(err, access.Token)
 	}
-	change := g.event(by, sallyport.ActivityTokenRevoked, orgID, workspaceID, "token %s revoked: %s", t.Prefix, t.Name)
-	if err := g.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, g.Now().UTC(), change); err != nil {
-		return storeError(err, noToken)
+	change := a.Access.Event(by, sallyport.ActivityTokenRevoked, orgID, workspaceID, "token %s revoked: %s", t.Prefix, t.Name)
+	if err := a.Tokens.RevokeToken(ctx, orgID, workspaceID, tokenID, a.Now().UTC(), change); err != nil {
+		return access.StoreError(err, access.Token)
 	}
-	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfToken, ID: tokenID})
+	a.End(ctx, live.Ending{Of: live.EndingOfToken, ID: tokenID})
 	return nil
 }
 

@@ -1,9 +1,10 @@
-package gateway
+package administration
 
 import (
 	"context"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 	"sallyport/internal/principal"
@@ -19,25 +20,25 @@ type discoverer interface {
 // organisation's own role. What the server's own credentials show is everybody's, and so
 // the admin's alone. It returns not_found, scope_forbidden, or as an exec that can't
 // reach its machine.
-func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyport.InstanceQuery, page PageRequest) (sallyport.List[sallyport.Instance], error) {
+func (a *Administration) Instances(ctx context.Context, by access.Caller, ref string, q sallyport.InstanceQuery, page access.PageRequest) (sallyport.List[sallyport.Instance], error) {
 	var none sallyport.List[sallyport.Instance]
 	const tried = "list EC2 instances"
-	org, err := g.org(ctx, by, ref)
+	org, err := a.Access.Org(ctx, by, ref)
 	if err != nil {
 		return none, err
 	}
-	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, nil, tried); err != nil {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.WriteWorkspaces, nil, tried); err != nil {
 		return none, err
 	}
 	if by.Kind != principal.Admin && org.AWS == (sallyport.OrgAWS{}) {
-		return none, g.refuse(ctx, by, sallyport.Errorf(sallyport.CodeScopeForbidden,
+		return none, a.Access.Refuse(ctx, by, sallyport.Errorf(sallyport.CodeScopeForbidden,
 			"%s may not do this: the organisation has no AWS role of its own, and what the server's credentials show is the admin's", by.Actor()), nil, tried)
 	}
-	c, ok := g.Connectors[sallyport.ConnectorEIC].(discoverer)
+	c, ok := a.Connectors[sallyport.ConnectorEIC].(discoverer)
 	if !ok {
-		return none, g.unknownConnector(sallyport.ConnectorEIC)
+		return none, a.unknownConnector(sallyport.ConnectorEIC)
 	}
-	ctx, cancel := context.WithTimeout(ctx, g.ConnectTime)
+	ctx, cancel := context.WithTimeout(ctx, a.ConnectTime)
 	defer cancel()
 	limit := page.Limit
 	if limit == 0 {
@@ -47,7 +48,7 @@ func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyp
 	if err != nil {
 		return none, err
 	}
-	known, err := g.instanceWorkspaces(ctx, org.ID)
+	known, err := a.instanceWorkspaces(ctx, org.ID)
 	if err != nil {
 		return none, err
 	}
@@ -65,13 +66,13 @@ func (g *Gateway) Instances(ctx context.Context, by Caller, ref string, q sallyp
 type knownWorkspace struct{ id, name string }
 
 // instanceWorkspaces are the organisation's workspaces on EC2, by their instances.
-func (g *Gateway) instanceWorkspaces(ctx context.Context, orgID string) (map[string]knownWorkspace, error) {
+func (a *Administration) instanceWorkspaces(ctx context.Context, orgID string) (map[string]knownWorkspace, error) {
 	known := map[string]knownWorkspace{}
 	page := store.Page{Limit: limits.PageMax, Bytes: limits.PageBytesMax}
 	for {
-		found, err := g.Workspaces.Workspaces(ctx, orgID, page)
+		found, err := a.Workspaces.Workspaces(ctx, orgID, page)
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, access.Unavailable(err)
 		}
 		if len(found) == 0 {
 			return known, nil

@@ -1,10 +1,11 @@
-package gateway
+package administration
 
 import (
 	"context"
 	"strings"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/live"
@@ -21,18 +22,16 @@ type OrgStore interface {
 	Orgs(ctx context.Context, page store.Page) ([]store.Positioned[store.Org], error)
 }
 
-const noOrg = "organisation"
-
 // CreateOrg makes an organisation, and its SSH CA. It returns scope_forbidden, invalid_name, invalid_aws,
 // invalid_limits or name_taken.
-func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCreate) (sallyport.Org, error) {
-	if err := g.check(ctx, by, g.Rules.Orgs, nil, "create an organisation"); err != nil {
+func (a *Administration) CreateOrg(ctx context.Context, by access.Caller, req sallyport.OrgCreate) (sallyport.Org, error) {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.Orgs, nil, "create an organisation"); err != nil {
 		return sallyport.Org{}, err
 	}
 	if err := field.CheckName(req.Name); err != nil {
 		return sallyport.Org{}, err
 	}
-	org := store.Org{ID: id.New(), Name: req.Name, CreatedAt: g.Now().UTC()}
+	org := store.Org{ID: id.New(), Name: req.Name, CreatedAt: a.Now().UTC()}
 	if req.AWS != nil {
 		if err := field.CheckAWS(*req.AWS); err != nil {
 			return sallyport.Org{}, err
@@ -45,36 +44,36 @@ func (g *Gateway) CreateOrg(ctx context.Context, by Caller, req sallyport.OrgCre
 		}
 		org.Limits = *req.Limits
 	}
-	change := g.event(by, sallyport.ActivityOrgCreated, org.ID, "", "organisation %s created", org.Name)
-	if err := g.Orgs.CreateOrg(ctx, org, change); err != nil {
-		return sallyport.Org{}, storeError(err, noOrg)
+	change := a.Access.Event(by, sallyport.ActivityOrgCreated, org.ID, "", "organisation %s created", org.Name)
+	if err := a.Orgs.CreateOrg(ctx, org, change); err != nil {
+		return sallyport.Org{}, access.StoreError(err, access.Organisation)
 	}
-	if _, err := g.CA.Keys(ctx, org.ID); err != nil { // the next who asks for the CA makes it
-		g.Log.Warn("a new organisation's SSH CA could not be made yet", "org_id", org.ID, "cause", err)
+	if _, err := a.CA.Keys(ctx, org.ID); err != nil { // the next who asks for the CA makes it
+		a.Log.Warn("a new organisation's SSH CA could not be made yet", "org_id", org.ID, "cause", err)
 	}
 	return wireOrg(org), nil
 }
 
 // ListOrgs lists the organisations, oldest first.
-func (g *Gateway) ListOrgs(ctx context.Context, by Caller, page PageRequest) (sallyport.List[sallyport.Org], error) {
-	if err := g.check(ctx, by, g.Rules.Orgs, nil, "list organisations"); err != nil {
+func (a *Administration) ListOrgs(ctx context.Context, by access.Caller, page access.PageRequest) (sallyport.List[sallyport.Org], error) {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.Orgs, nil, "list organisations"); err != nil {
 		return sallyport.List[sallyport.Org]{}, err
 	}
 	const scope = "orgs"
-	p, err := storePage(scope, page)
+	p, err := access.StorePage(scope, page)
 	if err != nil {
 		return sallyport.List[sallyport.Org]{}, err
 	}
-	found, err := g.Orgs.Orgs(ctx, p)
-	return list(scope, p, found, wireOrg), storeError(err, noOrg)
+	found, err := a.Orgs.Orgs(ctx, p)
+	return access.List(scope, p, found, wireOrg), access.StoreError(err, access.Organisation)
 }
 
 // Org shows an organisation. It returns not_found.
-func (g *Gateway) Org(ctx context.Context, by Caller, ref string) (sallyport.Org, error) {
-	if err := g.check(ctx, by, g.Rules.Orgs, nil, "read an organisation"); err != nil {
+func (a *Administration) Org(ctx context.Context, by access.Caller, ref string) (sallyport.Org, error) {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.Orgs, nil, "read an organisation"); err != nil {
 		return sallyport.Org{}, err
 	}
-	org, err := g.org(ctx, by, ref)
+	org, err := a.Access.Org(ctx, by, ref)
 	return wireOrg(org), err
 }
 
@@ -89,11 +88,11 @@ type OrgChange struct {
 
 // UpdateOrg changes an organisation. It returns not_found, invalid_name, invalid_aws,
 // invalid_limits or name_taken.
-func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgChange) (sallyport.Org, error) {
-	if err := g.check(ctx, by, g.Rules.Orgs, nil, "update an organisation"); err != nil {
+func (a *Administration) UpdateOrg(ctx context.Context, by access.Caller, ref string, c OrgChange) (sallyport.Org, error) {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.Orgs, nil, "update an organisation"); err != nil {
 		return sallyport.Org{}, err
 	}
-	org, err := g.org(ctx, by, ref)
+	org, err := a.Access.Org(ctx, by, ref)
 	if err != nil {
 		return sallyport.Org{}, err
 	}
@@ -105,14 +104,14 @@ func (g *Gateway) UpdateOrg(ctx context.Context, by Caller, ref string, c OrgCha
 			return sallyport.Org{}, err
 		}
 	}
-	org, err = g.Orgs.UpdateOrg(ctx, org.ID, func(org *store.Org) (store.ActivityChange, error) {
+	org, err = a.Orgs.UpdateOrg(ctx, org.ID, func(org *store.Org) (store.ActivityChange, error) {
 		summary, err := c.apply(org)
-		return g.event(by, sallyport.ActivityOrgUpdated, org.ID, "", "organisation %s", summary), err
+		return a.Access.Event(by, sallyport.ActivityOrgUpdated, org.ID, "", "organisation %s", summary), err
 	})
-	if err == nil && g.Limits != nil {
-		g.Limits.Forget(org.ID)
+	if err == nil && a.Access.Limits != nil {
+		a.Access.Limits.Forget(org.ID)
 	}
-	return wireOrg(org), storeError(err, noOrg)
+	return wireOrg(org), access.StoreError(err, access.Organisation)
 }
 
 // apply changes org, and returns the changes in words.
@@ -150,19 +149,19 @@ func (c OrgChange) apply(org *store.Org) (summary string, err error) {
 
 // DeleteOrg deletes an organisation and its tokens. It returns not_found, or
 // org_not_empty while it has workspaces.
-func (g *Gateway) DeleteOrg(ctx context.Context, by Caller, ref string) error {
-	if err := g.check(ctx, by, g.Rules.Orgs, nil, "delete an organisation"); err != nil {
+func (a *Administration) DeleteOrg(ctx context.Context, by access.Caller, ref string) error {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.Orgs, nil, "delete an organisation"); err != nil {
 		return err
 	}
-	org, err := g.org(ctx, by, ref)
+	org, err := a.Access.Org(ctx, by, ref)
 	if err != nil {
 		return err
 	}
-	change := g.event(by, sallyport.ActivityOrgDeleted, org.ID, "", "organisation %s deleted", org.Name)
-	if err := g.Orgs.DeleteOrg(ctx, org.ID, change); err != nil {
-		return storeError(err, noOrg)
+	change := a.Access.Event(by, sallyport.ActivityOrgDeleted, org.ID, "", "organisation %s deleted", org.Name)
+	if err := a.Orgs.DeleteOrg(ctx, org.ID, change); err != nil {
+		return access.StoreError(err, access.Organisation)
 	}
-	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfOrg, ID: org.ID})
+	a.End(ctx, live.Ending{Of: live.EndingOfOrg, ID: org.ID})
 	return nil
 }
 

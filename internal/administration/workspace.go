@@ -1,4 +1,4 @@
-package gateway
+package administration
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/live"
@@ -29,52 +30,50 @@ type WorkspaceStore interface {
 	Workspaces(ctx context.Context, orgID string, page store.Page) ([]store.Positioned[store.Workspace], error)
 }
 
-const noWorkspace = "workspace"
-
 // CreateWorkspace makes a workspace. It returns scope_forbidden, not_found for an
 // unknown organisation, name_taken, too_many_workspaces, or invalid_ and what is wrong.
-func (g *Gateway) CreateWorkspace(ctx context.Context, by Caller, req sallyport.WorkspaceCreate) (sallyport.Workspace, error) {
-	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, nil, "create a workspace"); err != nil {
+func (a *Administration) CreateWorkspace(ctx context.Context, by access.Caller, req sallyport.WorkspaceCreate) (sallyport.Workspace, error) {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.WriteWorkspaces, nil, "create a workspace"); err != nil {
 		return sallyport.Workspace{}, err
 	}
 	if req.OrgID == "" && by.Kind == principal.Admin {
 		return sallyport.Workspace{}, sallyport.Errorf(sallyport.CodeInvalidOrgID, "org_id is needed: the admin token belongs to no organisation")
 	}
-	if err := g.checkWorkspace(req); err != nil {
+	if err := a.checkWorkspace(req); err != nil {
 		return sallyport.Workspace{}, err
 	}
-	orgID, err := g.tenant(ctx, by, req.OrgID)
+	orgID, err := a.Access.Tenant(ctx, by, req.OrgID)
 	if err != nil {
 		return sallyport.Workspace{}, err
 	}
-	now := g.Now().UTC()
+	now := a.Now().UTC()
 	ws := store.Workspace{
 		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, CreatedAt: now, UpdatedAt: now,
 	}
-	if err := g.setConnector(&ws, req.Connector); err != nil {
+	if err := a.setConnector(&ws, req.Connector); err != nil {
 		return sallyport.Workspace{}, err
 	}
 	if ws.Tier == 0 {
 		ws.Tier = sallyport.DefaultTier
 	}
-	change := g.event(by, sallyport.ActivityWorkspaceCreated, orgID, ws.ID, "workspace %s created, tier %d", ws.Name, ws.Tier)
-	most, err := g.orgLimits(ctx, orgID)
+	change := a.Access.Event(by, sallyport.ActivityWorkspaceCreated, orgID, ws.ID, "workspace %s created, tier %d", ws.Name, ws.Tier)
+	most, err := a.Access.OrgLimits(ctx, orgID)
 	if err != nil {
 		return sallyport.Workspace{}, err
 	}
-	switch err := g.Workspaces.CreateWorkspace(ctx, ws, most.Workspaces, change); {
+	switch err := a.Workspaces.CreateWorkspace(ctx, ws, most.Workspaces, change); {
 	case errors.Is(err, store.ErrNotFound): // deleted since it was looked up
-		return sallyport.Workspace{}, notFound(noOrg)
+		return sallyport.Workspace{}, access.NotFound(access.Organisation)
 	case errors.Is(err, store.ErrTooMany):
 		return sallyport.Workspace{}, sallyport.Errorf(sallyport.CodeTooManyWorkspaces,
 			"the organisation has as many workspaces as it may, %d; delete some that nobody uses", most.Workspaces)
 	case err != nil:
-		return sallyport.Workspace{}, storeError(err, noWorkspace)
+		return sallyport.Workspace{}, access.StoreError(err, access.Workspace)
 	}
 	return wireWorkspace(ws), nil
 }
 
-func (g *Gateway) checkWorkspace(req sallyport.WorkspaceCreate) error {
+func (a *Administration) checkWorkspace(req sallyport.WorkspaceCreate) error {
 	if err := field.CheckName(req.Name); err != nil {
 		return err
 	}
@@ -88,35 +87,35 @@ func (g *Gateway) checkWorkspace(req sallyport.WorkspaceCreate) error {
 
 // ListWorkspaces lists the workspaces that by may see, oldest first. org is the
 // admin's to give; without it the admin sees all.
-func (g *Gateway) ListWorkspaces(ctx context.Context, by Caller, org string, page PageRequest) (sallyport.List[sallyport.Workspace], error) {
+func (a *Administration) ListWorkspaces(ctx context.Context, by access.Caller, org string, page access.PageRequest) (sallyport.List[sallyport.Workspace], error) {
 	var none sallyport.List[sallyport.Workspace]
-	orgID, err := g.tenant(ctx, by, org)
+	orgID, err := a.Access.Tenant(ctx, by, org)
 	if err != nil {
 		return none, err
 	}
 	scope := "workspaces/" + orgID + "/" + by.WorkspaceID
-	p, err := storePage(scope, page)
+	p, err := access.StorePage(scope, page)
 	if err != nil {
 		return none, err
 	}
 	if by.Kind == principal.Workspace {
-		ws, err := g.workspace(ctx, by, Ref{Workspace: by.WorkspaceID})
+		ws, err := a.Access.Workspace(ctx, by, access.Ref{Workspace: by.WorkspaceID})
 		if err != nil {
 			return none, err
 		}
 		return sallyport.List[sallyport.Workspace]{Items: []sallyport.Workspace{wireWorkspace(ws)}}, nil
 	}
-	found, err := g.Workspaces.Workspaces(ctx, orgID, p)
-	return list(scope, p, found, wireWorkspace), storeError(err, noWorkspace)
+	found, err := a.Workspaces.Workspaces(ctx, orgID, p)
+	return access.List(scope, p, found, wireWorkspace), access.StoreError(err, access.Workspace)
 }
 
 // Workspace shows a workspace. It returns workspace_not_found.
-func (g *Gateway) Workspace(ctx context.Context, by Caller, ref Ref) (sallyport.Workspace, error) {
-	ws, err := g.workspace(ctx, by, ref)
+func (a *Administration) Workspace(ctx context.Context, by access.Caller, ref access.Ref) (sallyport.Workspace, error) {
+	ws, err := a.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return sallyport.Workspace{}, err
 	}
-	return wireWorkspace(ws), g.check(ctx, by, g.Rules.ReadWorkspaces, &ws, "read the workspace")
+	return wireWorkspace(ws), a.Access.Check(ctx, by, a.Access.Rules.ReadWorkspaces, &ws, "read the workspace")
 }
 
 // WorkspaceChange is a checked JSON merge patch of a workspace: what is not Set
@@ -135,12 +134,12 @@ type WorkspaceChange struct {
 
 // UpdateWorkspace changes a workspace. It returns workspace_not_found,
 // scope_forbidden, name_taken, or invalid_ and what is wrong.
-func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c WorkspaceChange) (sallyport.Workspace, error) {
-	ws, err := g.workspace(ctx, by, ref)
+func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, ref access.Ref, c WorkspaceChange) (sallyport.Workspace, error) {
+	ws, err := a.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return sallyport.Workspace{}, err
 	}
-	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, &ws, "update the workspace"); err != nil {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.WriteWorkspaces, &ws, "update the workspace"); err != nil {
 		return sallyport.Workspace{}, err
 	}
 	if c.isEmpty() {
@@ -151,21 +150,21 @@ func (g *Gateway) UpdateWorkspace(ctx context.Context, by Caller, ref Ref, c Wor
 			return sallyport.Workspace{}, err
 		}
 	}
-	ws, err = g.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
+	ws, err = a.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		changed := c.apply(ws)
-		ws.UpdatedAt = g.Now().UTC()
-		err := g.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels})
+		ws.UpdatedAt = a.Now().UTC()
+		err := a.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels})
 		if err == nil && c.Connector != nil {
 			changed = append(changed, "connector")
-			err = g.changeConnector(ws, c.Connector)
+			err = a.changeConnector(ws, c.Connector)
 		}
-		change := g.event(by, sallyport.ActivityWorkspaceUpdated, ws.OrgID, ws.ID, "workspace %s updated: %s", ws.Name, strings.Join(changed, ", "))
+		change := a.Access.Event(by, sallyport.ActivityWorkspaceUpdated, ws.OrgID, ws.ID, "workspace %s updated: %s", ws.Name, strings.Join(changed, ", "))
 		return change, err
 	})
 	if err != nil {
-		return sallyport.Workspace{}, storeError(err, noWorkspace)
+		return sallyport.Workspace{}, access.StoreError(err, access.Workspace)
 	}
-	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfLookup, ID: ws.ID})
+	a.End(ctx, live.Ending{Of: live.EndingOfLookup, ID: ws.ID})
 	return wireWorkspace(ws), nil
 }
 
@@ -207,19 +206,19 @@ func (c WorkspaceChange) labels(now map[string]string) map[string]string {
 
 // DeleteWorkspace deletes a workspace with its tokens and ends its running acts.
 // It returns workspace_not_found or scope_forbidden.
-func (g *Gateway) DeleteWorkspace(ctx context.Context, by Caller, ref Ref) error {
-	ws, err := g.workspace(ctx, by, ref)
+func (a *Administration) DeleteWorkspace(ctx context.Context, by access.Caller, ref access.Ref) error {
+	ws, err := a.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return err
 	}
-	if err := g.check(ctx, by, g.Rules.WriteWorkspaces, &ws, "delete the workspace"); err != nil {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.WriteWorkspaces, &ws, "delete the workspace"); err != nil {
 		return err
 	}
-	change := g.event(by, sallyport.ActivityWorkspaceDeleted, ws.OrgID, ws.ID, "workspace %s deleted", ws.Name)
-	if err := g.Workspaces.DeleteWorkspace(ctx, ws.OrgID, ws.ID, change); err != nil {
-		return storeError(err, noWorkspace)
+	change := a.Access.Event(by, sallyport.ActivityWorkspaceDeleted, ws.OrgID, ws.ID, "workspace %s deleted", ws.Name)
+	if err := a.Workspaces.DeleteWorkspace(ctx, ws.OrgID, ws.ID, change); err != nil {
+		return access.StoreError(err, access.Workspace)
 	}
-	g.endEverywhere(ctx, live.Ending{Of: live.EndingOfWorkspace, ID: ws.ID})
+	a.End(ctx, live.Ending{Of: live.EndingOfWorkspace, ID: ws.ID})
 	return nil
 }
 

@@ -1,4 +1,4 @@
-package gateway
+package administration
 
 import (
 	"cmp"
@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/access"
 	"sallyport/internal/keys"
 	"sallyport/internal/limits"
 	"sallyport/internal/store"
@@ -20,30 +21,30 @@ type CAStore interface {
 // CAKeys returns the public keys in force of an organisation's SSH CA, newest first:
 // what its machines are to trust. org is an id or a name; empty is the caller's own
 // organisation, or the only one of this server. It returns not_found.
-func (g *Gateway) CAKeys(ctx context.Context, by Caller, org string) (sallyport.List[sallyport.CAKey], error) {
+func (a *Administration) CAKeys(ctx context.Context, by access.Caller, org string) (sallyport.List[sallyport.CAKey], error) {
 	none := sallyport.List[sallyport.CAKey]{}
 	if org == "" {
-		org = cmp.Or(by.OrgID, g.OnlyOrg)
+		org = cmp.Or(by.OrgID, a.Access.OnlyOrg)
 	}
 	if org == "" {
 		return none, sallyport.Errorf(sallyport.CodeNotFound, "no such organisation: name the one whose CA is meant with ?org=")
 	}
-	found, err := g.org(ctx, by, org)
+	found, err := a.Access.Org(ctx, by, org)
 	if err != nil {
 		return none, err
 	}
-	if err := g.check(ctx, by, g.Rules.ReadCA, nil, "read the SSH CA"); err != nil {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.ReadCA, nil, "read the SSH CA"); err != nil {
 		return none, err
 	}
-	return g.caKeys(ctx, found.ID)
+	return a.caKeys(ctx, found.ID)
 }
 
-func (g *Gateway) caKeys(ctx context.Context, orgID string) (sallyport.List[sallyport.CAKey], error) {
+func (a *Administration) caKeys(ctx context.Context, orgID string) (sallyport.List[sallyport.CAKey], error) {
 	none := sallyport.List[sallyport.CAKey]{}
-	inForce, err := g.CA.Keys(ctx, orgID)
+	inForce, err := a.CA.Keys(ctx, orgID)
 	switch {
 	case errors.Is(err, store.ErrNotFound): // deleted since it was found
-		return none, notFound(noOrg)
+		return none, access.NotFound(access.Organisation)
 	case err != nil:
 		return none, caUnavailable(err)
 	}
@@ -61,40 +62,40 @@ func (g *Gateway) caKeys(ctx context.Context, orgID string) (sallyport.List[sall
 // RotateCA makes a new key of an organisation's SSH CA, and returns the keys in force
 // then, newest first. The keys before stay in force for CAOverlap, or end at once. It
 // returns not_found, scope_forbidden or too_many_ca_keys.
-func (g *Gateway) RotateCA(ctx context.Context, by Caller, org string, req sallyport.CARotate) (sallyport.List[sallyport.CAKey], error) {
+func (a *Administration) RotateCA(ctx context.Context, by access.Caller, org string, req sallyport.CARotate) (sallyport.List[sallyport.CAKey], error) {
 	none := sallyport.List[sallyport.CAKey]{}
-	found, err := g.org(ctx, by, org)
+	found, err := a.Access.Org(ctx, by, org)
 	if err != nil {
 		return none, err
 	}
-	if err := g.check(ctx, by, g.Rules.RotateCA, nil, "rotate the SSH CA"); err != nil {
+	if err := a.Access.Check(ctx, by, a.Access.Rules.RotateCA, nil, "rotate the SSH CA"); err != nil {
 		return none, err
 	}
-	if _, err := g.caKeys(ctx, found.ID); err != nil { // makes the first where there is none
+	if _, err := a.caKeys(ctx, found.ID); err != nil { // makes the first where there is none
 		return none, err
 	}
-	next, err := g.CA.NewKey(found.ID)
+	next, err := a.CA.NewKey(found.ID)
 	if err != nil {
 		return none, err
 	}
-	end := next.CreatedAt.Add(g.CAOverlap)
+	end := next.CreatedAt.Add(a.CAOverlap)
 	if req.Now {
 		end = next.CreatedAt
 	}
-	err = g.CARecords.RotateCA(ctx, found.ID, func(have []keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
+	err = a.CARecords.RotateCA(ctx, found.ID, func(have []keys.CAKey) (keys.CARotation, store.ActivityChange, error) {
 		if !req.Now {
 			if err := checkRoom(have, next.CreatedAt); err != nil {
 				return keys.CARotation{}, store.ActivityChange{}, err
 			}
 		}
-		change := g.event(by, sallyport.ActivityCARotated, found.ID, "", "SSH CA key %s made; those before it end at %s", next.ID, end.Format(time.RFC3339))
+		change := a.Access.Event(by, sallyport.ActivityCARotated, found.ID, "", "SSH CA key %s made; those before it end at %s", next.ID, end.Format(time.RFC3339))
 		return keys.CARotation{Next: next, OthersEndAt: end}, change, nil
 	})
 	if err != nil {
-		return none, storeError(err, noOrg)
+		return none, access.StoreError(err, access.Organisation)
 	}
-	g.Log.Info("an organisation's SSH CA has a new key", "org_id", found.ID, "id", next.ID, "public_key", next.PublicKey, "others_end_at", end)
-	return g.caKeys(ctx, found.ID)
+	a.Log.Info("an organisation's SSH CA has a new key", "org_id", found.ID, "id", next.ID, "public_key", next.PublicKey, "others_end_at", end)
+	return a.caKeys(ctx, found.ID)
 }
 
 // checkRoom keeps a new key from being one more than a machine can be offered.

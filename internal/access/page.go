@@ -1,4 +1,4 @@
-package gateway
+package access
 
 import (
 	"crypto/sha256"
@@ -39,9 +39,10 @@ func cursorSum(scope string, position []byte) []byte {
 	return sum[:8]
 }
 
-// storePage is the page to ask the store for: one record more than the caller
-// gets, to learn whether there is a next page, and of limits.PageBytesMax.
-func storePage(scope string, page PageRequest) (store.Page, error) {
+// StorePage returns the page to ask the store for: one record more than the caller
+// gets, to learn whether there is a next page, and of limits.PageBytesMax. scope names the
+// listing. It returns invalid_cursor.
+func StorePage(scope string, page PageRequest) (store.Page, error) {
 	p := store.Page{Limit: min(page.Limit, limits.PageMax) + 1, Bytes: limits.PageBytesMax}
 	if page.Limit == 0 {
 		p.Limit = limits.PageDefault + 1
@@ -54,8 +55,8 @@ func storePage(scope string, page PageRequest) (store.Page, error) {
 	return p, err
 }
 
-// list turns what the store answered for p into a page of the wire.
-func list[R, W any](scope string, p store.Page, found []store.Positioned[R], wire func(R) W) sallyport.List[W] {
+// List turns what the store answered for p into a page of the wire.
+func List[R, W any](scope string, p store.Page, found []store.Positioned[R], wire func(R) W) sallyport.List[W] {
 	out := sallyport.List[W]{Items: make([]W, 0, len(found))}
 	bytes := 0
 	for i, r := range found {
