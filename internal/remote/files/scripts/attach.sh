@@ -2,6 +2,8 @@
 # does, "N" and N bytes, again and again, then "end" and how much the whole is. Nothing is
 # left of what breaks off.
 trap 'exit 9' HUP INT TERM
+# Nobody may be there any more to be told something: what is no use is removed all the same.
+trap '' PIPE
 # descend ID: makes the directory; it fails where one above was removed meanwhile.
 descend() {
 back

@@ -7,6 +7,8 @@ to "$2" "$3"
 command exec 6<. || no denied
 t=$5
 E=$D
+# Nobody may be there any more to be told something: what is no use is removed all the same.
+trap '' PIPE
 trap 'clean' EXIT
 clean() {
 cd -P "$E/" && [ -e "./$t" ] || [ -L "./$t" ] || return 0

@@ -2,6 +2,8 @@
 # stdin: a letter, MODE and TIME (- leaves each), a path and another, as printf %b takes them:
 # f PATH SIZE (the content follows a "yes"), d PATH, l PATH TARGET, h PATH OTHER. The
 # answers are "done", or "no" and why.
+# Nobody may be there any more to be told something: what is no use is removed all the same.
+trap '' PIPE
 make "$1"
 echo ok
 t=./$2
@@ -63,6 +65,7 @@ back
 p=$(printf '%b.' "$p")
 o=$(printf '%b.' "$o")
 (
+trap 'exit 9' HUP INT TERM
 case $k in
 f) file "${p%.}" "${o%.}" ;;
 d) dir "${p%.}" ;;

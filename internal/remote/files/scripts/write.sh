@@ -7,6 +7,8 @@ follow "$1"
 [ ! -d "./$n" ] || no isdir
 [ ! -e "./$n" ] || [ -f "./$n" ] || no notfile
 t=./$2
+# Nobody may be there any more to be told something: what is no use is removed all the same.
+trap '' PIPE
 [ "$3" ] || trap 'rm -f "$t"; undo' EXIT
 [ ! "$3" ] || find . -maxdepth 1 -name '.sallyport-upload-*' -mmin +1440 -exec rm -f {} ';'
 k=
