@@ -78,12 +78,15 @@ bench: ## measure the whole stack against bare SSH sessions, the engines of the 
 	go run ./bench $(BENCHFLAGS)
 	go test -count=1 ./test/machines -run '^Test(Bench|StreamRate|Streams)$$' -v -bench-runs 400 -bench-mib 256 -bench-streams 1000
 	go test -count=1 ./test/eic -run '^TestBench$$' -v -bench-runs 400
+	go test -count=1 ./test/files -run '^TestBench$$' -v -bench-mib 1024 -bench-runs 400 -bench-rounds 3 -bench-entries 10000 -bench-files 1000
 	go test -count=1 ./test/engines -run '^Test(Log|Proof)$$' -v -bench-round 1s -bench-runs 2000
 	go test -count=1 ./test/cluster -run '^TestBench$$' -v -bench-round 4s
 	go test -count=1 ./test/faults -run '^TestHostileOrganisation$$' -v -hostile 60s
 
 soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
 	@scripts/setup
+	go test -count=1 ./test/faults -run '^Test(MemoryOfTransfers|KilledWhileWriting)$$' -v -transfer-mib 1024 -file-writes 500
+	go test -count=1 ./test/files -run '^Test(SwappedLinks|ReadersDuringWrites)$$' -v -race-time 10s -readers 50 -reader-writes 100
 	CGO_ENABLED=1 go test -race -count=1 -timeout 0 ./test/machines -run '^TestSoak$$' -v -soak $(SOAKTIME)
 
 fuzz: ## run each fuzz target for FUZZTIME (1m), one after another
