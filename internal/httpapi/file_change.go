@@ -101,12 +101,15 @@ func (c *call) placeFile(path string, action sallyport.FileAction) error {
 	if err != nil {
 		return err
 	}
-	to, err := checkPath(raw, sallyport.CodeInvalidTo)
+	to, err := filePath(raw)
+	if err == nil {
+		err = notRoot(to)
+	}
 	if err != nil {
 		return err
 	}
-	if to == "" || to == path || path == "" {
-		return sallyport.Errorf(sallyport.CodeInvalidTo, "to must be another path, and not within what it is of")
+	if path == "" {
+		return sallyport.Errorf(sallyport.CodeInvalidTo, "the root can't be copied into itself")
 	}
 	conds := conditionsOf(c.r.Header)
 	placing := gateway.FilePlacing{Overwrite: action.Overwrite, Recursive: action.Recursive, Ready: conds.ready}
@@ -115,6 +118,9 @@ func (c *call) placeFile(path string, action sallyport.FileAction) error {
 	err = c.file(file, func(ctx context.Context, tree *gateway.FileTree, _ *gateway.FileOutcome) (err error) {
 		if conds.any() {
 			defer tree.Alone(path)()
+		}
+		if to == path {
+			return onItself(ctx, tree, path, action.Overwrite)
 		}
 		if action.Action == sallyport.FileActionMove {
 			entry, err = tree.Move(ctx, path, to, placing)
@@ -128,4 +134,16 @@ func (c *call) placeFile(path string, action sallyport.FileAction) error {
 	}
 	c.answerEntry(http.StatusOK, entry)
 	return nil
+}
+
+// onItself is why nothing is moved or copied to where it is.
+func onItself(ctx context.Context, tree *gateway.FileTree, path string, overwrite bool) error {
+	entry, err := tree.Stat(ctx, path)
+	switch {
+	case err != nil:
+		return err
+	case overwrite || entry.Type == sallyport.FileTypeDir:
+		return sallyport.Errorf(sallyport.CodeInvalidTo, "to must be another path, and not within what it is of")
+	}
+	return sallyport.Errorf(sallyport.CodeExists, "something is there already")
 }

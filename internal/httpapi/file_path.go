@@ -16,10 +16,7 @@ import (
 // filePath checks a path of a workspace's files, in bytes. What names the server's own is
 // refused as well.
 func filePath(path string) (string, error) {
-	return checkPath(path, sallyport.CodeInvalidPath)
-}
-
-func checkPath(path string, code sallyport.Code) (string, error) {
+	const code = sallyport.CodeInvalidPath
 	path = strings.TrimSuffix(path, "/")
 	if path == "" {
 		return "", nil

@@ -99,8 +99,13 @@ func (c *call) readHeaders(e gateway.FileEntry, mediaType string, conds conditio
 
 // rangeHeader is the one Range of a GET; several, or none, is "".
 func (c *call) rangeHeader() string {
-	if values := c.r.Header["Range"]; len(values) == 1 && c.r.Method == http.MethodGet && isOneRange(values[0]) {
-		return values[0]
+	values := c.r.Header["Range"]
+	if len(values) != 1 || c.r.Method != http.MethodGet {
+		return ""
+	}
+	unit, spec, _ := strings.Cut(values[0], "=")
+	if text := strings.ToLower(unit) + "=" + spec; isOneRange(text) { // the names of units have no case (RFC 9110, 14.1)
+		return text
 	}
 	return ""
 }

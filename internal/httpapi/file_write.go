@@ -25,7 +25,7 @@ func (c *call) putFile() error {
 	if err != nil {
 		return err
 	}
-	query, err := c.params("mode", "mtime", "type", "archive")
+	query, err := c.putParams()
 	if err != nil {
 		return err
 	}
@@ -57,6 +57,20 @@ func (c *call) putFile() error {
 		return err
 	}
 	return c.writeFile(path, gateway.FilePut{Mode: mode, ModTime: mtime})
+}
+
+// putParams reads the query, and refuses what doesn't go with what is put.
+func (c *call) putParams() (params, error) {
+	query, err := c.params("mode", "mtime", "type", "archive")
+	switch {
+	case err != nil:
+		return query, err
+	case query.Has("archive"):
+		return c.params("archive")
+	case query.Has("type"):
+		return c.params("type", "mode")
+	}
+	return query, nil
 }
 
 // upload is a write on its way.

@@ -54,7 +54,7 @@ func badPaths(t *testing.T, m *machine) {
 		m.want(t, 400, "invalid_path", "GET", "?path="+url.QueryEscape(path), "")
 		to, err := json.Marshal(path)
 		must(t, err)
-		m.want(t, 400, "invalid_to", "POST", "/moved/plain", `{"action":"move","to":`+string(to)+`}`)
+		m.want(t, 400, "invalid_path", "POST", "/moved/plain", `{"action":"move","to":`+string(to)+`}`)
 	}
 	for _, path := range []string{"a//b", "a/./b", "a/../b", "a/%2e%2e/b", "a/%2E/b", "a%2F%2Fb"} {
 		if a := m.Do(t, "GET", "/workspaces/"+m.name+"/files/"+path, m.Token, ""); a.Status != 404 || a.Code() != "not_found" {
@@ -63,7 +63,10 @@ func badPaths(t *testing.T, m *machine) {
 	}
 	m.want(t, 400, "invalid_to", "POST", "/moved/plain", `{"action":"move","to":"x","to_base64":"eA=="}`)
 	m.want(t, 400, "invalid_to", "POST", "/moved/plain", `{"action":"move","to_base64":"!"}`)
+	m.want(t, 400, "invalid_path", "POST", "/moved/plain", `{"action":"move","to":".sallyport/x"}`)
 	m.want(t, 400, "unknown_field", "GET", "/moved/plain?x=1", "")
+	m.want(t, 400, "unknown_field", "PUT", "/moved?type=dir&mtime=2026-01-02T03:04:05Z", "")
+	m.want(t, 400, "unknown_field", "PUT", "/moved?archive=tar&mode=0644", "")
 	m.want(t, 400, "unknown_field", "PATCH", "/moved/plain", `{"x":1}`)
 	m.want(t, 200, "", "GET", "/moved/plain?org=dev", "")
 	for _, query := range []string{"stat=1", "stat=", "download=yes", "recursive=x"} {

@@ -84,6 +84,7 @@ func ranges(t *testing.T, m *machine, tag string) {
 		m.want(t, 200, "", "GET", "/d/ten", "", "Range: "+ask)
 	}
 	m.want(t, 206, "", "GET", "/d/ten", "", "Range: bytes=0-1", "If-Range: "+tag)
+	m.want(t, 206, "", "GET", "/d/ten", "", "Range: Bytes=0-1")
 	for _, other := range []string{`"other"`, "W/" + tag, "Mon, 02 Jan 2006 15:04:05 GMT"} {
 		m.want(t, 200, "", "GET", "/d/ten", "", "Range: bytes=0-1", "If-Range: "+other)
 	}

@@ -76,6 +76,10 @@ func digests(t *testing.T, m *machine) {
 	if m.read(t, "digest") != "x" {
 		t.Error("a wrong digest changed the file")
 	}
+	m.want(t, 400, "digest_mismatch", "PUT", "/digest", "y", digest("x"), "Upload-Id: wrong")
+	if got := m.want(t, 204, "", "HEAD", "/digest", "", "Upload-Id: wrong").Header.Get("Upload-Offset"); got != "0" {
+		t.Errorf("%s bytes are kept of what isn't what its digest says", got)
+	}
 }
 
 func writeConditions(t *testing.T, m *machine) {
@@ -297,6 +301,9 @@ func TestMove(t *testing.T) {
 		post(404, "file_not_found", "/none", `{"action":"move","to":"other/x"}`)
 		post(400, "invalid_to", "/d", `{"action":"move","to":"d/e/d"}`)
 		post(400, "invalid_to", "/d", `{"action":"copy","to":"d/e","recursive":true}`)
+		post(409, "exists", "/g", `{"action":"move","to":"g"}`)
+		post(400, "invalid_to", "/g", `{"action":"copy","to":"g","overwrite":true}`)
+		post(400, "invalid_to", "/d", `{"action":"move","to":"d"}`)
 		post(409, "not_a_directory", "/l", `{"action":"move","to":"g/x"}`)
 		post(409, "is_a_directory", "/d", `{"action":"copy","to":"d2"}`)
 		a = post(200, "", "/d", `{"action":"copy","to":"d2","recursive":true}`)
@@ -309,7 +316,7 @@ func TestMove(t *testing.T) {
 		}
 		post(200, "", "/d2", `{"action":"move","to":"d3"}`)
 		for body, code := range map[string]string{
-			`{}`: "invalid_action", `{"action":"x"}`: "invalid_action", `{"action":"move"}`: "invalid_to", `{"action":"move","to":""}`: "invalid_to",
+			`{}`: "invalid_action", `{"action":"x"}`: "invalid_action", `{"action":"move"}`: "invalid_to", `{"action":"move","to":""}`: "invalid_path",
 			`{"action":"move","to":"x","old":"y"}`: "invalid_action", `{"action":"move","to":"x","overwrite":1}`: "invalid_overwrite", `{"action":"move","to":1}`: "invalid_to",
 			`{"action":"replace","old":""}`: "invalid_old", `{"action":"replace","old":"x","expect":0}`: "invalid_expect", `{"action":"move","to":"x","y":1}`: "unknown_field",
 		} {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"sallyport/client/sallyport"
 )
 
 // Change is what to set of a file or directory; nil leaves it.
@@ -61,7 +63,7 @@ func (s *talk) agree(path string, ready func(*Entry) error, how func(old *Entry)
 	}
 	if ready != nil {
 		if err := ready(old); err != nil {
-			_ = s.say("stop") // nothing happens without go; the reason is ready's
+			_ = s.say("%s", unready(err)) // nothing happens without go; the reason is ready's
 			return nil, err
 		}
 	}
@@ -69,6 +71,15 @@ func (s *talk) agree(path string, ready func(*Entry) error, how func(old *Entry)
 		return nil, s.unknown(err)
 	}
 	return old, nil
+}
+
+// unready is what a script is told that is to do nothing. What isn't what its digest says is
+// of no use, and isn't kept.
+func unready(err error) string {
+	if sallyport.CodeOf(err) == sallyport.CodeDigestMismatch {
+		return "drop"
+	}
+	return "stop"
 }
 
 // asIs is how of what is done in one way alone.

@@ -36,7 +36,10 @@ done
 [ "$(stat -L -c %s /proc/self/fd/4)" = "$l" ] || no io
 s=$(stat -c "$F" "./$n") || s=
 printf 'at %s\n' "$s"
-read -r c m d k && [ "$c" = go ] || exit 0
+read -r c m d k && [ "$c" = go ] || {
+[ "$c" != drop ] || rm -f "$t"
+exit 0
+}
 try chmod "$m" /proc/self/fd/4
 stamp "$d" 4
 e=$(dd if=/proc/self/fd/4 bs=1 count=0 conv=fsync,notrunc status=none 2>&1 >&4) || bad
