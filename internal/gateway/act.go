@@ -198,8 +198,14 @@ func (a *act) gate() error {
 	if a.g.Holds != nil && !a.g.Holds() {
 		return notBegun(nil)
 	}
+	if !a.onOwnHost() {
+		a.start.Release() // what is left to do is another machine's
+	}
 	return nil
 }
+
+// onOwnHost tells whether what the act starts takes this server's own processors.
+func (a *act) onOwnHost() bool { return a.ws.Connector.Type == sallyport.ConnectorLocal }
 
 // runs registers the running process, so that it can be signalled while the act lasts, and
 // lets the next act start.

@@ -40,9 +40,10 @@ const (
 	OrgRequestsPerS = 1000
 	OrgRequestBurst = 5000
 	// StartsPerCPU is how many acts start at once for each processor while several
-	// organisations ask for some: enough to keep it busy while machines answer, and few
-	// enough to leave a neighbour's act most of it.
-	StartsPerCPU = 4
+	// organisations ask for some: one that computes, and one that waits for the disk. What
+	// starts on the server's own host takes its processors until the command runs; what starts
+	// elsewhere until it is sent.
+	StartsPerCPU = 2
 	// StartTime is how long an act counts as starting at most: a machine that doesn't answer
 	// takes no processor time, and holds nobody up.
 	StartTime = 100 * time.Millisecond
