@@ -61,6 +61,10 @@ type Link struct {
 	// Shared names what the link takes a place of that others wait for, such as an
 	// endpoint with so many tunnels; empty is nothing.
 	Shared string
+	// DirectStart tells that the server behind the link is sshhost's, in a process of ours, and
+	// starts programs without a shell (sshhost.StartRequest). Only the connector can know:
+	// no server's word is taken for it.
+	DirectStart bool
 	// Explain, where set, says what an error means that the login over the link ended
 	// with; ctx is that of the dial.
 	Explain func(ctx context.Context, err *sallyport.Error) *sallyport.Error

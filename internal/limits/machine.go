@@ -97,6 +97,9 @@ const (
 	// PlainBytesMax bounds an argv that is written into the command line: the shell
 	// that it starts is one argument, of which Linux takes 128 KiB.
 	PlainBytesMax = 16 << 10
+	// HostStartBytesMax bounds a request to start a program on a host of our own: an SSH
+	// packet of the library's takes 256 KiB.
+	HostStartBytesMax = 192 << 10
 	// PreambleBytesMax bounds the output of rc files before a command's mark.
 	PreambleBytesMax = 1 << 20
 	// MarkBytesMax bounds the line of a mark: a word, a number and a name.

@@ -20,6 +20,7 @@ import (
 	"sallyport/internal/connector"
 	"sallyport/internal/limits"
 	"sallyport/internal/remote"
+	"sallyport/internal/sshhost"
 	"sallyport/internal/sshpool"
 )
 
@@ -28,6 +29,11 @@ import (
 type ender struct {
 	signer ssh.Signer
 	take   func(ch ssh.Channel, conn net.Conn, mark string)
+	// direct has the link say that this is a host of our own, and answer its answer to the
+	// request to start a program.
+	direct bool
+	answer func(req *ssh.Request, ch ssh.Channel, conn net.Conn)
+	asked  atomic.Int32 // how often that was requested
 	all    sync.WaitGroup
 }
 
@@ -63,7 +69,7 @@ func (e *ender) start(t *testing.T) *sshpool.Session {
 	s, err := pool.Open(t.Context(), sshpool.Target{Key: "k"}, sshpool.Need{By: sshpool.Dialer{Dial: func(ctx context.Context) (*connector.Link, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
 		return &connector.Link{
-			Conn: conn, User: "u", HostKey: e.signer.PublicKey(),
+			Conn: conn, User: "u", HostKey: e.signer.PublicKey(), DirectStart: e.direct,
 			Signers: func(context.Context) ([]ssh.Signer, error) { return []ssh.Signer{e.signer}, nil },
 		}, err
 	}}})
@@ -75,7 +81,7 @@ func (e *ender) start(t *testing.T) *sshpool.Session {
 
 func (e *ender) serve(conn net.Conn) {
 	defer conn.Close()
-	config := &ssh.ServerConfig{NoClientAuth: true}
+	config := &ssh.ServerConfig{NoClientAuth: true, ServerVersion: "SSH-2.0-Sallyport"}
 	config.AddHostKey(e.signer)
 	_, chans, reqs, err := ssh.NewServerConn(conn, config)
 	if err != nil {
@@ -89,9 +95,13 @@ func (e *ender) serve(conn net.Conn) {
 		}
 		e.all.Go(func() {
 			for req := range reqs {
-				if req.Type == "exec" {
+				switch req.Type {
+				case "exec":
 					_ = req.Reply(true, nil)
 					e.all.Go(func() { e.run(ch, conn, string(req.Payload)) })
+				case sshhost.StartRequest:
+					e.asked.Add(1)
+					e.answer(req, ch, conn)
 				}
 			}
 		})

@@ -56,7 +56,9 @@ type run struct {
 	closed         chan struct{} // closed when the session's channel is
 	started        chan struct{} // closed when the start was seen, or is waited for no longer
 
-	direct bool // the login shell takes the header itself
+	direct bool       // the login shell takes the header itself
+	onHost *hostStart // nil where our own host was not asked to start the program
+	gated  bool       // Command.Gate has let the command start
 
 	began     time.Time
 	group     string   // the process group, from the mark
@@ -67,6 +69,14 @@ type run struct {
 // start has the command started and waits for its mark. It returns an Outcome for a
 // command that has been ended, or was lost, before its start was seen.
 func (r *run) start(ctx context.Context) (*Outcome, error) {
+	if over, err := r.startOnHost(ctx); !errors.Is(err, errNoHostStart) {
+		return over, err
+	}
+	return r.startByShell(ctx)
+}
+
+// startByShell has a shell become the program, and waits for its mark.
+func (r *run) startByShell(ctx context.Context) (*Outcome, error) {
 	if err := r.send(ctx); err != nil {
 		return r.unconfirmed(ctx, err)
 	}
@@ -118,9 +128,7 @@ var errLate = sallyport.Errorf(sallyport.CodeConnectTimeout, "the machine did no
 
 // send asks for the shell, waits for the gate, and sends the header.
 func (r *run) send(ctx context.Context) error {
-	r.stdout = newPump(r.s, r.cmd.Stdout, r.marks)
-	r.stderr = newPump(r.s.Stderr(), r.cmd.Stderr, r.marks)
-	r.s.Go(r.readRequests)
+	r.listen()
 	r.s.Go(r.stdout.run)
 	r.s.Go(r.stderr.run)
 	r.wrapper.asksShell = r.s.Facts().LoginShell == sshpool.LoginShellUnknown
@@ -140,6 +148,16 @@ func (r *run) send(ctx context.Context) error {
 	}
 	r.s.Go(func() { r.feed(r.wrapper.header(r.cmd)) })
 	return nil
+}
+
+// listen begins to receive what the machine says of the session, once.
+func (r *run) listen() {
+	if r.stdout != nil {
+		return
+	}
+	r.stdout = newPump(r.s, r.cmd.Stdout, r.marks)
+	r.stderr = newPump(r.s.Stderr(), r.cmd.Stderr, r.marks)
+	r.s.Go(r.readRequests)
 }
 
 // sendPlain waits for the gate, and sends all in the command line. When that fails
@@ -163,8 +181,11 @@ func (r *run) sendPlain(ctx context.Context) error {
 
 // awaitGate waits until the command may start.
 func (r *run) awaitGate(ctx context.Context) error {
-	if err := r.cmd.Gate(); err != nil {
-		return err
+	if !r.gated {
+		if err := r.cmd.Gate(); err != nil {
+			return err
+		}
+		r.gated = true
 	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -228,9 +249,20 @@ func (r *run) feed(header []byte) {
 		case <-r.closed:
 			return
 		}
-		if _, err := r.s.Write([]byte(stdinGo)); err != nil || r.cmd.OpenStdin {
-			return // the rest is Process.Stdin's
+		if _, err := r.s.Write([]byte(stdinGo)); err != nil {
+			return
 		}
+	}
+	r.feedStdin()
+}
+
+// feedStdin sends the command's stdin and the end of file, unless they are the caller's to
+// send: see Process.Stdin.
+func (r *run) feedStdin() {
+	if r.cmd.OpenStdin {
+		return
+	}
+	if len(r.cmd.Stdin) > 0 {
 		if _, err := r.s.Write(r.cmd.Stdin); err != nil {
 			return
 		}
@@ -249,6 +281,9 @@ func (r *run) readRequests() {
 			case r.exit <- e:
 			default: // a second one means nothing
 			}
+		}
+		if r.onHost != nil {
+			r.onHost.note(req)
 		}
 		if req.WantReply {
 			req.Reply(false, nil)

@@ -26,6 +26,9 @@ func newMarks(word string) *marks {
 	return &marks{word: word, first: make(chan struct{}), both: make(chan struct{})}
 }
 
+// waive says that no marks will come.
+func (m *marks) waive() { close(m.both) }
+
 // note takes the line of a mark, without its word.
 func (m *marks) note(line string) {
 	number, rest, _ := strings.Cut(strings.TrimSpace(line), " ")

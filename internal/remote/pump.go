@@ -72,6 +72,13 @@ func (p *pump) run() {
 	p.copy(buf)
 }
 
+// runUnmarked is run for a stream on which there is nothing but the command's output.
+func (p *pump) runUnmarked() {
+	defer close(p.ended)
+	<-p.flow
+	p.copy(make([]byte, smallRead))
+}
+
 // dropPreamble drops what rc files print, reads the first mark on the stream, and returns
 // what came behind its line. It looks at each byte once, however few come at a time: the
 // machine decides about that. What it returns doesn't share buf.

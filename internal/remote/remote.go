@@ -42,6 +42,14 @@
 // all else, so there a command goes into the string itself, behind the same marks, if
 // nothing of it must be hidden from ps and every shell reads it alike.
 //
+// # Hosts of our own
+//
+// Where the connector says that the SSH server is our own, in a process of ours, the server
+// is asked to start the program itself (sshhost.StartRequest): argv, environment and directory are data,
+// there is no shell and no mark, and the answer is the proof that the command started. Nobody
+// can tell the difference. What the host leaves to a shell goes the usual way, on the
+// same session.
+//
 // # How a command is ended
 //
 // Its processes are looked for, by short scripts over sessions of their own: its process
@@ -83,8 +91,8 @@ type Command struct {
 	// before Wait returns without its end of file.
 	OutputGrace time.Duration
 
-	// Gate is called after the shell has been requested and before the header is sent. If it
-	// fails, nothing runs, and Start returns its error.
+	// Gate is called once, before anything of the command is sent: a shell may have been
+	// requested, which waits for it. If it fails, nothing runs, and Start returns its error.
 	Gate func() error
 	// Started is called once, when the command has started, and before its first output and
 	// the return of Start.

@@ -36,7 +36,26 @@ type machine struct {
 	need   sshpool.Need
 }
 
+// newMachine returns a machine on which shells start all commands, as on any that isn't our
+// own.
 func newMachine(t testing.TB, shell, home string) *machine {
+	m := newHost(t, shell, home)
+	dial := m.need.By.Dial
+	m.need.By.Dial = func(ctx context.Context) (*connector.Link, error) {
+		link, err := dial(ctx)
+		if err == nil {
+			link.DirectStart = false
+		}
+		return link, err
+	}
+	return m
+}
+
+// roads are the two ways to start a command on a host of our own.
+var roads = map[string]func(t testing.TB, shell, home string) *machine{"by a shell": newMachine, "by the host": newHost}
+
+// newHost returns a machine that starts commands itself, if its login shell lets it.
+func newHost(t testing.TB, shell, home string) *machine {
 	t.Helper()
 	host, err := local.New(local.Config{Shell: shell, Home: home})
 	if err != nil {

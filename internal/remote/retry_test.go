@@ -19,6 +19,12 @@ import (
 // A connection that breaks before anything of a command was sent says so, and the
 // command may go over another one; one that breaks behind it may not.
 func TestMayRetry(t *testing.T) {
+	for name, road := range roads {
+		t.Run(name, func(t *testing.T) { testMayRetry(t, road) })
+	}
+}
+
+func testMayRetry(t *testing.T, road func(testing.TB, string, string) *machine) {
 	const (
 		beforeAll = iota
 		atGate
@@ -34,7 +40,7 @@ func TestMayRetry(t *testing.T) {
 		{"while it runs", running, false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMachine(t, "/bin/sh", t.TempDir())
+			m := road(t, "/bin/sh", t.TempDir())
 			var conn *mute
 			dial := m.need.By.Dial
 			m.need.By.Dial = func(ctx context.Context) (*connector.Link, error) {

@@ -56,6 +56,7 @@ type Host struct {
 	account account
 	environ environ
 	sftp    string // the command line of the SFTP server; empty is none
+	shells  *shells
 	log     *slog.Logger
 	config  *ssh.ServerConfig
 	key     ssh.PublicKey
@@ -91,6 +92,7 @@ func New(cfg Config) (*Host, error) {
 		account:     account,
 		environ:     environ,
 		sftp:        commandLine(cfg.SFTP),
+		shells:      newShells(account, cfg.Env),
 		log:         cfg.Log,
 		chunks:      sync.Pool{New: func() any { return new([chunkBytes]byte) }},
 		connections: make(map[*connection]struct{}),

@@ -38,6 +38,8 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 		switch request.Type {
 		case "exec", "shell", "subsystem":
 			s.exec(request)
+		case StartRequest:
+			s.startDirectly(request)
 		case "env":
 			request.Reply(s.setenv(request.Payload), nil)
 		case "signal":

@@ -128,6 +128,7 @@ func FuzzPayloads(f *testing.F) {
 	f.Add(ssh.Marshal(struct{ A string }{"true"}))
 	f.Add(ssh.Marshal(struct{ A, B string }{"LC_ALL", "C"}))
 	f.Add(ssh.Marshal(struct{ A string }{"KILL"}))
+	f.Add(Start{Argv: []string{"printf", "%s", ""}, Env: []string{"A=", "B=b"}, Dir: "/tmp"}.Marshal())
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		if line, ok := parseExec(payload); ok {
 			if strings.ContainsRune(line, 0) || !slices.Equal(ssh.Marshal(struct{ A string }{line}), payload) {
@@ -137,6 +138,11 @@ func FuzzPayloads(f *testing.F) {
 		if name, value, ok := parseEnv(payload); ok {
 			if strings.ContainsRune(name+value, 0) || !slices.Equal(ssh.Marshal(struct{ A, B string }{name, value}), payload) {
 				t.Errorf("env %q %q", name, value)
+			}
+		}
+		if s, ok := parseStart(payload); ok {
+			if strings.ContainsRune(strings.Join(slices.Concat(s.Argv, s.Env, []string{s.Dir}), ""), 0) || s.Argv[0] == "" || !slices.Equal(s.Marshal(), payload) {
+				t.Errorf("start %q", s)
 			}
 		}
 		if sig, ok := parseSignal(payload); ok && (sig <= 0 || sig > 31) {

@@ -23,6 +23,7 @@ type conn struct {
 	since   time.Time
 	life    time.Duration // how long it lasts at most from since on; 0 is without limit
 	shared  string        // see connector.Link
+	direct  bool          // likewise, DirectStart
 	done    chan struct{} // closed when the connection has ended
 	trip    atomic.Int64  // the shortest round trip that was seen, in ns; 0 before the first
 

@@ -174,7 +174,7 @@ func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) 
 	l.wire.authenticate()
 	c := &conn{
 		pool: p, group: g, client: client, internals: internalsOf(client), wire: l.wire, hostKey: hostKeyOf(l.hostKey), since: dialled, done: make(chan struct{}),
-		life: link.MaxLife, shared: link.Shared,
+		life: link.MaxLife, shared: link.Shared, direct: link.DirectStart,
 	}
 	p.wg.Go(func() { c.serveRequests(reqs) })
 	p.wg.Go(func() { c.serveChannels(chans) })

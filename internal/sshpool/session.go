@@ -32,6 +32,10 @@ func (s *Session) Ping(ctx context.Context) error {
 	}
 }
 
+// StartsDirectly reports whether the machine is a host of our own that starts programs
+// without a shell, as the connector says: see connector.Link.
+func (s *Session) StartsDirectly() bool { return s.conn.direct }
+
 // RequestSubsystem asks for a subsystem, such as sftp, and tells whether it is there.
 func (s *Session) RequestSubsystem(name string) (bool, error) {
 	return s.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{name}))

@@ -86,6 +86,8 @@ func (c *Connector) Dial(ctx context.Context, _ connector.Target) (*connector.Li
 		User:    c.host.User(),
 		Signers: c.signers,
 		HostKey: c.host.HostKey(),
+
+		DirectStart: c.host.StartsDirectly(),
 	}, nil
 }
 
