@@ -30,6 +30,8 @@ type Stack struct {
 	Log *Log
 
 	stop func() error
+	// web keeps connections for the next request: it is this server's alone.
+	web *http.Transport
 }
 
 // Options change a stack from what dev is by default.
@@ -60,7 +62,7 @@ func Start(t testing.TB, o Options) *Stack {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Stack{DataDir: o.DataDir, Log: &Log{}}
+	s := &Stack{DataDir: o.DataDir, Log: &Log{}, web: http.DefaultTransport.(*http.Transport).Clone()}
 	ctx, cancel := context.WithCancel(context.Background())
 	ready := make(chan server.Ready, 1)
 	ended := make(chan error, 1)
@@ -80,6 +82,7 @@ func Start(t testing.TB, o Options) *Stack {
 		t.Fatalf("start: %v", err)
 	}
 	t.Cleanup(func() {
+		defer s.web.CloseIdleConnections()
 		if err := s.Stop(); err != nil {
 			t.Errorf("stop: %v", err)
 		}
@@ -139,9 +142,7 @@ func (s *Stack) Request(t testing.TB, method, path, token, body string) *http.Re
 // the API describes.
 func (s *Stack) Send(t testing.TB, req *http.Request) Answer {
 	t.Helper()
-	own := http.DefaultTransport.(*http.Transport).Clone() // to close the idle connections of others would break their requests
-	defer own.CloseIdleConnections()
-	client := &http.Client{Transport: spec.Watch(t, own), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: spec.Watch(t, s.web), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
