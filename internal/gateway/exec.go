@@ -124,7 +124,7 @@ const execAttempts = 3
 func (a *act) command(e Exec, out ExecOutput, connectBy time.Time) remote.Command {
 	return remote.Command{
 		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: a.row.ID(),
-		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: a.g.OutputGrace,
+		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: a.g.OutputGrace, EndTime: a.g.EndTime,
 		Gate: a.gate, Stdout: out.Stdout, Stderr: out.Stderr,
 		Started: func(p remote.Process) {
 			a.report.Started = time.Now()

@@ -79,7 +79,7 @@ func testCanceledWhileItStarts(t *testing.T, m *machine, times int) {
 func TestWriterPanics(t *testing.T) {
 	m := newMachine(t, "/bin/bash", "")
 	r := m.run(t.Context(), remote.Command{
-		Argv: []string{"yes"}, Stdout: writerFunc(func([]byte) (int, error) { panic("secret") }),
+		Argv: []string{"yes"}, EndTime: endTime, Stdout: writerFunc(func([]byte) (int, error) { panic("secret") }),
 	})
 	if r.End != remote.Canceled || sallyport.CodeOf(r.Cause) != sallyport.CodeInternal || strings.Contains(r.Cause.Error(), "secret") ||
 		!r.Survivors.Known || r.Survivors.Count != 0 {

@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"time"
@@ -13,7 +14,7 @@ import (
 
 // end ends the processes of g from sessions of their own, since sshd ignores signal
 // requests of a root login, and looks at what is left. It returns when they have ended,
-// after limits.EndTimeMax at the latest, counted from now; what is still to be done then goes
+// after the command's EndTime at the latest, counted from now; what is still to be done then goes
 // on behind it, and the session keeps its slot until it is done.
 func (r *run) end(ctx context.Context, g *goal) Survivors {
 	if r.cmd.script != "" {
@@ -31,7 +32,7 @@ func (r *run) end(ctx context.Context, g *goal) Survivors {
 		}
 		result <- left
 	})
-	timer := time.NewTimer(min(limits.EndTimeMax-limits.OutputGrace/2, r.endWithin))
+	timer := time.NewTimer(min(cmp.Or(r.cmd.EndTime, limits.EndTimeMax)-limits.OutputGrace/2, r.endWithin))
 	defer timer.Stop()
 	select {
 	case left := <-result:

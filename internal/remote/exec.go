@@ -1,6 +1,7 @@
 package remote
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,7 @@ func Start(ctx context.Context, s *sshpool.Session, cmd Command) (p Process, err
 	w := newWrapper()
 	r := &run{
 		s: s, ctx: ctx, cmd: cmd, wrapper: w, marks: newMarks(w.mark), request: newRequest(), exit: make(chan exit, 1), closed: make(chan struct{}),
-		started: make(chan struct{}), endWithin: limits.EndTimeMax,
+		started: make(chan struct{}), endWithin: cmp.Or(cmd.EndTime, limits.EndTimeMax),
 	}
 	defer r.endAtPanic(ctx)
 	r.over, err = r.start(ctx)

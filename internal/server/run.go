@@ -57,6 +57,9 @@ type RunOptions struct {
 	Ready func(Ready)
 	// Times bounds how long callers may take, for tests; zero is as limits has it.
 	Times httpapi.Times
+	// EndTime bounds how long an answer waits for the end of a command that is ended, for
+	// tests; zero is limits.EndTimeMax.
+	EndTime time.Duration
 	// Interrupt, when closed, ends the server at once, also while it drains.
 	Interrupt <-chan struct{}
 	// SFTP is the argv of the embedded host's SFTP server, as sshhost.Config has it; nil is
@@ -189,7 +192,7 @@ func (s *server) open(ctx context.Context) error {
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Log: s.log, Now: now,
 		MAC:         s.ca.Seal.MAC,
-		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace,
+		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace, EndTime: s.options.EndTime,
 		Watch: s.watchAct,
 	}
 	s.administration = &administration.Administration{

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/config"
@@ -44,6 +45,9 @@ type Options struct {
 	Env map[string]string
 	// Times are those of callers, where limits' are too long for a test.
 	Times httpapi.Times
+	// EndTime is how long an answer waits for the end of a command, where a test wants to know
+	// what is left of it on a machine that is slow to tell.
+	EndTime time.Duration
 }
 
 // Start starts a stack and waits until it can serve.
@@ -68,7 +72,7 @@ func Start(t testing.TB, o Options) *Stack {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- server.Run(ctx, loaded.Config, server.RunOptions{
-			LogWriter: s.Log, Times: o.Times, Ready: func(r server.Ready) { ready <- r },
+			LogWriter: s.Log, Times: o.Times, EndTime: o.EndTime, Ready: func(r server.Ready) { ready <- r },
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {
