@@ -14,16 +14,28 @@ import (
 	"sallyport/internal/sshhost"
 )
 
-// hostStart is what our own host was asked for, to start the program itself, and its answer.
+// hostStart is a request to our own host to start the program itself, and its answer.
 type hostStart struct {
-	started chan struct{} // closed when it has; group is set before
-	refused chan struct{} // closed when it has not, and will not
-	unsent  chan struct{} // closed when it could not be asked
-	group   string
+	started  chan struct{} // closed when it has; group is set before
+	group    string
+	answered chan struct{} // closed when the answer has come, or none will; answer is set before
+	answer   hostAnswer
 }
 
+// hostAnswer is what became of a request to our own host.
+type hostAnswer int
+
+// Answers of a host.
+const (
+	hostSilent  hostAnswer = iota // none within the time
+	hostStarted                   // the program was executed
+	hostRefused                   // it was not, and will not be
+	hostUnasked                   // the request could not be sent
+	hostLost                      // the session ended, and nobody knows
+)
+
 func newHostStart() *hostStart {
-	return &hostStart{started: make(chan struct{}), refused: make(chan struct{}), unsent: make(chan struct{})}
+	return &hostStart{started: make(chan struct{}), answered: make(chan struct{})}
 }
 
 // note takes a request of the host's.
@@ -55,22 +67,47 @@ func (r *run) startOnHost(ctx context.Context) (*Outcome, error) {
 		return nil, err
 	}
 	r.askHost(payload)
-	budget := time.NewTimer(r.startTime())
-	defer budget.Stop()
-	select {
-	case <-r.onHost.started:
+	startCtx, cancel := context.WithTimeout(ctx, r.startTime())
+	defer cancel()
+	switch r.awaitHost(startCtx) {
+	case hostStarted:
 		return nil, r.beginOnHost()
-	case <-r.onHost.refused:
+	case hostRefused:
 		return nil, errNoHostStart
-	case <-r.onHost.unsent:
+	case hostUnasked:
 		return nil, r.unsent(errors.New("lost before the start was asked for"))
-	case <-r.closed:
+	case hostLost:
 		return r.lostOnHost(ctx), nil
-	case <-ctx.Done():
+	}
+	if ctx.Err() != nil {
 		return r.abandonOnHost(ctx, Canceled, context.Cause(ctx))
-	case <-budget.C:
-		r.endWithin = time.Until(r.cmd.ConnectBy)
-		return r.abandonOnHost(ctx, Late, errLate)
+	}
+	r.endWithin = time.Until(r.cmd.ConnectBy)
+	return r.abandonOnHost(ctx, Late, errLate)
+}
+
+// awaitHost waits for the host's answer until ctx ends. A program may have started and ended
+// by the time that anybody looks: its session is over then, and all the same it has started.
+func (r *run) awaitHost(ctx context.Context) hostAnswer {
+	answered := r.onHost.answered
+	var closed <-chan struct{}
+	for {
+		select {
+		case <-r.onHost.started:
+			return hostStarted
+		case <-answered:
+			if r.onHost.answer != hostStarted && r.onHost.answer != hostLost {
+				return r.onHost.answer
+			}
+			answered, closed = nil, r.closed // behind all that the host has said
+		case <-closed:
+			if isClosed(r.onHost.started) {
+				return hostStarted
+			}
+			return hostLost
+		case <-ctx.Done():
+			return hostSilent
+		}
 	}
 }
 
@@ -87,13 +124,17 @@ func startOf(cmd Command) sshhost.Start {
 // of file, which may also be that of the answers.
 func (r *run) askHost(payload []byte) {
 	r.s.Go(func() {
+		defer close(r.onHost.answered)
 		ok, err := r.s.SendRequest(sshhost.StartRequest, true, payload)
 		switch {
 		case errors.Is(err, io.EOF):
+			r.onHost.answer = hostLost
 		case err != nil:
-			close(r.onHost.unsent)
-		case !ok:
-			close(r.onHost.refused)
+			r.onHost.answer = hostUnasked
+		case ok:
+			r.onHost.answer = hostStarted
+		default:
+			r.onHost.answer = hostRefused
 		}
 	})
 }
@@ -119,9 +160,6 @@ func (r *run) beginOnHost() error {
 // started, and is looked for.
 func (r *run) lostOnHost(ctx context.Context) *Outcome {
 	r.began = time.Now()
-	if isClosed(r.onHost.started) {
-		r.group = r.onHost.group
-	}
 	return r.force(ctx, Outcome{End: Lost, Cause: transportError("the connection broke while the command was being started", true, nil)}, false)
 }
 
@@ -130,17 +168,13 @@ func (r *run) lostOnHost(ctx context.Context) *Outcome {
 func (r *run) abandonOnHost(ctx context.Context, end End, cause error) (*Outcome, error) {
 	r.detach()
 	r.began = time.Now()
-	timer := time.NewTimer(limits.TermGrace)
-	defer timer.Stop()
-	select {
-	case <-r.onHost.started:
+	lastCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.TermGrace)
+	defer cancel()
+	switch r.awaitHost(lastCtx) {
+	case hostStarted:
 		r.group = r.onHost.group
-	case <-r.onHost.refused:
+	case hostRefused, hostUnasked:
 		return nil, cause
-	case <-r.onHost.unsent:
-		return nil, cause
-	case <-r.closed:
-	case <-timer.C:
 	}
 	return r.force(ctx, Outcome{End: end, Cause: cause}, false), nil
 }

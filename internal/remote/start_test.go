@@ -255,6 +255,27 @@ func TestHostLost(t *testing.T) {
 	}
 }
 
+// A program that has ended before anybody looks at the answer has started, and ended.
+func TestHostEndsAtOnce(t *testing.T) {
+	e := &ender{direct: true, answer: func(req *ssh.Request, ch ssh.Channel, _ net.Conn) {
+		_, _ = ch.SendRequest(sshhost.StartedRequest, false, ssh.Marshal(sshhost.Started{PID: 4242}))
+		_ = req.Reply(true, nil)
+		fmt.Fprint(ch, "out")
+		_, _ = ch.SendRequest("exit-status", false, ssh.Marshal(struct{ Status uint32 }{7}))
+		ch.Close()
+	}}
+	s := e.start(t)
+	for range 200 {
+		sibling, err := s.Sibling(t.Context())
+		must(t, err)
+		var out buffer
+		outcome, err := remote.Exec(t.Context(), sibling, command(&out))
+		if err != nil || outcome.End != remote.Exited || outcome.ExitCode != 7 || out.String() != "out" {
+			t.Fatalf("got %+v, %v, %q", outcome, err, out.String())
+		}
+	}
+}
+
 // A host that doesn't start a program is sent the command line, on the same session. A server
 // that only calls itself one of ours is asked for nothing.
 func TestHostLeavesItToTheShell(t *testing.T) {
