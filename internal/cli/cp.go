@@ -84,7 +84,9 @@ type copier struct {
 	breaks int
 	// incomplete: something failed or was left out, and was told.
 	incomplete bool
-	ids        map[string]string
+	// held are the lines of --json that wait; nil where none do.
+	held *heldLines
+	ids  map[string]string
 }
 
 func (a *app) cp(ctx context.Context, args []string, recursive bool) error {

@@ -178,15 +178,15 @@ func (f *fetching) one(ctx context.Context, w walked) error {
 
 // isOfEntry tells an error that is about one entry, so that others may do better.
 func isOfEntry(err error) bool {
-	switch sallyport.CodeOf(err) {
-	case sallyport.CodePermissionDenied, sallyport.CodeFileNotFound, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory,
-		sallyport.CodeNotAFile, sallyport.CodeExists, sallyport.CodeInvalidPath:
-		return true
-	case "":
-	default:
+	if known, ok := errors.AsType[*sallyport.Error](err); ok {
+		switch known.Code {
+		case sallyport.CodePermissionDenied, sallyport.CodeFileNotFound, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory,
+			sallyport.CodeNotAFile, sallyport.CodeExists, sallyport.CodeInvalidPath:
+			return true
+		}
 		return false
 	}
-	for _, own := range []error{localtree.ErrName, localtree.ErrType, localtree.ErrLinkOut, localtree.ErrLinkInWay, localtree.ErrSwapped, client.ErrFileChanged, errShrunk} {
+	for _, own := range []error{localtree.ErrName, localtree.ErrType, localtree.ErrLinkOut, localtree.ErrLinkInWay, localtree.ErrSwapped, client.ErrFileChanged, errShrunk, errLinkOutThere} {
 		if errors.Is(err, own) {
 			return true
 		}

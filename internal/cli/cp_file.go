@@ -53,16 +53,21 @@ func (k *copier) fileTarget(ctx context.Context, to place) (*client.Files, error
 	return k.files(ctx, to)
 }
 
-// sendFile writes content, which can be read again, to a workspace.
+// sendFile writes content, which can be read again, to a workspace, and tells it.
 func (k *copier) sendFile(ctx context.Context, files *client.Files, content io.ReaderAt, attr localtree.Attr, size int64, from string, to place) error {
+	err := k.write(ctx, files, content, attr, size, from, to)
+	if err == nil {
+		k.copiedAs(from, to.word, sallyport.FileTypeFile, size)
+	}
+	return err
+}
+
+func (k *copier) write(ctx context.Context, files *client.Files, content io.ReaderAt, attr localtree.Attr, size int64, from string, to place) error {
 	mode := attr.Mode.Perm()
 	b := k.startBar(from, size)
 	sent := &section{SectionReader: io.NewSectionReader(content, 0, size), bar: b}
 	_, err := files.Write(ctx, to.path, sent, client.WriteFile{Mode: &mode, ModTime: attr.ModTime})
 	b.end(err)
-	if err == nil {
-		k.copiedAs(from, to.word, sallyport.FileTypeFile, size)
-	}
 	return err
 }
 
@@ -97,7 +102,7 @@ func (k *copier) sendStdin(ctx context.Context, to place) error {
 		if err != nil {
 			return err
 		}
-		k.skippedThere(to, done)
+		k.skippedThere(to, done, func(name string) string { return to.below(name).word })
 		return nil
 	}
 	if k.toDir {
@@ -254,20 +259,25 @@ func (k *copier) between(ctx context.Context, source, to place) error {
 	if isSame {
 		return k.copyThere(ctx, r, files, to)
 	}
-	f, err := r.files.Open(ctx, source.path)
+	size, err := k.writeBetween(ctx, r.files, source, r.attr(), files, to)
+	if err == nil {
+		k.copiedAs(source.word, to.word, sallyport.FileTypeFile, size)
+	}
+	return err
+}
+
+// writeBetween writes a file of one workspace to another, and returns its size.
+func (k *copier) writeBetween(ctx context.Context, there *client.Files, source place, attr localtree.Attr, files *client.Files, to place) (size int64, err error) {
+	f, err := there.Open(ctx, source.path)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer func() { _ = f.Close() }() // it returns no error
-	attr := r.attr()
 	mode := attr.Mode.Perm()
 	b := k.startBar(source.word, f.Size)
 	_, err = files.Write(ctx, to.path, &lazySeeker{f: f, size: f.Size, bar: b}, client.WriteFile{Mode: &mode, ModTime: attr.ModTime})
 	b.end(err)
-	if err == nil {
-		k.copiedAs(source.word, to.word, sallyport.FileTypeFile, f.Size)
-	}
-	return err
+	return f.Size, err
 }
 
 // copyThere has the machine copy, from one of its paths to another.

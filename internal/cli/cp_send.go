@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,9 +19,12 @@ import (
 	"sallyport/internal/localtree"
 )
 
-// aloneBytesMin is the size from which a file of a tree is sent by itself: within a tar it
-// would begin anew after a break.
-const aloneBytesMin = 8 << 20
+// A file of a tree is sent by itself from a size of aloneBytesMin on, since within a tar it
+// would begin anew after a break; once something broke, from aloneAfterBreakMin on.
+const (
+	aloneBytesMin      = 8 << 20
+	aloneAfterBreakMin = 1 << 20
+)
 
 // ownPrefix begins the names that a server keeps for itself.
 const ownPrefix = ".sallyport"
@@ -43,8 +47,15 @@ type sending struct {
 	from func(name string) string
 	// dir is the header of the directory itself; nil leaves the target's as it is.
 	dir *tar.Header
-	// sent and told are the last names that were written into a tar, and told.
-	sent, told string
+	// alone is the size from which files were sent by themselves.
+	alone int64
+	// byEntry, where it is set, makes walk one that needs no file before the one at which it
+	// broke off, and copyFile what sends a file of it: of a source that is a tar itself.
+	byEntry  func()
+	copyFile func(ctx context.Context, h *tar.Header) error
+	// sent is the last name that was sent, told the last that was seen not to be, and listed
+	// the last that individually is done with, skipped the last that walkEntries left out.
+	sent, told, settled, skipped string
 }
 
 // sendTree copies a local directory into one of a workspace, which is made.
@@ -53,7 +64,7 @@ func (k *copier) sendTree(ctx context.Context, source, to place) error {
 	if err != nil {
 		return err
 	}
-	s := &sending{copier: k, files: files, to: to}
+	s := &sending{copier: k, files: files, to: to, alone: math.MaxInt64}
 	s.walk = func(_ context.Context, do each) error { return localtree.Walk(source.path, do) }
 	s.from = func(name string) string { return source.below(name).word }
 	if s.isOwnTarget() {
@@ -61,7 +72,7 @@ func (k *copier) sendTree(ctx context.Context, source, to place) error {
 			return err
 		}
 	}
-	if err := s.sendLarge(ctx); err != nil {
+	if err := s.sendAlone(ctx, aloneBytesMin); err != nil {
 		return err
 	}
 	return s.run(ctx)
@@ -86,15 +97,30 @@ func (s *sending) isOwnTarget() bool {
 	return !s.toDir || s.to.path != s.copier.to.path
 }
 
-// sendLarge sends the files by themselves that would take long to send again.
-func (s *sending) sendLarge(ctx context.Context) error {
+// sendAlone sends the files by themselves, from a size on, that would take long to send again,
+// unless they were sent so before.
+func (s *sending) sendAlone(ctx context.Context, from int64) error {
+	before := s.alone
+	s.alone = from
+	there, stop := s.listThere(ctx)
+	defer stop()
 	return s.walk(ctx, func(h *tar.Header, content io.Reader, err error) error {
 		file, ok := content.(io.ReaderAt)
-		if err != nil || !ok || h.Size < aloneBytesMin || isOwnName(h.Name) {
+		if err != nil || !ok || h.Size < from || h.Size >= before || isOwnName(h.Name) {
 			return nil // the tar's turn comes
 		}
-		return s.each(ctx, h.Name, s.sendFile(ctx, s.files, file, attrOf(h), h.Size, s.from(h.Name), s.below(h.Name)))
+		if there.has(h) {
+			s.copiedEntry(h)
+			return nil
+		}
+		_, err = s.each(ctx, h.Name, s.sendFile(ctx, s.files, file, attrOf(h), h.Size, s.from(h.Name), s.below(h.Name)))
+		return err
 	})
+}
+
+// copiedEntry tells that an entry was copied.
+func (s *sending) copiedEntry(h *tar.Header) {
+	s.copiedAs(s.from(h.Name), s.below(h.Name).word, typeOf(h), h.Size)
 }
 
 func (s *sending) below(name string) place { return s.to.below(name) }
@@ -107,35 +133,42 @@ func isOwnName(name string) bool {
 	return strings.HasPrefix(name, ownPrefix) || strings.Contains(name, "/"+ownPrefix)
 }
 
-// each turns an error that is about one entry into a word, so that the others are sent.
-func (s *sending) each(ctx context.Context, name string, err error) error {
+// each turns an error that is about one entry into a word, so that the others are sent. It
+// tells whether there was none.
+func (s *sending) each(ctx context.Context, name string, err error) (ok bool, _ error) {
 	if err == nil || ctx.Err() != nil || !isOfEntry(err) {
-		return err
+		return err == nil, err
 	}
 	s.leftOut(s.from(name), err)
-	return nil
+	return false, nil
 }
 
 // run sends the tree as a tar: again after a break, without what is there, and entry by
 // entry where the machine refuses one.
 func (s *sending) run(ctx context.Context) error {
-	for {
-		done, err := s.tar(ctx)
+	err := s.tar(ctx)
+	for isTar := true; err != nil && ctx.Err() == nil; {
 		switch {
-		case err == nil:
-			s.skippedThere(s.to, done)
-			return nil
-		case ctx.Err() != nil:
-			return err
-		case isOfEntry(err):
-			return s.individually(ctx)
+		case isTar && isOfEntry(err):
+			isTar = false
 		case !isBroken(err) || !s.mayTakeUp(s.to, err):
 			return err
+		default:
+			if err := pause(ctx, s.breaks); err != nil {
+				return err
+			}
+			if s.byEntry != nil {
+				isTar = false
+				s.byEntry()
+			}
 		}
-		if err := pause(ctx, s.breaks); err != nil {
-			return err
+		if !isTar {
+			err = s.individually(ctx)
+		} else if err = s.sendAlone(ctx, aloneAfterBreakMin); err == nil {
+			err = s.tar(ctx)
 		}
 	}
+	return err
 }
 
 // isBroken tells whether either side of a tree's way broke off.
@@ -156,8 +189,32 @@ func (e *walkError) Unwrap() error { return e.error }
 // errTaken ends the writing of a tar that nobody reads any more.
 var errTaken = errors.New("nobody takes the tar")
 
-// tar sends one tar, without what was sent before and is there.
-func (s *sending) tar(ctx context.Context) (sallyport.FilesExtracted, error) {
+// tar sends one tar, without what was sent before and is there. What came of it is told when
+// the machine has taken it.
+func (s *sending) tar(ctx context.Context) error {
+	held, err := s.hold()
+	if err != nil {
+		return err
+	}
+	defer held.drop()
+	done, err := s.sendTar(ctx)
+	if err != nil {
+		return err
+	}
+	left := map[string]bool{}
+	for _, skipped := range done.SkippedEntries {
+		if name, err := skipped.RawPath(); err == nil {
+			left[s.below(name).word] = true
+		}
+	}
+	if err := held.tell(left); err != nil {
+		return err
+	}
+	s.skippedThere(s.to, done, s.from)
+	return nil
+}
+
+func (s *sending) sendTar(ctx context.Context) (sallyport.FilesExtracted, error) {
 	there, stop := s.listThere(ctx)
 	defer stop()
 	r, w := io.Pipe()
@@ -192,10 +249,16 @@ func (s *sending) writeTar(ctx context.Context, w io.Writer, there *thereList) e
 		if isNew {
 			s.told = h.Name
 		}
-		if !s.isToSend(h, content, err, isNew, there) {
+		if !s.isToSend(h, content, err, isNew) {
 			return nil
 		}
-		return s.writeEntry(out, h, content, isNew)
+		if !there.has(h) {
+			if err := s.writeEntry(out, h, content); err != nil {
+				return err
+			}
+		}
+		s.copiedEntry(h)
+		return nil
 	})
 	if err != nil {
 		return err
@@ -205,7 +268,7 @@ func (s *sending) writeTar(ctx context.Context, w io.Writer, there *thereList) e
 
 // isToSend tells whether an entry of the walk is to be sent now. One that can't be, for err or
 // its name, is left out, which is told where it is new.
-func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bool, there *thereList) bool {
+func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bool) bool {
 	if err == nil && isOwnName(h.Name) {
 		err = errOwnName
 	}
@@ -215,16 +278,16 @@ func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bo
 		}
 		return false
 	}
-	return !(content != nil && s.wasAlone(h, content)) && !there.has(h)
+	return !s.wasAlone(h, content)
 }
 
-// wasAlone tells whether sendLarge has sent a file.
+// wasAlone tells whether sendAlone has sent a file.
 func (s *sending) wasAlone(h *tar.Header, content io.Reader) bool {
 	_, ok := content.(io.ReaderAt)
-	return ok && h.Size >= aloneBytesMin
+	return ok && h.Size >= s.alone
 }
 
-func (s *sending) writeEntry(out *tar.Writer, h *tar.Header, content io.Reader, isNew bool) error {
+func (s *sending) writeEntry(out *tar.Writer, h *tar.Header, content io.Reader) error {
 	named := *h
 	if h.Typeflag == tar.TypeDir {
 		named.Name += "/"
@@ -244,14 +307,11 @@ func (s *sending) writeEntry(out *tar.Writer, h *tar.Header, content io.Reader, 
 		}
 	}
 	s.sent = h.Name
-	if isNew {
-		s.copiedAs(s.from(h.Name), s.below(h.Name).word, typeOf(h), h.Size)
-	}
 	return nil
 }
 
-// skippedThere tells what the machine left out of a tar.
-func (k *copier) skippedThere(to place, done sallyport.FilesExtracted) {
+// skippedThere tells what the machine left out of a tar, under the names that from has.
+func (k *copier) skippedThere(to place, done sallyport.FilesExtracted, from func(string) string) {
 	for _, skipped := range done.SkippedEntries {
 		name, err := skipped.RawPath()
 		if err != nil {
@@ -261,7 +321,7 @@ func (k *copier) skippedThere(to place, done sallyport.FilesExtracted) {
 		if skipped.Reason == sallyport.FileSkipLinkOut {
 			reason = errLinkOutThere
 		}
-		k.leftOut(to.below(name).word, reason)
+		k.leftOut(from(name), reason)
 	}
 	k.leftOutMany(to, done.Skipped-int64(len(done.SkippedEntries)))
 }
@@ -332,7 +392,7 @@ func (s *sending) individually(ctx context.Context) error {
 		for n := len(dirs) - 1; n >= 0 && !strings.HasPrefix(name, dirs[n].Name+"/"); n-- {
 			d := dirs[n]
 			dirs = dirs[:n]
-			if err := s.each(ctx, d.Name, s.setDir(ctx, d)); err != nil {
+			if _, err := s.each(ctx, d.Name, s.setDir(ctx, d)); err != nil {
 				return err
 			}
 		}
@@ -342,11 +402,11 @@ func (s *sending) individually(ctx context.Context) error {
 		if err := leave(h.Name); err != nil {
 			return err
 		}
-		if !s.isToSend(h, content, err, localtree.Compare(h.Name, s.told) > 0, there) {
-			return nil
+		ok := true
+		if s.settled == "" || localtree.Compare(h.Name, s.settled) > 0 {
+			ok, err = s.settle(ctx, h, content, err, there)
 		}
-		err = s.each(ctx, h.Name, s.one(ctx, h, content))
-		if h.Typeflag == tar.TypeDir {
+		if err == nil && ok && h.Typeflag == tar.TypeDir {
 			dirs = append(dirs, h)
 		}
 		return err
@@ -358,6 +418,27 @@ func (s *sending) individually(ctx context.Context) error {
 		return err
 	}
 	return s.setDir(ctx, s.dir)
+}
+
+// settle sends an entry, or tells why not, once. It tells whether it is there now.
+func (s *sending) settle(ctx context.Context, h *tar.Header, content io.Reader, err error, there *thereList) (ok bool, _ error) {
+	isNew := localtree.Compare(h.Name, s.told) > 0
+	if isNew {
+		s.told = h.Name
+	}
+	if !s.isToSend(h, content, err, isNew) {
+		return false, nil
+	}
+	if ok = there.has(h); !ok {
+		if ok, err = s.each(ctx, h.Name, s.one(ctx, h, content)); err != nil {
+			return false, err
+		}
+	}
+	s.settled = h.Name
+	if ok {
+		s.copiedEntry(h)
+	}
+	return ok, nil
 }
 
 func (s *sending) setDir(ctx context.Context, h *tar.Header) error {
@@ -384,100 +465,18 @@ func (s *sending) one(ctx context.Context, h *tar.Header, content io.Reader) err
 			return err
 		}
 		done, err := s.files.Extract(ctx, s.to.path, &link)
-		if err == nil {
-			s.skippedThere(s.to, done)
+		if err == nil && done.Skipped > 0 {
+			err = errLinkOutThere
 		}
 		return err
 	}
+	if s.copyFile != nil {
+		return s.copyFile(ctx, h)
+	}
 	if file, ok := content.(io.ReaderAt); ok {
-		return s.sendFile(ctx, s.files, file, attrOf(h), h.Size, s.from(h.Name), to)
+		return s.write(ctx, s.files, file, attrOf(h), h.Size, s.from(h.Name), to)
 	}
 	mode := attrOf(h).Mode.Perm()
 	_, err := s.files.Write(ctx, to.path, content, client.WriteFile{Mode: &mode, ModTime: h.ModTime, Size: h.Size})
 	return err
-}
-
-// treeBetween copies a directory of one workspace into one of another, or of the same.
-func (k *copier) treeBetween(ctx context.Context, r *remote, to place, isSame bool) error {
-	if isSame {
-		if !k.toDir || to.path != k.to.path {
-			if _, exists, err := k.isRemoteDir(ctx, to); err != nil || !exists {
-				if err != nil {
-					return err
-				}
-				return k.copyThereIn(ctx, r, to)
-			}
-		}
-		if _, isBelow := relativePath(r.path, to.path); isBelow || r.path == to.path {
-			return fmt.Errorf("%s: it can't be copied into itself, %s", r.word, to.word)
-		}
-	}
-	files, err := k.treeTarget(ctx, to)
-	if err != nil {
-		return err
-	}
-	s := &sending{copier: k, files: files, to: to}
-	var skipped int64
-	s.walk = func(ctx context.Context, do each) (err error) {
-		skipped, err = walkArchive(ctx, r, do)
-		return err
-	}
-	s.from = func(name string) string { return r.below(name).word }
-	if s.isOwnTarget() && r.isKnown {
-		attr := r.attr()
-		s.dir = &tar.Header{Typeflag: tar.TypeDir, Name: "./", Mode: int64(attr.Mode.Perm()), ModTime: attr.ModTime, Format: tar.FormatPAX}
-	}
-	if err := s.run(ctx); err != nil || skipped == 0 {
-		return err
-	}
-	return k.nameSkipped(ctx, r, skipped, anyArrived)
-}
-
-func (k *copier) copyThereIn(ctx context.Context, r *remote, to place) error {
-	files, err := k.files(ctx, to)
-	if err != nil {
-		return err
-	}
-	return k.copyThere(ctx, r, files, to)
-}
-
-// walkArchive goes through a directory of a workspace as a tar brings it. It returns how many
-// entries the machine left out.
-func walkArchive(ctx context.Context, r *remote, do each) (skipped int64, err error) {
-	archive, err := r.files.Archive(ctx, r.path)
-	if err != nil {
-		return 0, &localtree.StreamError{Err: err}
-	}
-	defer func() { _ = archive.Close() }() // it returns no error
-	from := &failingReader{r: archive}
-	in := tar.NewReader(from)
-	for {
-		h, err := in.Next()
-		if err == io.EOF {
-			_, err = io.Copy(io.Discard, io.LimitReader(from, 1<<20))
-		} else if err == nil {
-			err = walkHeader(h, in, do)
-		}
-		switch {
-		case from.err != nil:
-			return 0, &localtree.StreamError{Err: from.err}
-		case err != nil || h == nil:
-			return archive.Skipped(), err
-		}
-	}
-}
-
-func walkHeader(h *tar.Header, content io.Reader, do each) error {
-	h.Name = strings.TrimSuffix(h.Name, "/")
-	h.PAXRecords, h.Format = nil, tar.FormatPAX
-	if err := localtree.CheckName(h.Name); err != nil {
-		return do(h, nil, err)
-	}
-	switch h.Typeflag {
-	case tar.TypeReg:
-		return do(h, content, nil)
-	case tar.TypeDir, tar.TypeSymlink:
-		return do(h, nil, nil)
-	}
-	return do(h, nil, localtree.ErrType)
 }

@@ -3,10 +3,12 @@ package files
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -124,8 +126,14 @@ func TestBrokenCp(t *testing.T) {
 	must(t, os.WriteFile(file, content, 0o600))
 	c.fill(t, tree, 10, part/5)
 
+	large := filepath.Join(c.here, "large")
+	must(t, os.Mkdir(large, 0o755))
+	must(t, os.WriteFile(filepath.Join(large, "f"), content, 0o600)) // larger than what a connection carries
+	must(t, os.WriteFile(filepath.Join(large, "e"), []byte("small"), 0o600))
 	c.proxy.Set(faultproxy.Faults{CutUpAfter: part})
 	c.wants(t, 0, "cp", file, "here:up")
+	c.wants(t, 0, "cp", "-r", large, "here:large")
+	sameTree(t, filepath.Join(c.dir, "large"), large)
 	c.proxy.Set(faultproxy.Faults{CutUpAfter: 3 * part / 2}) // what the machine hasn't written yet is lost
 	c.wants(t, 0, "cp", "-r", tree, "here:tree")
 	sameTree(t, filepath.Join(c.dir, "tree"), tree)
@@ -142,6 +150,84 @@ func TestBrokenCp(t *testing.T) {
 			t.Errorf("%s: %d bytes, %v", name, len(got), err)
 		}
 	}
+}
+
+// What breaks off between two workspaces, on its way from the one or to the other, is taken
+// up, and each entry is told once.
+func TestBrokenBetween(t *testing.T) {
+	t.Parallel()
+	const part = 1 << 20
+	c := newCommandLine(t)
+	there := t.TempDir()
+	if a := c.Do(t, "POST", "/workspaces", c.Token, `{"name":"there","tier":4,"connector":{"type":"local","root":"`+there+`"}}`); a.Status != 201 {
+		t.Fatalf("%d %s", a.Status, a.Body)
+	}
+	content := random(1, 5*part/2)
+	c.put(t, "file", string(content))
+	c.fill(t, filepath.Join(c.dir, "tree"), 10, part/5)
+	for i, faults := range []faultproxy.Faults{{CutUpAfter: 3 * part / 2}, {CutDownAfter: 3 * part / 2}} {
+		c.proxy.Set(faults)
+		to := strconv.Itoa(i)
+		c.wants(t, 0, "cp", "here:file", "there:file"+to)
+		if got, err := os.ReadFile(filepath.Join(there, "file"+to)); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%v: %d bytes, %v", faults, len(got), err)
+		}
+		code, stdout, stderr := c.run(t.Context(), nil, nil, "cp", "-r", "--json", "here:tree", "there:tree"+to)
+		if code != 0 || stderr != "" {
+			t.Errorf("%v: %d %s", faults, code, stderr)
+		}
+		sameTree(t, filepath.Join(there, "tree"+to), filepath.Join(c.dir, "tree"))
+		wantLines(t, stdout, "0 2 4 6 8 link sub sub/1 sub/3 sub/5 sub/7 sub/9", "")
+	}
+}
+
+// wantLines wants a line of cp --json for each of these, below tree: copied, or left out.
+func wantLines(t *testing.T, stdout, copied, leftOut string) {
+	t.Helper()
+	var got [2][]string
+	for line := range strings.Lines(stdout) {
+		var entry struct {
+			From, To string
+			LeftOut  string `json:"left_out"`
+		}
+		must(t, json.Unmarshal([]byte(line), &entry))
+		_, name, _ := strings.Cut(entry.From, "tree/")
+		if entry.LeftOut == "" {
+			got[0] = append(got[0], name)
+		} else {
+			got[1] = append(got[1], name)
+		}
+	}
+	for i, want := range []string{copied, leftOut} {
+		slices.Sort(got[i])
+		if strings.Join(got[i], " ") != want {
+			t.Errorf("lines of %q, want %q:\n%s", got[i], want, stdout)
+		}
+	}
+}
+
+// Whatever the machine refuses of a tree, or leaves out, each entry has one line with --json,
+// and it is true.
+func TestRefusedCp(t *testing.T) {
+	t.Parallel()
+	c := newCommandLine(t)
+	tree := filepath.Join(c.here, "tree")
+	c.fill(t, tree, 6, 100)
+	must(t, os.Symlink("../../../out", filepath.Join(tree, "out")))
+	run := func(leftOut, copied string) {
+		t.Helper()
+		code, stdout, _ := c.run(t.Context(), nil, nil, "cp", "-r", "--json", tree, "here:")
+		if code != 1 {
+			t.Errorf("exit code %d", code)
+		}
+		wantLines(t, stdout, copied, leftOut)
+	}
+	run("out", "0 2 4 link sub sub/1 sub/3 sub/5")
+	for _, name := range []string{"2", "sub/3"} { // where a directory is, no file comes
+		must(t, os.Remove(filepath.Join(c.dir, "tree", name)))
+		c.mkdir(t, "tree/"+name+"/x")
+	}
+	run("2 out sub/3", "0 4 link sub sub/1 sub/5")
 }
 
 // Five breaks in a run are taken up, and the sixth ends it, with nothing half done.
