@@ -84,18 +84,19 @@ func TestList(t *testing.T) {
 func TestTar(t *testing.T) {
 	each(t, func(t *testing.T, m *machine) {
 		m.put(t, "d/sub/f", "content")
+		m.put(t, "d/sub/g", "beside it")
 		m.put(t, "d/"+strings.Repeat("n", 200), "long")
 		m.link(t, "sub/f", "d/l")
 		fifo(t, m, "d/fifo")
 		a := m.want(t, 200, "", "GET", "/d?archive=tar", "")
-		if row := m.row(t, a); row.Op != "archive" || *row.Entries != 4 || *row.Bytes != int64(len(a.Body)) || a.Header.Get("Content-Type") != "application/x-tar" {
+		if row := m.row(t, a); row.Op != "archive" || *row.Entries != 5 || *row.Bytes != int64(len(a.Body)) || a.Header.Get("Content-Type") != "application/x-tar" {
 			t.Errorf("row %+v", row)
 		}
-		if got := namesOf(t, a.Body); got != strings.Repeat("n", 200)+" l sub/ sub/f" && got != "l "+strings.Repeat("n", 200)+" sub/ sub/f" {
+		if got := namesOf(t, a.Body); got != strings.Repeat("n", 200)+" l sub/ sub/f sub/g" && got != "l "+strings.Repeat("n", 200)+" sub/ sub/f sub/g" {
 			t.Errorf("names %s", got)
 		}
 		up := m.want(t, 200, "", "PUT", "/new/e?archive=tar", a.Body)
-		if row := m.row(t, up); !strings.Contains(up.Body, `"entries":4`) || row.Op != "extract" || m.read(t, "new/e/sub/f") != "content" || m.entry(t, "new/e/l").Type != "link" {
+		if row := m.row(t, up); !strings.Contains(up.Body, `"entries":5`) || row.Op != "extract" || m.read(t, "new/e/sub/f")+m.read(t, "new/e/sub/g") != "contentbeside it" || m.entry(t, "new/e/l").Type != "link" {
 			t.Errorf("%s, row %+v", up.Body, row)
 		}
 		if m.entry(t, "new/e/sub/f").Mtime.Unix() != m.entry(t, "d/sub/f").Mtime.Unix() {

@@ -24,71 +24,19 @@ func (t *Tree) Archive(ctx context.Context, path string, w io.Writer) (written, 
 		return 0, 0, err
 	}
 	defer func() { err = cmp.Or(err, s.close()) }()
-	out := tar.NewWriter(w)
-	walk := Walk{Path: path, Depth: archiveDepthMax, Each: func(e Entry) error {
-		if e.Unreadable {
-			skipped++
-		}
-		ok, err := s.archive(out, relative(path, e.Path), e)
-		switch {
-		case err != nil:
-			return err
-		case ok:
-			written++
-		default:
-			skipped++
-		}
-		return nil
-	}}
-	if err := walk.run(s); err != nil {
-		return written, skipped, err
+	a := &archiver{s: s, out: tar.NewWriter(w), base: path}
+	walk := Walk{Path: path, Depth: archiveDepthMax, Each: a.add}
+	if err = walk.run(s); err == nil {
+		err = a.flush()
 	}
-	return written, skipped, out.Close()
+	if err == nil {
+		err = a.out.Close()
+	}
+	return a.written, a.skipped, err
 }
 
 // archiveDepthMax is deeper than Linux's longest path.
 const archiveDepthMax = pathMax
-
-// archive writes one entry, and tells whether it could.
-func (s *talk) archive(out *tar.Writer, name string, e Entry) (ok bool, err error) {
-	switch e.Type {
-	case File:
-		return s.archiveFile(out, name)
-	case Dir:
-		return true, out.WriteHeader(header(e, name+"/", tar.TypeDir))
-	case Link:
-		return true, out.WriteHeader(header(e, name, tar.TypeSymlink))
-	}
-	return false, nil
-}
-
-func (s *talk) archiveFile(out *tar.Writer, name string) (ok bool, err error) {
-	if err := s.say("c %s", escaped(name)); err != nil {
-		return false, s.refused(err)
-	}
-	_, rest, err := s.expect("yes")
-	if err != nil {
-		return false, ignoreRefusal(err)
-	}
-	e, err := parseStat(name, rest)
-	if err != nil || e.Type != File {
-		return false, invalidAnswer("an entry that is no file")
-	}
-	if err := out.WriteHeader(header(e, name, tar.TypeReg)); err != nil {
-		return false, err
-	}
-	if _, err := io.CopyN(out, s.out, e.Size); err != nil {
-		return false, s.cut(err)
-	}
-	return true, nil
-}
-
-func ignoreRefusal(err error) error {
-	if isRefusal(err) {
-		return nil
-	}
-	return err
-}
 
 func header(e Entry, name string, kind byte) *tar.Header {
 	h := &tar.Header{
@@ -134,20 +82,41 @@ func (t *Tree) Extract(ctx context.Context, path string, archive io.Reader) (don
 		return done, err
 	}
 	x := &extraction{s: s, base: path, files: map[string]bool{}, done: &done}
+	err = x.all(archive)
+	return done, err
+}
+
+// all extracts every entry. What came whole before an entry that is none is extracted.
+func (x *extraction) all(archive io.Reader) error {
 	whole := &endReader{Reader: archive}
 	in := tar.NewReader(whole)
 	for {
 		h, err := in.Next()
 		if err == io.EOF && !whole.ended {
-			return done, x.dirTimes()
+			if err := x.flush(); err != nil {
+				return err
+			}
+			return x.dirTimes()
 		}
 		if err != nil {
-			return done, invalidArchive(err)
+			return cmp.Or(x.flush(), invalidArchive(err))
 		}
-		if err := x.entry(h, in); err != nil {
-			return done, err
+		if err := x.next(h, in); err != nil {
+			return err
 		}
 	}
+}
+
+// next extracts an entry, or keeps it for those that travel together.
+func (x *extraction) next(h *tar.Header, content io.Reader) error {
+	kept, err := x.keep(h, content)
+	if kept || err != nil {
+		return err
+	}
+	if err := x.flush(); err != nil {
+		return err
+	}
+	return x.entry(h, content)
 }
 
 // endReader tells the end of an archive from its being cut off: tar.Reader takes the end
@@ -174,6 +143,8 @@ type extraction struct {
 	// dirs get their times when all that is in them is there.
 	dirs []dirTime
 	done *Extracted
+	// batch holds files that wait for others of their directory.
+	batch batch
 }
 
 type dirTime struct {

@@ -23,10 +23,14 @@ func TestSwappedLinks(t *testing.T) {
 	each(t, func(t *testing.T, tree *files.Tree, home string) {
 		outside := t.TempDir()
 		put(t, outside+"/f", "SECRET")
+		put(t, outside+"/g", "SECRET")
 		put(t, outside+"/sub/f", "SECRET")
 		put(t, home+"/dir/f", "inside")
+		put(t, home+"/dir/g", "inside")
 		put(t, home+"/dir/sub/f", "inside")
 		put(t, home+"/fdir", "inside")
+		put(t, home+"/efile", "inside")
+		put(t, home+"/other", "inside")
 		must(t, os.Symlink(outside, home+"/swap"))
 		must(t, os.Symlink(outside+"/f", home+"/fswap"))
 		ctx, cancel := context.WithTimeout(t.Context(), *raceTime)
@@ -37,6 +41,7 @@ func TestSwappedLinks(t *testing.T) {
 			for ctx.Err() == nil {
 				_ = unix.Renameat2(unix.AT_FDCWD, home+"/dir", unix.AT_FDCWD, home+"/swap", unix.RENAME_EXCHANGE)
 				_ = unix.Renameat2(unix.AT_FDCWD, home+"/fdir", unix.AT_FDCWD, home+"/fswap", unix.RENAME_EXCHANGE)
+				_ = unix.Renameat2(unix.AT_FDCWD, home+"/efile", unix.AT_FDCWD, home+"/eswap", unix.RENAME_EXCHANGE)
 			}
 		}()
 		defer func() { <-done }()
@@ -45,10 +50,16 @@ func TestSwappedLinks(t *testing.T) {
 			r.look(t)
 			r.copy(t)
 			put(t, home+"/dir2/f", "inside")
+			// What is extracted over it has replaced it.
+			must(t, os.Symlink(outside+"/f", home+"/elink"))
+			must(t, os.Rename(home+"/elink", home+"/eswap"))
 			r.change(t)
 		}
-		if left := names(t, outside); strings.Join(left, " ") != "f sub" {
+		if left := names(t, outside); strings.Join(left, " ") != "f g sub" {
 			t.Errorf("outside: %q", left)
+		}
+		if got, err := os.ReadFile(outside + "/f"); string(got) != "SECRET" {
+			t.Errorf("outside: %q, %v", got, err)
 		}
 		if info, err := os.Stat(outside + "/f"); err != nil || info.Mode().Perm() != 0o644 {
 			t.Errorf("outside: %v, %v", info, err)
@@ -108,6 +119,9 @@ func (s swapped) change(t *testing.T) {
 	_, err = s.Move(t.Context(), "dir2", "dir/moved", files.Placing{})
 	s.count("move", err)
 	_, err = s.Extract(t.Context(), "dir/moved", pack(t, &tar.Header{Typeflag: tar.TypeReg, Name: "x/y"}))
+	s.count("extract", err)
+	_, err = s.Extract(t.Context(), "", pack(t, &tar.Header{Typeflag: tar.TypeReg, Name: "dir/g"}, &tar.Header{Typeflag: tar.TypeReg, Name: "dir/h"},
+		&tar.Header{Typeflag: tar.TypeReg, Name: "efile"}, &tar.Header{Typeflag: tar.TypeReg, Name: "other"}))
 	s.count("extract", err)
 	_, err = s.Remove(t.Context(), "dir/moved", true, nil)
 	s.count("remove moved", err)

@@ -57,6 +57,28 @@ var errEnough = errors.New("files: enough")
 // line reads a line of the script's own: a word, and what is behind it. A refusal, "no",
 // is returned as the *sallyport.Error that it stands for.
 func (s *talk) line() (word, rest string, err error) {
+	word, rest, err = s.words()
+	if err == nil && word == "no" {
+		return "", "", refusal(rest)
+	}
+	return word, rest, err
+}
+
+// answer reads a line that is word, or a refusal, whose reason it returns.
+func (s *talk) answer(word string) (no string, err error) {
+	got, rest, err := s.words()
+	switch {
+	case err != nil:
+		return "", err
+	case got == "no" && rest != "":
+		return rest, nil
+	case got != word:
+		return "", invalidAnswer("an unknown word")
+	}
+	return "", nil
+}
+
+func (s *talk) words() (word, rest string, err error) {
 	text, err := s.out.ReadSlice('\n')
 	switch {
 	case errors.Is(err, bufio.ErrBufferFull), len(text) > lineMax:
@@ -65,9 +87,6 @@ func (s *talk) line() (word, rest string, err error) {
 		return "", "", s.cut(err)
 	}
 	word, rest, _ = strings.Cut(strings.TrimSuffix(string(text), "\n"), " ")
-	if word == "no" {
-		return "", "", refusal(rest)
-	}
 	return word, rest, nil
 }
 

@@ -51,15 +51,15 @@ i=0
 while [ -L "./$n" ]; do
 i=$((i + 1))
 [ $i -le 40 ] || no notfile
-t=$(readlink -n "./$n" && echo x) || no moved
-t=${t%x}
+y=$(readlink -n "./$n" && echo x) || no moved
+y=${y%x}
 l=$n
-n=${t##*/}
+n=${y##*/}
 case $n in
 '' | . | ..) no isdir ;;
 esac
-case $t in
-*/*) cd -P "${t%/*}/" || { within "$l"; no missing; } ;;
+case $y in
+*/*) cd -P "${y%/*}/" || { within "$l"; no missing; } ;;
 esac
 at cwd
 inside

@@ -75,3 +75,21 @@ case $D/ in
 "$S/$n/"*) [ -L "/proc/self/fd/5/$n" ] || no self ;;
 esac
 }
+# plain TEXT: tells whether printf %b would leave it as it is, which saves a process.
+plain() {
+case $1 in
+*\\*) return 1 ;;
+esac
+}
+# gnu: finds out once whether tar is GNU's, as new as 1.30: V is GNU then.
+gnu() {
+[ "$V" ] || {
+unset TAR_OPTIONS
+V=$(tar --version </dev/null 2>/dev/null)
+case $V in
+'tar (GNU tar) 1.'[3-9][0-9]* | 'tar (GNU tar) '[2-9].*) V=GNU ;;
+*) V=none ;;
+esac
+}
+}
+V=
