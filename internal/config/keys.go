@@ -109,7 +109,7 @@ func listeningKeys() []key {
 			set:     setBool(func(c *Config) *bool { return &c.Insecure }),
 			meaning: "Allow plain HTTP beyond loopback, for a server behind a proxy that ends TLS."},
 		{name: "proxies.trusted", env: "SALLYPORT_PROXIES_TRUSTED", kind: kindList, set: setNetworks(func(c *Config) *[]netip.Prefix { return &c.ProxiesTrusted }),
-			takes:   "addresses and networks, such as `192.0.2.5,198.51.100.0/24`",
+			takes:   "addresses and networks, such as `192.0.2.5,192.0.2.128/25`",
 			meaning: "The proxies whose `X-Forwarded-For` is believed."},
 	}
 }
@@ -173,7 +173,7 @@ func connectorKeys() []key {
 			meaning: "Allow workspaces on the server's own machine, under the server's own user."},
 		{name: "connectors.ssh.allow", env: "SALLYPORT_CONNECTORS_SSH_ALLOW", kind: kindList,
 			set:     setNetworks(func(c *Config) *[]netip.Prefix { return &c.SSHAllow }),
-			takes:   "addresses and networks, such as `198.51.100.0/24`",
+			takes:   "addresses and networks, such as `192.0.2.0/24`",
 			meaning: "The networks that workspaces reached by SSH may be in, and no others. Without it: all but loopback (`dev` has it), link-local and metadata addresses. Asked of the address that is dialled."},
 		{name: "eic.region", env: "SALLYPORT_EIC_REGION", kind: kindString, set: setRegion,
 			takes:   "an AWS region, such as `us-east-2`",

@@ -215,7 +215,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
 	}
 	if err != nil {
-		return netip.Prefix{}, fmt.Errorf("%s is no address and no network; they look like 192.0.2.5 and 198.51.100.0/24", quote(s))
+		return netip.Prefix{}, fmt.Errorf("%s is no address and no network; they look like 192.0.2.5 and 192.0.2.128/25", quote(s))
 	}
 	if addr := prefix.Addr(); addr.Is4In6() && prefix.Bits() >= 96 {
 		prefix = netip.PrefixFrom(addr.Unmap(), prefix.Bits()-96)

@@ -3,7 +3,9 @@ package deploy
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -59,5 +61,28 @@ func TestDocumentedPolicy(t *testing.T) {
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("documented:\n%+v\nwant\n%+v", got, want)
+	}
+}
+
+// TestExampleAddresses: addresses and names in the docs and in the help are those that are
+// nobody's. The networks of a VPC are private ones, as AWS demands.
+func TestExampleAddresses(t *testing.T) {
+	t.Parallel()
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(pages) == 0 {
+		t.Fatal(pages, err)
+	}
+	address, name := regexp.MustCompile(`\b\d+\.\d+\.\d+\.\d+\b`), regexp.MustCompile(`\bexample\.(com|org|net)\b`)
+	for _, page := range append(pages, "../../README.md", "../../deploy/systemd/README.md", "../../internal/openapi/openapi.yaml", "../../internal/cli/testdata/help.golden") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, found := range append(address.FindAllString(string(text), -1), name.FindAllString(string(text), -1)...) {
+			isOurs := strings.HasPrefix(found, "192.0.2.") || strings.HasPrefix(found, "127.") || found == "0.0.0.0"
+			if !isOurs && !(strings.HasSuffix(page, "aws.md") && strings.HasPrefix(found, "10.0.")) {
+				t.Errorf("%s: %s", page, found)
+			}
+		}
 	}
 }
