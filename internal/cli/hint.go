@@ -70,7 +70,7 @@ func (h hints) forCode(e *sallyport.Error) string {
 	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
 		return h.forToken()
 	case sallyport.CodeScopeForbidden:
-		return "use a token with the scope that this needs, or --admin; sallyport whoami shows this token's scopes"
+		return h.forScope()
 	case sallyport.CodeExecTierForbidden:
 		return "a token with scope workspaces can raise the tier: sallyport workspaces update --tier 3 " + h.name()
 	case sallyport.CodeWorkspaceNotFound, sallyport.CodeWorkspaceDeleted:
@@ -159,6 +159,16 @@ func (h hints) forToken() string {
 		return "each start of sallyport dev makes new tokens and writes them to its profile: is the server that you started last still the one at " + h.url + "?"
 	}
 	return "log in with a valid token: " + h.login()
+}
+
+// forScope is the advice on a token that lacks a scope. Where the environment's token is in
+// use, no flag brings another.
+func (h hints) forScope() string {
+	const look = "; sallyport whoami shows this token's scopes"
+	if h.profile == "" && h.url != "" {
+		return "put a token with the scope that this needs into " + envToken + ", or unset it and " + envURL + " to use a profile" + look
+	}
+	return "use a token with the scope that this needs, or --admin" + look
 }
 
 func (h hints) forMachine(e *sallyport.Error, isStarted bool) string {
