@@ -43,7 +43,7 @@ func TestGuideToFirstExec(t *testing.T) {
 	t.Parallel()
 	for _, tool := range []string{"jq", "ssh-keygen"} {
 		if _, err := exec.LookPath(tool); err != nil {
-			t.Skipf("%s is not installed", tool)
+			t.Fatalf("%s is not installed: run scripts/setup", tool)
 		}
 	}
 	home := t.TempDir()
