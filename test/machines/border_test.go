@@ -66,6 +66,10 @@ func (o *tenant) isRefused(t *testing.T, workspace string) {
 	_, err := o.client.Exec(t.Context(), client.Exec{Workspace: workspace, Cmd: []string{"id", "-u"}})
 	if !errors.As(err, &known) || known.Code != sallyport.CodeConnectFailed || known.Reason != sallyport.ReasonAuthFailed {
 		t.Errorf("%s, by workspace %s: %s", o.name, workspace, quote(err))
+		return
+	}
+	if !strings.Contains(known.Message, "the machine's clock and the server's may differ") {
+		t.Errorf("a wrong clock is not named: %s", known.Message)
 	}
 }
 
