@@ -26,6 +26,10 @@ const (
 	codeCannotConnectNow = "57P03"
 	// codeTooManyConnections is of the server's limit, and of the role's.
 	codeTooManyConnections = "53300"
+
+	// Of the function commit_activity.
+	codeLeaseLost = "SP001"
+	codeLeaseOver = "SP002"
 )
 
 var (
@@ -55,6 +59,10 @@ func known(err error) error {
 	switch {
 	case ok && e.Code == codeForeignKey:
 		return store.ErrNotFound
+	case ok && e.Code == codeLeaseLost:
+		return store.ErrLeaseLost
+	case ok && e.Code == codeLeaseOver:
+		return errLeaseOver
 	case ok && e.Code == codeUnique && names[e.ConstraintName]:
 		return store.ErrConflict
 	}

@@ -66,41 +66,6 @@ func (db *DB) ReplicaURL(ctx context.Context, replica string) (string, error) {
 // it does, others may end it at any moment.
 var errLeaseOver = errors.New("its lease is over")
 
-// leases holds, by replica, whether its lease is over. A replica without one is missing.
-type leases map[string]bool
-
-// lock adds the statements that find the leases of the replicas, and keep others from
-// ending those that aren't over until the transaction is; renewing them they may. So
-// whoever ends a lease sees all that its replica has begun. What is over isn't locked: one
-// after another might hold it, so that it could never be ended.
-//
-// Leases are locked before logs, in the order of their names.
-func (l leases) lock(s *statements, replicas []string) {
-	s.query(l.scan(true), `SELECT replica FROM leases WHERE replica = ANY($1)`, replicas)
-	s.query(l.scan(false), `SELECT replica FROM leases WHERE replica = ANY($1) AND expires_at > clock_timestamp()
-		ORDER BY replica FOR KEY SHARE`, replicas)
-}
-
-func (l leases) scan(over bool) func(column.Scanner) error {
-	return func(row column.Scanner) error {
-		replica, err := scanText(row)
-		l[replica] = over
-		return err
-	}
-}
-
-// check fails unless the replica may begin something.
-func (l leases) check(replica string) error {
-	over, ok := l[replica]
-	switch {
-	case !ok:
-		return fmt.Errorf("replica %s: %w", replica, store.ErrLeaseLost)
-	case over:
-		return fmt.Errorf("replica %s: %w", replica, errLeaseOver)
-	}
-	return nil
-}
-
 // abandoned is the condition of a running row whose act no live replica runs.
 const abandoned = `status = '` + sallyport.StatusRunning + `' AND coalesce(replica, '') NOT IN (SELECT replica FROM leases)`
 
@@ -126,7 +91,7 @@ func (db *DB) AdoptActs(ctx context.Context, replica string, most int) ([]store.
 		found = nil
 		return t.commit(func(s *statements) {
 			// A row isn't completed while it is adopted: its log is locked.
-			counters{}.lock(s, orgs...)
+			lockLogs(s, orgs...)
 			s.query(func(row column.Scanner) error {
 				a, err := column.ScanActivity(row)
 				found = append(found, a)

@@ -122,7 +122,7 @@ func TestStoppedReplica(t *testing.T) {
 	goOn := make(chan struct{})
 	go func() {
 		done <- stopped.transact(t.Context(), true, func(tx *tx) error {
-			if err := tx.send(func(s *statements) { system.enter(s); counters{}.lock(s, "a") }); err != nil {
+			if err := tx.send(func(s *statements) { system.enter(s); lockLogs(s, "a") }); err != nil {
 				return err
 			}
 			close(holds)

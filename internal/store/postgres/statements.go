@@ -163,7 +163,7 @@ func (t *tx) send(add func(b *statements)) error {
 		t.begun = true
 		b.add(`BEGIN ISOLATION LEVEL READ COMMITTED`)
 		if !t.durable {
-			b.add(`SELECT set_config('synchronous_commit', 'off', true)`)
+			b.add(relaxDurability)
 		}
 	}
 	t.trips++
@@ -193,6 +193,9 @@ func (t *tx) rollback() {
 	}
 	_, _ = t.conn.Exec(t.ctx, `ROLLBACK`)
 }
+
+// relaxDurability lets the transaction be committed before it is on disk.
+const relaxDurability = `SELECT set_config('synchronous_commit', 'off', true)`
 
 // run makes a durable change on behalf of the viewer, in one round trip. It must be one
 // that may be made twice.
