@@ -13,8 +13,8 @@ const (
 	// status before the answer ends without their end of file.
 	OutputGrace = 250 * time.Millisecond
 	// EndBehindTime is how long the end of a command goes on behind its answer, where the
-	// machine is slow to take it.
-	EndBehindTime = 10 * time.Second
+	// machine is slow to take it: each look may wait for the rc files of a login shell.
+	EndBehindTime = 45 * time.Second
 	// ScriptBytesMax bounds a machine's answer to a script of ours: StraysMax lines
 	// of 30 bytes, GoalsPerLook of 8, and some more.
 	ScriptBytesMax = 8 << 10

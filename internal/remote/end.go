@@ -80,15 +80,17 @@ func EndAll(ctx context.Context, s *sshpool.Session, ids []string) (Survivors, e
 func endProcesses(ctx context.Context, s *sshpool.Session, g *goal) (Survivors, error) {
 	w := watchOf(s)
 	began := time.Now()
-	signal, failed := "TERM", 0
+	signal, failed, within := "TERM", 0, limits.EndTimeMax
 	const pauseMin = 20 * time.Millisecond
 	var killed time.Time
 	for pause := pauseMin; ; pause = min(2*pause, 10*pauseMin) {
-		found, err := w.act(ctx, s, g, signal)
+		found, err := w.act(ctx, s, g, signal, within)
 		switch {
 		case err != nil:
 			// The connection may have just broken, and the pool may not know it yet. To
-			// send a signal twice does no harm.
+			// send a signal twice does no harm. Or the login shell is slow to start, and
+			// nothing is ended before it has.
+			within = limits.ConnectTime
 			if failed++; failed == actAttempts || ctx.Err() != nil {
 				return Survivors{}, err
 			}

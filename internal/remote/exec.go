@@ -384,7 +384,7 @@ func (r *run) hidesMarks(ctx context.Context, other int) bool {
 	if other == code {
 		code++
 	}
-	_, err = runScript(ctx, s, fmt.Sprintf("exit %d", code))
+	_, err = runScript(ctx, s, fmt.Sprintf("exit %d", code), limits.ConnectTime)
 	var end *unmarked
 	return errors.As(err, &end) && end.exit.code == code
 }

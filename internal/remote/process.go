@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+
+	"sallyport/internal/limits"
 )
 
 // Process is a command that has started.
@@ -40,6 +42,6 @@ func (p Process) Signal(ctx context.Context, name string) (sent bool, err error)
 	if err != nil {
 		return false, err
 	}
-	answer, err := runScript(ctx, s, fmt.Sprintf(`if kill -%s -%s 2>&-; then echo sent; fi`, name, p.run.group))
+	answer, err := runScript(ctx, s, fmt.Sprintf(`if kill -%s -%s 2>&-; then echo sent; fi`, name, p.run.group), limits.ConnectTime)
 	return err == nil && answer == "sent\n", err
 }

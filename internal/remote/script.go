@@ -12,11 +12,17 @@ import (
 )
 
 // runScript runs shell code of our own on s, closes s, and returns what the code printed.
-// An answer longer than limits.ScriptBytesMax, or another exit status than 0, is an error.
-func runScript(ctx context.Context, s *sshpool.Session, script string) (string, error) {
+// The code must have started within a time that is cut to ctx's: the rc files of a login
+// shell may take as long before a script as before a command. An answer longer than
+// limits.ScriptBytesMax, or another exit status than 0, is an error.
+func runScript(ctx context.Context, s *sshpool.Session, script string, within time.Duration) (string, error) {
+	by := time.Now().Add(within)
+	if end, isBounded := ctx.Deadline(); isBounded && end.Before(by) {
+		by = end
+	}
 	var out, noise capped
 	outcome, err := Exec(ctx, s, Command{
-		script: script, Timeout: limits.EndTimeMax, ConnectBy: time.Now().Add(limits.EndTimeMax), OutputGrace: limits.OutputGrace,
+		script: script, Timeout: limits.EndTimeMax, ConnectBy: by, OutputGrace: limits.OutputGrace,
 		Gate:    func() error { return nil },
 		Started: func(Process) {},
 		Stdout:  &out, Stderr: &noise,
@@ -35,7 +41,7 @@ func runScript(ctx context.Context, s *sshpool.Session, script string) (string, 
 // CheckShell reports whether commands can be started on s's machine, by running a script
 // that prints one word, and closes s.
 func CheckShell(ctx context.Context, s *sshpool.Session) error {
-	answer, err := runScript(ctx, s, "echo well")
+	answer, err := runScript(ctx, s, "echo well", limits.ConnectTime)
 	if err == nil && answer != "well\n" {
 		err = transportError("the machine's shell does not do what it is told to", true, fmt.Errorf("answer %.40q", answer))
 	}

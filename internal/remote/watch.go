@@ -24,6 +24,7 @@ type watch struct {
 type act struct {
 	goal   *goal
 	signal string
+	within time.Duration // in which a look must have started
 	lead   chan struct{} // buffered: it is this caller's turn to look, for all that wait
 	found  chan sight    // buffered
 	failed chan error    // buffered
@@ -34,9 +35,10 @@ func watchOf(s *sshpool.Session) *watch {
 	return s.Keep(func() any { return &watch{} }).(*watch)
 }
 
-// act looks for the processes of g, and sends signal to them, unless it is empty.
-func (w *watch) act(ctx context.Context, s *sshpool.Session, g *goal, signal string) (sight, error) {
-	a := &act{goal: g, signal: signal, lead: make(chan struct{}, 1), found: make(chan sight, 1), failed: make(chan error, 1)}
+// act looks for the processes of g, and sends signal to them, unless it is empty. Where it
+// leads, the look is given up when it has not started within a time.
+func (w *watch) act(ctx context.Context, s *sshpool.Session, g *goal, signal string, within time.Duration) (sight, error) {
+	a := &act{goal: g, signal: signal, within: within, lead: make(chan struct{}, 1), found: make(chan sight, 1), failed: make(chan error, 1)}
 	w.join(a)
 	for {
 		select {
@@ -98,7 +100,7 @@ func (w *watch) look(ctx context.Context, s *sshpool.Session, leader *act) {
 	for i, a := range acts {
 		goals[i] = a.goal
 	}
-	found, err := runAct(ctx, s, goals, leader.signal)
+	found, err := runAct(ctx, s, goals, leader.signal, leader.within)
 	for i, a := range acts {
 		if err != nil {
 			a.failed <- err
@@ -125,13 +127,13 @@ func (w *watch) take(leader *act) []*act {
 	return taken
 }
 
-func runAct(ctx context.Context, s *sshpool.Session, goals []*goal, signal string) ([]sight, error) {
+func runAct(ctx context.Context, s *sshpool.Session, goals []*goal, signal string, within time.Duration) ([]sight, error) {
 	sibling, err := s.Sibling(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("look at processes: %w", err)
 	}
 	now := time.Now()
-	text, err := runScript(ctx, sibling, actScript(goals, signal, now))
+	text, err := runScript(ctx, sibling, actScript(goals, signal, now), within)
 	if err != nil {
 		return nil, fmt.Errorf("look at processes: %w", err)
 	}

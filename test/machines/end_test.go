@@ -94,6 +94,27 @@ func (tt hiding) run(t *testing.T, m *machine, noTools bool) {
 	mustBeGone(t, []string{pid})
 }
 
+// An rc file of seconds, as those of people who use many tools, is waited for by whatever
+// ends a command, and by a diagnosis, as it is by the command: also where sshd takes no
+// signals, as of root.
+func TestSlowLoginShell(t *testing.T) {
+	s := stack.Start(t, stack.Options{})
+	for _, user := range []string{sshd.Ordinary, sshd.Root} {
+		t.Run(user, func(t *testing.T) {
+			t.Parallel()
+			m := newMachine(t, s, sshd.Options{User: user, LoginShell: "bash", RC: "/bin/sleep 3\n"})
+			out, err := m.exec(t.Context(), client.Exec{Cmd: []string{"sh", "-c", "echo $$; sleep 600"}, Timeout: time.Second})
+			if sallyport.CodeOf(err) != sallyport.CodeExecTimeout {
+				t.Errorf("got %s", quote(err))
+			}
+			mustBeGone(t, strings.Fields(out.stdout.String()))
+			if found, err := m.client.Diagnose(t.Context(), m.name); err != nil || !found.OK {
+				t.Errorf("%v, %+v", err, found)
+			}
+		})
+	}
+}
+
 func localMachine(t *testing.T, s *stack.Stack) *machine {
 	t.Helper()
 	m := &machine{Stack: s, name: "local", client: client.New(s.URL, s.Token)}
