@@ -92,7 +92,7 @@ func (m *fileMachine) start(ctx, run context.Context, argv []string, stdout io.W
 		}
 		process, err := remote.Start(run, session, remote.Command{
 			Argv: argv, OpenStdin: true, ExecID: m.a.row.ID(), Timeout: limits.FileTime, ConnectBy: connectBy,
-			OutputGrace: m.a.g.OutputGrace, Gate: m.a.gate, Stdout: m.moving(stdout), Stderr: io.Discard, Started: func(remote.Process) {},
+			OutputGrace: limits.FileOutputGrace, Gate: m.a.gate, Stdout: m.moving(stdout), Stderr: io.Discard, Started: func(remote.Process) {},
 		})
 		if err == nil || attempt == execAttempts || !remote.MayRetry(err) || connectCtx.Err() != nil {
 			return process, err

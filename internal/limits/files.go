@@ -12,6 +12,9 @@ const (
 	FileCallerTime = time.Minute
 	// FileEndTime is how long a script may take to end by itself when its caller has gone.
 	FileEndTime = time.Second
+	// FileOutputGrace is limits.OutputGrace of a script: it leaves nothing behind that would
+	// keep its output open, so that whoever waits longer only waits for a slow machine.
+	FileOutputGrace = 5 * time.Second
 	// FileTime is the time-out of a script as a whole: a transfer has none of its own, so
 	// it is longer than any.
 	FileTime = 30 * 24 * time.Hour
