@@ -31,7 +31,8 @@ type Stack struct {
 	Log *Log
 
 	stop func() error
-	// web keeps connections for the next request: it is this server's alone.
+	// web keeps connections for the next request: it is this server's alone. Nil, as where a
+	// server comes and goes, keeps none.
 	web *http.Transport
 }
 
@@ -146,7 +147,12 @@ func (s *Stack) Request(t testing.TB, method, path, token, body string) *http.Re
 // the API describes.
 func (s *Stack) Send(t testing.TB, req *http.Request) Answer {
 	t.Helper()
-	client := &http.Client{Transport: spec.Watch(t, s.web), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	web := s.web
+	if web == nil {
+		web = http.DefaultTransport.(*http.Transport).Clone()
+		defer web.CloseIdleConnections()
+	}
+	client := &http.Client{Transport: spec.Watch(t, web), CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	resp, err := client.Do(req)
 	if err != nil {
 		t.Fatal(err)
