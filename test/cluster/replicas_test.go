@@ -190,7 +190,7 @@ func testEvents(t *testing.T, w *world) {
 			if last++; last == 1 {
 				close(opened)
 			}
-			if row.Summary == "true" && row.Status != sallyport.StatusRunning {
+			if row.Summary == "true told" && row.Status != sallyport.StatusRunning {
 				if told[row.ID] = time.Now(); len(told) == execs {
 					return
 				}
@@ -199,7 +199,7 @@ func testEvents(t *testing.T, w *world) {
 	}()
 	<-opened
 	for i := range execs {
-		done, err := w.at(t, i%2, w.token.Secret).Exec(ctx, client.Exec{Workspace: w.ws.ID, Cmd: []string{"true"}})
+		done, err := w.at(t, i%2, w.token.Secret).Exec(ctx, client.Exec{Workspace: w.ws.ID, Cmd: []string{"true", "told"}})
 		if err != nil {
 			t.Fatal(err)
 		}
