@@ -28,9 +28,7 @@ STARTED := $(addprefix sallyport/test/,acceptance)
 # The one suite of this runs on four machines. What is ours takes one of two roads to them, SFTP
 # or scripts, so that two of them are enough for the race detector.
 MACHINES := $(addprefix sallyport/test/,files)
-# The engine of SQLite is C, translated: the detector would look for races within it, and takes
-# most of its time there. All else is looked at, and who calls it.
-RACE := GOFLAGS="$(GOFLAGS) '-gcflags=modernc.org/...=-race=false -d=checkptr=0'" CGO_ENABLED=1 go test -race
+RACE := CGO_ENABLED=1 go test -race
 TESTFLAGS ?=
 BENCHFLAGS ?=
 FUZZTIME ?= 1m
