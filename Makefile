@@ -25,8 +25,8 @@ STARTED := $(addprefix sallyport/test/,acceptance)
 # start most of the time: what runs in them runs under it elsewhere, commands in internal/cli,
 # servers in test/contract.
 #
-# The one suite of this runs on four machines. What is ours takes one of two roads to them, SFTP
-# or scripts, so that two of them are enough for the race detector.
+# The one suite of this runs on four machines. What is ours does the same for each, so that
+# two of them are enough for the race detector.
 MACHINES := $(addprefix sallyport/test/,files)
 RACE := CGO_ENABLED=1 go test -race
 TESTFLAGS ?=
