@@ -72,7 +72,7 @@ test: ## run every test, under the race detector where our code runs (installs a
 .quick:
 	$(call gotest,$(RACE),$(filter-out $(WATCHED) $(STARTED) $(MACHINES),$(PACKAGES)))
 	$(call gotest,$(RACE) -run '/^(embedded|without_sftp)$$',$(filter $(MACHINES),$(PACKAGES)))
-	$(call gotest,CGO_ENABLED=0 go test,$(filter $(STARTED) $(MACHINES),$(PACKAGES)))
+	$(call gotest,CGO_ENABLED=0 go test -skip '/^(embedded|without_sftp)$$',$(filter $(STARTED) $(MACHINES),$(PACKAGES)))
 
 .watched:
 	$(call gotest,CGO_ENABLED=0 go test -p 1,$(filter $(WATCHED),$(PACKAGES)))

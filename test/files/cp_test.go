@@ -78,6 +78,13 @@ func (c *commandLine) fill(t *testing.T, dir string, files, size int) {
 // sameTree wants two directories to hold the same, and no file that isn't whole.
 func sameTree(t *testing.T, got, want string) {
 	t.Helper()
+	sameEntries(t, got, want, true)
+}
+
+// sameEntries is sameTree, with the directories' times or without: where a connection has
+// broken, a busy server may still write what had arrived when the next one has set them.
+func sameEntries(t *testing.T, got, want string, dirTimes bool) {
+	t.Helper()
 	describe := func(dir string) string {
 		var all strings.Builder
 		must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -90,7 +97,7 @@ func sameTree(t *testing.T, got, want string) {
 				content, err := os.ReadFile(path)
 				must(t, err)
 				all.WriteString(" " + info.ModTime().UTC().String() + " " + strconv.FormatUint(checksum(content), 16))
-			case info.IsDir() && path != dir:
+			case info.IsDir() && path != dir && dirTimes:
 				all.WriteString(" " + info.ModTime().UTC().String())
 			case !info.IsDir():
 				target, err := os.Readlink(path)
@@ -136,11 +143,11 @@ func TestBrokenCp(t *testing.T) {
 	sameTree(t, filepath.Join(c.dir, "large"), large)
 	c.proxy.Set(faultproxy.Faults{CutUpAfter: 3 * part / 2}) // what the machine hasn't written yet is lost
 	c.wants(t, 0, "cp", "-r", tree, "here:tree")
-	sameTree(t, filepath.Join(c.dir, "tree"), tree)
+	sameEntries(t, filepath.Join(c.dir, "tree"), tree, false)
 	c.proxy.Set(faultproxy.Faults{CutDownAfter: part})
 	c.wants(t, 0, "cp", "here:up", filepath.Join(c.here, "down"))
 	c.wants(t, 0, "cp", "-r", "here:tree", filepath.Join(c.here, "back"))
-	sameTree(t, filepath.Join(c.here, "back"), tree)
+	sameEntries(t, filepath.Join(c.here, "back"), tree, false)
 	code, stdout, stderr := c.run(t.Context(), nil, nil, "files", "cat", "here:up")
 	if code != 0 || stdout != string(content) {
 		t.Errorf("cat: %d, %d bytes, %s", code, len(stdout), stderr)
