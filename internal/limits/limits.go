@@ -40,10 +40,10 @@ const (
 	OrgRequestsPerS = 1000
 	OrgRequestBurst = 5000
 	// StartsPerCPU is how many acts start at once for each processor while several
-	// organisations ask for some: one that computes, and one that waits for the disk. What
-	// starts on the server's own host takes its processors until the command runs; what starts
-	// elsewhere until it is sent.
-	StartsPerCPU = 2
+	// organisations ask for some. What starts on the server's own host takes its processors
+	// until the command runs, what starts elsewhere until it is sent: more at once would only
+	// take longer each.
+	StartsPerCPU = 1
 	// StartTime is how long an act counts as starting at most: a machine that doesn't answer
 	// takes no processor time, and holds nobody up.
 	StartTime = 100 * time.Millisecond
