@@ -103,7 +103,7 @@ func entryHeader(w walked) (h *tar.Header, err error) {
 
 // leftOutOnce tells what walkEntries leaves out, once however often it walks.
 func (s *sending) leftOutOnce(name string, reason error) {
-	if s.skipped == "" || localtree.Compare(name, s.skipped) > 0 {
+	if isBehind(name, s.skipped) {
 		s.skipped = name
 		s.leftOut(s.from(name), reason)
 	}

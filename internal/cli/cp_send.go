@@ -53,8 +53,9 @@ type sending struct {
 	// broke off, and copyFile what sends a file of it: of a source that is a tar itself.
 	byEntry  func()
 	copyFile func(ctx context.Context, h *tar.Header) error
-	// sent is the last name that was sent, told the last that was seen not to be, and listed
-	// the last that individually is done with, skipped the last that walkEntries left out.
+	// sent is the last name that was sent, told the last of which it was told if it can't be,
+	// settled the last that individually is done with, skipped the last that walkEntries left
+	// out.
 	sent, told, settled, skipped string
 }
 
@@ -245,11 +246,7 @@ func (s *sending) writeTar(ctx context.Context, w io.Writer, there *thereList) e
 		}
 	}
 	err := s.walk(ctx, func(h *tar.Header, content io.Reader, err error) error {
-		isNew := s.told == "" || localtree.Compare(h.Name, s.told) > 0
-		if isNew {
-			s.told = h.Name
-		}
-		if !s.isToSend(h, content, err, isNew) {
+		if !s.isToSend(h, content, err) {
 			return nil
 		}
 		if !there.has(h) {
@@ -267,8 +264,12 @@ func (s *sending) writeTar(ctx context.Context, w io.Writer, there *thereList) e
 }
 
 // isToSend tells whether an entry of the walk is to be sent now. One that can't be, for err or
-// its name, is left out, which is told where it is new.
-func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bool) bool {
+// its name, is left out, which is told once however often it is walked.
+func (s *sending) isToSend(h *tar.Header, content io.Reader, err error) bool {
+	isNew := isBehind(h.Name, s.told)
+	if isNew {
+		s.told = h.Name
+	}
 	if err == nil && isOwnName(h.Name) {
 		err = errOwnName
 	}
@@ -279,6 +280,12 @@ func (s *sending) isToSend(h *tar.Header, content io.Reader, err error, isNew bo
 		return false
 	}
 	return !s.wasAlone(h, content)
+}
+
+// isBehind tells whether a walk comes to name after last, a name that it has been at; empty is
+// none.
+func isBehind(name, last string) bool {
+	return last == "" || localtree.Compare(name, last) > 0
 }
 
 // wasAlone tells whether sendAlone has sent a file.
@@ -403,7 +410,7 @@ func (s *sending) individually(ctx context.Context) error {
 			return err
 		}
 		ok := true
-		if s.settled == "" || localtree.Compare(h.Name, s.settled) > 0 {
+		if isBehind(h.Name, s.settled) {
 			ok, err = s.settle(ctx, h, content, err, there)
 		}
 		if err == nil && ok && h.Typeflag == tar.TypeDir {
@@ -422,11 +429,7 @@ func (s *sending) individually(ctx context.Context) error {
 
 // settle sends an entry, or tells why not, once. It tells whether it is there now.
 func (s *sending) settle(ctx context.Context, h *tar.Header, content io.Reader, err error, there *thereList) (ok bool, _ error) {
-	isNew := localtree.Compare(h.Name, s.told) > 0
-	if isNew {
-		s.told = h.Name
-	}
-	if !s.isToSend(h, content, err, isNew) {
+	if !s.isToSend(h, content, err) {
 		return false, nil
 	}
 	if ok = there.has(h); !ok {
