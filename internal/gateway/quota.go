@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"sallyport/client/sallyport"
-	"sallyport/internal/access"
 	"sallyport/internal/store"
 )
 
@@ -16,9 +15,9 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 	if g.Access.Limits == nil || class == store.ClassNone {
 		return nil, nil
 	}
-	inForce, err := g.Access.Limits.Of(ctx, ws.OrgID)
+	inForce, err := g.Access.OrgLimits(ctx, ws.OrgID)
 	if err != nil {
-		return nil, access.Unavailable(err)
+		return nil, err
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
 	if class == store.ClassTransfer {
