@@ -337,16 +337,19 @@ func TestExits(t *testing.T) {
 }
 
 func TestGateThatFailsRunsNothing(t *testing.T) {
-	home := t.TempDir()
-	m := newMachine(t, "/bin/bash", home)
-	refused := errors.New("refused")
-	r := m.run(t.Context(), remote.Command{Argv: []string{"touch", "ran"}, Gate: func() error { return refused }})
-	if !errors.Is(r.err, refused) || r.started {
-		t.Errorf("got %+v", r)
-	}
-	// The next one waits for nothing, and shows that the machine still works.
-	if r := m.sh(t, "ls"); r.stdout != "" {
-		t.Errorf("it ran: %q", r.stdout)
+	for name, road := range roads {
+		for _, shell := range []string{"/bin/bash", "/bin/sh"} {
+			m := road(t, shell, t.TempDir())
+			refused := errors.New("refused")
+			r := m.run(t.Context(), remote.Command{Argv: []string{"touch", "ran"}, Gate: func() error { return refused }})
+			if !errors.Is(r.err, refused) || r.started {
+				t.Errorf("%s, %s: got %+v", name, shell, r)
+			}
+			// The next one waits for nothing, and shows that the machine still works.
+			if r := m.sh(t, "ls"); r.stdout != "" {
+				t.Errorf("%s, %s: it ran: %q", name, shell, r.stdout)
+			}
+		}
 	}
 }
 

@@ -296,17 +296,3 @@ func TestHostLeavesItToTheShell(t *testing.T) {
 		}
 	}
 }
-
-// What is refused before it may start leaves nothing running on the host, and the session ends.
-func TestGateThatFailsStartsNothingOnHost(t *testing.T) {
-	home := t.TempDir()
-	m := newHost(t, "/bin/sh", home)
-	refused := errors.New("refused")
-	r := m.run(t.Context(), remote.Command{Argv: []string{"touch", "ran"}, Gate: func() error { return refused }})
-	if !errors.Is(r.err, refused) || r.started {
-		t.Errorf("got %+v", r)
-	}
-	if r := m.sh(t, "ls"); r.stdout != "" {
-		t.Errorf("it ran: %q", r.stdout)
-	}
-}
