@@ -17,12 +17,20 @@ import (
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
-// TestOpenSSH: OpenSSH's own client finds what it expects.
-func TestOpenSSH(t *testing.T) {
-	program, err := exec.LookPath("ssh")
+// installed returns the path of one of OpenSSH's clients. make test installs them; a machine
+// on which one tests without it may have none.
+func installed(t *testing.T, client string) string {
+	t.Helper()
+	program, err := exec.LookPath(client)
 	if err != nil {
 		t.Skip(err)
 	}
+	return program
+}
+
+// TestOpenSSH: OpenSSH's own client finds what it expects.
+func TestOpenSSH(t *testing.T) {
+	program := installed(t, "ssh")
 	dir := t.TempDir()
 	b := newBench(t, func(c *Config) { c.AuthorizedKeys = []ssh.PublicKey{writeKey(t, dir)} })
 	port := b.listen(t)

@@ -197,10 +197,7 @@ func TestSubsystems(t *testing.T) {
 
 // TestOpenSSHSFTP: OpenSSH's own client.
 func TestOpenSSHSFTP(t *testing.T) {
-	program, err := exec.LookPath("sftp")
-	if err != nil {
-		t.Skip("OpenSSH's client is not installed")
-	}
+	program := installed(t, "sftp")
 	dir := t.TempDir()
 	key := writeKey(t, dir)
 	b := newBench(t, withSFTP(t), func(c *Config) { c.AuthorizedKeys = []ssh.PublicKey{key} })
