@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/gateway"
 	"sallyport/internal/limits"
 	"sallyport/internal/quota"
@@ -24,6 +25,7 @@ type call struct {
 	r       *http.Request
 	methods map[string]route // what the path takes; nil for one that there is not
 	route   route            // the one that answers
+	turn    *fairqueue.Place // what the call holds of the API's turns; nil is none
 	by      gateway.Caller
 	// authenticatedAt is when the caller was authenticated, before the store was asked.
 	authenticatedAt time.Time
@@ -113,6 +115,7 @@ func (c *call) sendParts(status int, mediaType string, write func(io.Writer) err
 	patient := &patientWriter{w: c.w, control: control}
 	patient.wait()
 	c.limitUnread()
+	c.turn.Release() // the reader may take his time
 	c.w.WriteHeader(status)
 	if write(patient) == nil && control.Flush() == nil {
 		setWriteDeadline(control, time.Time{})

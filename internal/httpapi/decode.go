@@ -78,6 +78,7 @@ func (c *call) readBody(parse func(*bodyReader) error) error {
 		return err
 	}
 	c.held.Shrink(body.read) // what was made of it stays until the answer
+	c.takeTurn()
 	// From now on a read tells only whether the caller is still there.
 	return errors.Join(c.setReadDeadline(time.Time{}), c.authenticateAgain())
 }

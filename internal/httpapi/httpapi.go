@@ -18,6 +18,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/access"
 	"sallyport/internal/administration"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/gateway"
 	"sallyport/internal/id"
 	"sallyport/internal/identity"
@@ -34,6 +35,9 @@ type API struct {
 	Administration *administration.Administration
 	Gateway        *gateway.Gateway
 	Auth           *identity.Authenticator
+	// Turns shares out requests that act on no machine between organisations; nil has no
+	// bound.
+	Turns *fairqueue.Queue
 	// Ready tells why the server can't serve now; nil when it can.
 	Ready func(*http.Request) error
 	// Degraded tells that it serves, but slower or later than it should; nil never.
@@ -141,6 +145,7 @@ func (c *call) run(handle func() error) {
 	defer c.limitUnread()
 	defer c.leave()
 	defer c.held.Close()
+	defer func() { c.turn.Release() }()
 	if err := handle(); err != nil {
 		c.fail(err)
 	}
@@ -162,6 +167,9 @@ func (c *call) serve() error {
 		}
 	}
 	if ok {
+		if route.body == bodyNone {
+			c.takeTurn() // a body is read first: its sender may take his time
+		}
 		return route.handle(c)
 	}
 	if c.methods == nil {

@@ -9,6 +9,8 @@ type route struct {
 	public bool
 	// everywhere: also to who is of another organisation than the server's only one.
 	everywhere bool
+	// acts: it begins something on a machine, or goes on for as long as the caller likes.
+	acts bool
 	// body says what becomes of a request's body.
 	body   bodyKind
 	handle func(*call) error
@@ -55,7 +57,7 @@ func routes() []route {
 		{method: http.MethodPost, pattern: "/orgs/{org}/ca/rotate", body: bodyJSON, handle: (*call).rotateCA},
 		{method: http.MethodGet, pattern: "/orgs/{org}/instances", handle: (*call).orgInstances},
 		{method: http.MethodGet, pattern: "/orgs/{org}/activity", handle: (*call).orgActivity},
-		{method: http.MethodGet, pattern: "/orgs/{org}/events", handle: (*call).orgEvents},
+		{method: http.MethodGet, pattern: "/orgs/{org}/events", acts: true, handle: (*call).orgEvents},
 
 		{method: http.MethodPost, pattern: "/workspaces", body: bodyJSON, handle: (*call).createWorkspace},
 		{method: http.MethodGet, pattern: "/workspaces", handle: (*call).listWorkspaces},
@@ -68,24 +70,24 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/tokens", handle: (*call).listTokens},
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", handle: (*call).workspaceEvents},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", body: bodyJSON, handle: (*call).exec},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", acts: true, handle: (*call).workspaceEvents},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", body: bodyJSON, acts: true, handle: (*call).exec},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, handle: (*call).signalExec},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
 
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files", handle: admitted((*call).listFiles)},
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files/{path...}", handle: admitted((*call).getFile)},
-		{method: http.MethodPut, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyStream, handle: admitted((*call).putFile)},
-		{method: http.MethodPatch, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).changeFile)},
-		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/files/{path...}", handle: admitted((*call).deleteFile)},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, handle: admitted((*call).actOnFile)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files", acts: true, handle: admitted((*call).listFiles)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files/{path...}", acts: true, handle: admitted((*call).getFile)},
+		{method: http.MethodPut, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyStream, acts: true, handle: admitted((*call).putFile)},
+		{method: http.MethodPatch, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, acts: true, handle: admitted((*call).changeFile)},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/files/{path...}", acts: true, handle: admitted((*call).deleteFile)},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyJSON, acts: true, handle: admitted((*call).actOnFile)},
 
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/attachments", body: bodyForm, handle: admitted((*call).createAttachments)},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/attachments", body: bodyForm, acts: true, handle: admitted((*call).createAttachments)},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments", handle: (*call).listAttachments},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}", handle: (*call).getAttachment},
-		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/attachments/{attachment}", handle: admitted((*call).deleteAttachment)},
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}/content", handle: admitted((*call).attachmentContent)},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/attachments/{attachment}", acts: true, handle: admitted((*call).deleteAttachment)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}/content", acts: true, handle: admitted((*call).attachmentContent)},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
 	}

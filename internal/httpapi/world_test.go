@@ -18,6 +18,7 @@ import (
 	"sallyport/internal/audit"
 	"sallyport/internal/connector"
 	"sallyport/internal/connector/local"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/gateway"
 	"sallyport/internal/httpapi"
 	"sallyport/internal/identity"
@@ -36,16 +37,18 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type api struct {
 	http.Handler
 	admin string
+	turns *fairqueue.Queue
 }
 
 // serve puts g behind HTTP, and its records' administration beside it.
 func serve(g *gateway.Gateway, records *administration.Administration, store identity.Store) *api {
 	admin := identity.Mint(principal.Admin)
+	turns := fairqueue.New(1, time.Hour)
 	a := &httpapi.API{
-		Access: g.Access, Administration: records, Gateway: g, Auth: &identity.Authenticator{Store: store, Admin: &admin.Hash},
+		Access: g.Access, Administration: records, Gateway: g, Auth: &identity.Authenticator{Store: store, Admin: &admin.Hash}, Turns: turns,
 		Ready: func(*http.Request) error { return nil }, Log: slog.New(slog.DiscardHandler),
 	}
-	return &api{a.Handler(), admin.Secret}
+	return &api{a.Handler(), admin.Secret, turns}
 }
 
 // newAPI is one on a real store and this machine, which is workspace w of

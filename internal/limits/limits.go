@@ -47,6 +47,10 @@ const (
 	// StartTime is how long an act counts as starting at most: a machine that doesn't answer
 	// takes no processor time, and holds nobody up.
 	StartTime = 100 * time.Millisecond
+	// CPUsPerTurn is how many processors there are for each request that is answered at once,
+	// of those that act on no machine, while several organisations ask: what one asks leaves
+	// processors to the others.
+	CPUsPerTurn = 2
 	// EventStreamsPerToken and EventStreams bound the event streams that are open on one
 	// server: each takes a connection, and has no end of its own.
 	EventStreamsPerToken = 64

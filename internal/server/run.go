@@ -299,6 +299,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
 		Access: s.gateway.Access, Administration: s.administration, Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
+		Turns:        fairqueue.New(max(1, runtime.GOMAXPROCS(0)/limits.CPUsPerTurn), limits.StartTime),
 		Memory:       quota.NewMemory(s.memoryBudget()),
 		OpenRequests: s.connections.Most, Times: s.options.Times,
 		LoopbackOnly: s.cfg.Mode == config.ModeDev, TrustedProxies: s.cfg.ProxiesTrusted,

@@ -26,6 +26,9 @@ func TestMain(m *testing.M) {
 	if spec, ok := os.LookupEnv(childVariable); ok {
 		os.Exit(runChild(spec))
 	}
+	if told, ok := os.LookupEnv(attackVariable); ok {
+		os.Exit(runAttack(told))
+	}
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		removeProgram()
 		os.Exit(code)
