@@ -154,7 +154,7 @@ func (e *examination) ready(ctx context.Context) {
 	case status != http.StatusOK:
 		e.add(doctor.StatusFail, check, "the server's log has more", "it can't serve: %d %s", status, strings.TrimSpace(body))
 	case strings.Contains(body, `"degraded"`):
-		e.add(doctor.StatusWarn, check, "the server's log has more", "it serves, but is degraded: events may come late")
+		e.add(doctor.StatusWarn, check, "the server's log has more", "it serves, but is degraded: events come late, or other servers can't ask it (replica.url)")
 	default:
 		e.add(doctor.StatusOK, check, "", "it can serve")
 	}

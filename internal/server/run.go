@@ -298,7 +298,7 @@ func keyPurpose(workspaceID string) string { return "workspace/" + workspaceID }
 // serve answers requests until ctx is canceled and everything has drained.
 func (s *server) serve(ctx context.Context, ready Ready) error {
 	api := &httpapi.API{
-		Access: s.gateway.Access, Administration: s.administration, Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: func() bool { return !s.bus.Connected() }, Log: s.log,
+		Access: s.gateway.Access, Administration: s.administration, Gateway: s.gateway, Auth: s.auth, Ready: s.ready, Degraded: s.degraded, Log: s.log,
 		Turns:        fairqueue.New(max(1, runtime.GOMAXPROCS(0)/limits.CPUsPerTurn), limits.StartTime),
 		Memory:       quota.NewMemory(s.memoryBudget()),
 		OpenRequests: s.connections.Most, Times: s.options.Times,
@@ -325,6 +325,12 @@ func (s *server) serve(ctx context.Context, ready Ready) error {
 	}
 	s.log.Info("ended")
 	return nil
+}
+
+// degraded tells that the server serves, but slower or later than it should: its bus is down,
+// or it shares its store with others that can't ask it for what it holds.
+func (s *server) degraded() bool {
+	return !s.bus.Connected() || s.cfg.Store.URL != "" && s.peerURL == ""
 }
 
 // memoryBudget is what may wait in memory for callers: what the configuration says, or half of
