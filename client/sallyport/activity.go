@@ -22,6 +22,10 @@ const (
 	ActivityHostKeyMismatch    = "host_key_mismatch"
 	// ActivityFile is an operation on files: op says which.
 	ActivityFile = "workspace_file"
+	// ActivityForward is one TCP connection to a port of a machine, and ActivityForwardKilled
+	// its end by somebody.
+	ActivityForward       = "workspace_forward"
+	ActivityForwardKilled = "forward_killed"
 	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
 	ActivityCARotated = "ca_rotated"
 )
@@ -70,6 +74,8 @@ type Activity struct {
 	DenialBegun
 	FileBegun
 	FileEnded
+	ForwardBegun
+	ForwardEnded
 }
 
 // ActBegun is what a row of any type says from the start.
@@ -136,4 +142,17 @@ type FileEnded struct {
 	Entries *int64 `json:"entries,omitempty"`
 	// SHA256 is that of the bytes that the request wrote, in hexadecimal.
 	SHA256 string `json:"sha256,omitempty"`
+}
+
+// ForwardBegun is what the row of a forward says from the start.
+type ForwardBegun struct {
+	// Target is what the machine connects to, as net.JoinHostPort writes it.
+	Target string `json:"target,omitempty"`
+}
+
+// ForwardEnded is what the end of a forward adds to its row.
+type ForwardEnded struct {
+	// InputBytes is what went to the target, and OutputBytes what came from it.
+	InputBytes  *int64 `json:"input_bytes,omitempty"`
+	OutputBytes *int64 `json:"output_bytes,omitempty"`
 }

@@ -199,6 +199,15 @@ const (
 	// ReasonConfiguration: AWS refuses what the server sends: a clock that is wrong, a
 	// certificate, a value.
 	ReasonConfiguration = "configuration"
+	// With CodeForwardFailed:
+
+	// ReasonRefused: nothing takes connections at the target, or the machine can't reach it.
+	ReasonRefused = "refused"
+	// ReasonProhibited: the machine's SSH server may not forward there.
+	ReasonProhibited = "prohibited"
+	// ReasonTimeout: the target has not answered in time.
+	ReasonTimeout = "timeout"
+
 	// ReasonReadOnly, with CodePermissionDenied: the machine's file system is read-only.
 	ReasonReadOnly = "read_only"
 	// ReasonQuota, with CodeNoSpace: the user's quota on the machine is used up.

@@ -14,12 +14,13 @@ const (
 	ScopeAuditRead   Scope = "audit:read"
 	ScopeWorkspaces  Scope = "workspaces"
 	ScopeTokens      Scope = "tokens"
+	ScopeForward     Scope = "forward"
 	ScopeAttachments Scope = "attachments"
 )
 
 // AllScopes returns every scope there is, in their canonical order.
 func AllScopes() []Scope {
-	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens, ScopeAttachments}
+	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens, ScopeForward, ScopeAttachments}
 }
 
 // DefaultScopes returns what a new token may do that names no scopes: the first

@@ -25,8 +25,11 @@ type Workspace struct {
 	Labels map[string]string `json:"labels"`
 	// Connector says how the machine is reached; null when it has no host.
 	Connector *Connector `json:"connector"`
-	CreatedAt time.Time  `json:"created_at"`
-	UpdatedAt time.Time  `json:"updated_at"`
+	// ForwardAllow says where forwards may lead: HOST:PORTS each, where HOST is loopback, a
+	// name, an address or a CIDR, and PORTS a number, A-B or *. IPv6 stands in brackets.
+	ForwardAllow []string  `json:"forward_allow"`
+	CreatedAt    time.Time `json:"created_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
 }
 
 // WorkspaceCreate is the body of POST /workspaces.
@@ -39,6 +42,8 @@ type WorkspaceCreate struct {
 	Tier      int               `json:"tier,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"`
 	Connector *Connector        `json:"connector,omitempty"`
+	// ForwardAllow: nil is ForwardAllowDefault, and an empty one allows nothing.
+	ForwardAllow []string `json:"forward_allow,omitzero"`
 }
 
 // WorkspacePatch is the body of PATCH /workspaces/{id}, a JSON merge patch
@@ -50,4 +55,6 @@ type WorkspacePatch struct {
 	Labels map[string]*string `json:"labels,omitempty"`
 	// Connector replaces the connector; JSON null takes it away.
 	Connector json.RawMessage `json:"connector,omitempty"`
+	// ForwardAllow replaces the list: nil leaves it, an empty one allows nothing.
+	ForwardAllow []string `json:"forward_allow,omitzero"`
 }

@@ -228,7 +228,7 @@ func wireWorkspace(ws store.Workspace) sallyport.Workspace {
 		labels = map[string]string{}
 	}
 	return sallyport.Workspace{
-		ID: ws.ID, OrgID: ws.OrgID, Name: ws.Name, Tier: ws.Tier, Labels: labels, Connector: ws.Connector,
+		ID: ws.ID, OrgID: ws.OrgID, Name: ws.Name, Tier: ws.Tier, Labels: labels, Connector: ws.Connector, ForwardAllow: sallyport.ForwardAllowDefault(),
 		CreatedAt: ws.CreatedAt, UpdatedAt: ws.UpdatedAt,
 	}
 }

@@ -62,6 +62,7 @@ func goldenRows(t *testing.T) map[string]store.Activity {
 	diagnosed.CompletedAt, diagnosed.DurationMS = &completed, &took
 	rows[diagnosed.Type] = diagnosed
 	rows[sallyport.ActivityFile] = goldenFile()
+	rows[sallyport.ActivityForward] = goldenForward()
 	return rows
 }
 
@@ -71,6 +72,14 @@ func goldenFile() store.Activity {
 	row.Op, row.Path, row.ToBase64, row.Offset = sallyport.FileOpWrite, "a/é <&>\u2028", "/w==", &offset
 	row.DurationMS, row.Bytes, row.Entries, row.SHA256 = &took, &bytes, &entries, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 	row.CompletedAt = &completed
+	return row
+}
+
+func goldenForward() store.Activity {
+	row := goldenRow(sallyport.ActivityForward)
+	completed, took, input, output := goldenTime.Add(time.Second), int64(12), int64(9), int64(0)
+	row.Target, row.DurationMS, row.InputBytes, row.OutputBytes = "[::1]:5432", &took, &input, &output
+	row.Status, row.Code, row.Reason, row.CompletedAt = sallyport.StatusError, sallyport.CodeForwardFailed, sallyport.ReasonRefused, &completed
 	return row
 }
 

@@ -232,13 +232,13 @@ func TestCreatedWhole(t *testing.T) {
 	tests := []struct{ path, token, body, want string }{
 		{"/orgs", s.AdminToken, `{"name":"b"}`, `{` + idForm + `,"name":"b",` + timeForm + `}`},
 		{"/workspaces", h.token, `{"name":"w1"}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w1","tier":2,"labels":{},"connector":null,` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w1","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", h.token, `{"name":"w2","org_id":null,"tier":null,"labels":null,"connector":null}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w2","tier":2,"labels":{},"connector":null,` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w2","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", h.token, `{"name":"w3","org_id":"a","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"}}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w3","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"},` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w3","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"},"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", s.AdminToken, `{"name":"w4","org_id":"` + h.ID + `","tier":4}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w4","tier":4,"labels":{},"connector":null,` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w4","tier":4,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
 	}
 	for _, tt := range tests {
 		before := time.Now().Add(-time.Millisecond)

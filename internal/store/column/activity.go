@@ -65,17 +65,19 @@ type (
 		sallyport.ExecBegun
 		sallyport.DenialBegun
 		sallyport.FileBegun
+		sallyport.ForwardBegun
 	}
 	outcome struct {
 		sallyport.ActEnded
 		sallyport.ExecEnded
 		sallyport.FileEnded
+		sallyport.ForwardEnded
 	}
 )
 
 // Detail is what a row says of its act from the start, as JSON.
 func Detail(row *store.Activity) (string, error) {
-	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun})
+	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun, row.ForwardBegun})
 }
 
 // ReadDetail puts what Detail wrote into the row.
@@ -84,13 +86,14 @@ func ReadDetail(s string, row *store.Activity) error {
 	if err := ReadJSON(s, &d); err != nil {
 		return err
 	}
-	row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun = d.ActBegun, d.ExecBegun, d.DenialBegun, d.FileBegun
+	row.ActBegun, row.ExecBegun, row.DenialBegun = d.ActBegun, d.ExecBegun, d.DenialBegun
+	row.FileBegun, row.ForwardBegun = d.FileBegun, d.ForwardBegun
 	return nil
 }
 
 // Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
 func Outcome(row *store.Activity) (sql.NullString, error) {
-	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded}
+	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded, row.ForwardEnded}
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
@@ -113,5 +116,6 @@ func ReadOutcome(s sql.NullString, row *store.Activity) error {
 
 // applyTo makes o all that the row says of its end.
 func (o outcome) applyTo(row *store.Activity) {
-	row.ActEnded, row.ExecEnded, row.FileEnded = o.ActEnded, o.ExecEnded, o.FileEnded
+	row.ActEnded, row.ExecEnded = o.ActEnded, o.ExecEnded
+	row.FileEnded, row.ForwardEnded = o.FileEnded, o.ForwardEnded
 }

@@ -21,7 +21,8 @@ func testEvents(t *testing.T, e Engine) {
 	fill(reflect.ValueOf(full).Elem())
 	full.ID, full.OrgID, full.Replica, full.Class = id.New(), org, "", store.ClassStream
 	full.Status, full.CompletedAt = sallyport.StatusRunning, nil
-	full.ActEnded, full.ExecEnded, full.FileEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}, sallyport.FileEnded{}
+	full.ActEnded, full.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
+	full.FileEnded, full.ForwardEnded = sallyport.FileEnded{}, sallyport.ForwardEnded{}
 	denied := newRow(org, "", sallyport.ActivityAccessDenied)
 	must(t, e.CommitActivity(ctx, write(full, denied), true))
 	written := *full
