@@ -80,18 +80,21 @@ func (c *command) exited(status syscall.WaitStatus, err error) {
 	c.finishPart()
 }
 
-// hold keeps the channel open until finishPart, and tells whether it is open still.
-func (c *command) hold() bool {
+// hold keeps the channel open until release is called, if it is open still.
+func (c *command) hold() (release func()) {
 	for {
 		parts := c.parts.Load()
 		if parts == 0 {
-			return false
+			return func() {}
 		}
 		if c.parts.CompareAndSwap(parts, parts+1) {
-			return true
+			return c.finishPart
 		}
 	}
 }
+
+// signal sends a signal to the process group.
+func (c *command) signal(sig syscall.Signal) error { return c.process.signal(sig) }
 
 func (c *command) finishPart() {
 	if c.parts.Add(-1) == 0 {

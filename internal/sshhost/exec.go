@@ -3,6 +3,7 @@ package sshhost
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,12 +21,12 @@ func (s *session) exec(request *ssh.Request) {
 		return
 	}
 	s.started = true
-	command, err := s.start(argv)
+	running, err := s.start(argv)
 	switch {
 	case err == nil:
 		request.Reply(true, nil)
-		s.command = command
-		command.run(s.host)
+		s.running = running
+		running.run(s.host)
 	case isShortage(err):
 		s.host.log.Error("ssh host: command not started", "error", err)
 		request.Reply(false, nil)
@@ -54,30 +55,43 @@ func (s *session) argv(request *ssh.Request) ([]string, bool) {
 	return []string{name, "-c", line}, ok
 }
 
-// start starts argv at home, or at / where home cannot be entered, which the
-// client is told on stderr.
-func (s *session) start(argv []string) (*command, error) {
+// start starts argv on the session's terminal, or with pipes where it has none.
+func (s *session) start(argv []string) (running, error) {
+	if s.terminal != nil {
+		env := s.host.environ.with(slices.Concat(s.env, s.terminal.environ()))
+		tty := s.terminal.theirs
+		process, notice, err := s.startShell(argv, env, [3]*os.File{tty, tty, tty}, true)
+		if err != nil {
+			return nil, err
+		}
+		return newSeated(s, process, strings.ReplaceAll(notice, "\n", "\r\n")), nil
+	}
 	pipes, err := newPipes()
 	if err != nil {
 		return nil, err
 	}
 	defer pipes.closeTheirs()
-
-	account, env := s.host.account, s.host.environ.with(s.env)
-	process, err := startProcess(account.shell, argv, env, account.home, pipes.theirs)
-	var notice string
-	if err != nil && !isShortage(err) {
-		atRoot, errAtRoot := startProcess(account.shell, argv, env, "/", pipes.theirs)
-		if errAtRoot == nil {
-			notice = fmt.Sprintf("Could not chdir to home directory %s: %s\n", account.home, strerror(err))
-			process, err = atRoot, nil
-		}
-	}
+	process, notice, err := s.startShell(argv, s.host.environ.with(s.env), pipes.theirs, false)
 	if err != nil {
 		pipes.closeOurs()
 		return nil, err
 	}
 	return newCommand(s, process, pipes, notice), nil
+}
+
+// startShell starts the login shell at home, or at / where home cannot be entered, which
+// the client is told by the notice.
+func (s *session) startShell(argv, env []string, files [3]*os.File, onTerminal bool) (p *process, notice string, err error) {
+	account := s.host.account
+	p, err = startProcess(account.shell, argv, env, account.home, files, onTerminal)
+	if err == nil || isShortage(err) {
+		return p, "", err
+	}
+	p, errAtRoot := startProcess(account.shell, argv, env, "/", files, onTerminal)
+	if errAtRoot != nil {
+		return nil, "", err
+	}
+	return p, fmt.Sprintf("Could not chdir to home directory %s: %s\n", account.home, strerror(err)), nil
 }
 
 // fail tells of a shell that could not be executed as sshd does: a line on

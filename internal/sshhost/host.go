@@ -1,7 +1,7 @@
 // Package sshhost is an SSH server inside this process. It runs commands as
 // the user who runs the process, and behaves towards any SSH client as
 // OpenSSH's sshd does: a session runs one command line by the login shell,
-// without a terminal, or an SFTP server.
+// on a terminal if the client asks for one, or an SFTP server.
 package sshhost
 
 import (

@@ -19,13 +19,14 @@ type process struct {
 }
 
 // startProcess starts argv by the program at path. files become its stdin,
-// stdout and stderr, and stay the caller's to close.
-func startProcess(path string, argv, env []string, dir string, files [3]*os.File) (*process, error) {
+// stdout and stderr, and stay the caller's to close. onTerminal makes the first its session's
+// terminal.
+func startProcess(path string, argv, env []string, dir string, files [3]*os.File, onTerminal bool) (*process, error) {
 	child, err := os.StartProcess(path, argv, &os.ProcAttr{
 		Dir:   dir,
 		Env:   env,
 		Files: files[:],
-		Sys:   &syscall.SysProcAttr{Setsid: true},
+		Sys:   &syscall.SysProcAttr{Setsid: true, Setctty: onTerminal},
 	})
 	if err != nil {
 		return nil, err

@@ -10,7 +10,7 @@ import (
 // sleeper starts a process that ends when it is told to.
 func sleeper(t *testing.T) *process {
 	t.Helper()
-	p, err := startProcess("/bin/sleep", []string{"sleep", "1000"}, nil, "/", [3]*os.File{os.Stdin, os.Stdout, os.Stderr})
+	p, err := startProcess("/bin/sleep", []string{"sleep", "1000"}, nil, "/", [3]*os.File{os.Stdin, os.Stdout, os.Stderr}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

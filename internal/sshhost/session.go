@@ -26,9 +26,23 @@ type session struct {
 	env      []string // NAME=value, as the client asked
 	envBytes int
 
-	started bool     // a command was asked for: there is no second
-	command *command // nil until it runs
-	failing sync.WaitGroup
+	terminal *terminal // nil until the client has asked for one
+	started  bool      // a command was asked for: there is no second
+	running  running   // nil until a command runs
+	failing  sync.WaitGroup
+}
+
+// running is a command at work.
+type running interface {
+	// run begins its work.
+	run(*Host)
+	// hold keeps its channel open until release is called, if it is open still, so that the
+	// client has the answer to a request that ends the command.
+	hold() (release func())
+	// signal sends a signal to its process group. It fails once that is gone.
+	signal(syscall.Signal) error
+	// hangUp lets go of it once the channel has ended.
+	hangUp(connectionEnded <-chan struct{})
 }
 
 // serve takes requests until the channel has ended, and lets go of the
@@ -44,12 +58,19 @@ func (s *session) serve(requests <-chan *ssh.Request) {
 			request.Reply(s.setenv(request.Payload), nil)
 		case "signal":
 			s.signal(request)
-		default: // terminals, forwarding, keepalives
+		case "pty-req":
+			request.Reply(s.seat(request.Payload), nil)
+		case "window-change":
+			request.Reply(s.resize(request.Payload), nil)
+		default: // forwarding of an agent or of X11, keepalives
 			request.Reply(false, nil)
 		}
 	}
-	if s.command != nil {
-		s.command.hangUp(s.ended)
+	switch {
+	case s.running != nil:
+		s.running.hangUp(s.ended)
+	case s.terminal != nil:
+		s.terminal.close()
 	}
 	s.failing.Wait()
 }
@@ -69,16 +90,36 @@ func (s *session) setenv(payload []byte) bool {
 	return true
 }
 
-// signal sends a signal to the command's process group. The channel stays open until
-// the client has its answer, also when the signal ends the command.
+// signal sends a signal to the command's process group, and answers the request.
 func (s *session) signal(request *ssh.Request) {
 	sig, ok := parseSignal(request.Payload)
-	if !ok || s.command == nil || !s.command.hold() {
+	if !ok || s.running == nil {
 		request.Reply(false, nil)
 		return
 	}
-	defer s.command.finishPart()
-	request.Reply(s.command.process.signal(sig) == nil, nil)
+	release := s.running.hold()
+	defer release()
+	request.Reply(s.running.signal(sig) == nil, nil)
+}
+
+// seat gives the session a terminal, before the command starts, and once.
+func (s *session) seat(payload []byte) bool {
+	if s.started || s.terminal != nil {
+		return false
+	}
+	terminal, err := openTerminal(payload)
+	if err != nil {
+		s.host.log.Info("ssh host: no terminal", "error", err)
+		return false
+	}
+	s.terminal = terminal
+	return true
+}
+
+// resize tells the terminal a new size.
+func (s *session) resize(payload []byte) bool {
+	var size windowChange
+	return s.terminal != nil && ssh.Unmarshal(payload, &size) == nil && s.terminal.resize(size) == nil
 }
 
 // parseExec reads the payload of an exec or a subsystem request (RFC 4254 §6.5). A NUL

@@ -72,7 +72,7 @@ func (h *Host) StartsDirectly() bool {
 // startDirectly starts the program of a StartRequest, and answers the request.
 func (s *session) startDirectly(request *ssh.Request) {
 	asked, ok := parseStart(request.Payload)
-	if !ok || s.started {
+	if !ok || s.started || s.terminal != nil {
 		request.Reply(false, nil)
 		return
 	}
@@ -84,7 +84,7 @@ func (s *session) startDirectly(request *ssh.Request) {
 	s.started = true
 	s.channel.SendRequest(StartedRequest, false, ssh.Marshal(Started{uint32(command.process.child.Pid)}))
 	request.Reply(true, nil)
-	s.command = command
+	s.running = command
 	command.run(s.host)
 }
 
@@ -99,7 +99,7 @@ func (s *session) startProgram(asked Start) (*command, error) {
 		return nil, err
 	}
 	defer pipes.closeTheirs()
-	process, err := startProcess(p.file, asked.Argv, p.env, p.dir, pipes.theirs)
+	process, err := startProcess(p.file, asked.Argv, p.env, p.dir, pipes.theirs, false)
 	if err != nil {
 		pipes.closeOurs()
 		return nil, err
