@@ -67,7 +67,7 @@ func waitable(f *os.File) (*os.File, error) {
 		return nil, err
 	}
 	if err := unix.SetNonblock(fd, true); err != nil {
-		unix.Close(fd)
+		_ = unix.Close(fd) // nothing was written to it
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), f.Name()), nil
