@@ -130,7 +130,7 @@ type place struct {
 func (d *document) at(pointer string) place {
 	names := strings.Split(strings.TrimPrefix(pointer, "/"), "/")
 	for i, name := range names {
-		names[i] = strings.NewReplacer("~1", "/", "~0", "~").Replace(name)
+		names[i] = strings.ReplaceAll(strings.ReplaceAll(name, "~1", "/"), "~0", "~")
 	}
 	return place{d, "", d.root}.child(names...)
 }
@@ -143,7 +143,7 @@ func (p place) child(names ...string) place {
 		p = p.target()
 		members, _ := p.value.(map[string]any)
 		p.value = members[name]
-		p.pointer += "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+		p.pointer += "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 	}
 	return p
 }
