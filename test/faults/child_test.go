@@ -146,7 +146,7 @@ func startChild(t testing.TB, o childOptions) *child {
 func launchChild(t testing.TB, o childOptions) *child {
 	t.Helper()
 	if o.dataDir == "" {
-		o.dataDir = filepath.Join(t.TempDir(), "data")
+		o.dataDir = filepath.Join(stack.MakeDataDir(t), "data")
 	}
 	own := t.TempDir()
 	c := &child{

@@ -35,7 +35,7 @@ var (
 // take, on one real OpenSSH, in turns: pkg/sftp with concurrent requests on a warm connection,
 // a warm exec through the same stack, and find and tar over a bare session.
 func TestBench(t *testing.T) {
-	m := openSSH(t, stack.Start(t, stack.Options{}), sshd.Options{})
+	m := openSSH(t, stack.Start(t, stack.Options{DataDir: t.TempDir()}), sshd.Options{})
 	b := newBench(t, m)
 	b.bulk(t)
 	b.small(t)

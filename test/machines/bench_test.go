@@ -39,7 +39,7 @@ var benchRuns = flag.Int("bench-runs", 3, "execs of each kind to time")
 // else one could take, on one real sshd, in turns: a bare session on a warm connection
 // of x/crypto, ssh over a warm ControlMaster, and a fresh ssh.
 func TestBench(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{DataDir: t.TempDir()})
 	m := newMachine(t, s, sshd.Options{MaxStartups: "100:30:200"})
 	b := newBench(t, m)
 	fmt.Printf("a warm true on OpenSSH, %d turns\n", *benchRuns)

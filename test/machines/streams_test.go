@@ -29,7 +29,7 @@ var (
 // TestStreams opens many streams that say nothing at once, and tells what memory each
 // takes of the server; all of them run at the same time.
 func TestStreams(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{DataDir: t.TempDir()})
 	m := newMachine(t, s, sshd.Options{MaxStartups: "2000"})
 	const each = 250 // of a workspace
 	names := []string{m.name}
@@ -140,7 +140,7 @@ func heap() int64 {
 
 // TestStreamRate compares the rate of a large output with a bare session's.
 func TestStreamRate(t *testing.T) {
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{DataDir: t.TempDir()})
 	m := newMachine(t, s, sshd.Options{})
 	b := newBench(t, m)
 	file := m.sshd.Home + "/output"

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -38,7 +40,7 @@ type Stack struct {
 
 // Options change a stack from what dev is by default.
 type Options struct {
-	// DataDir is made when it is empty.
+	// DataDir is made when it is empty, as by MakeDataDir.
 	DataDir string
 	// Flags are configuration keys to set.
 	Flags map[string]string
@@ -55,7 +57,7 @@ type Options struct {
 func Start(t testing.TB, o Options) *Stack {
 	t.Helper()
 	if o.DataDir == "" {
-		o.DataDir = t.TempDir()
+		o.DataDir = MakeDataDir(t)
 	}
 	flags := map[string]string{"listen": "127.0.0.1:0", "data_dir": o.DataDir, "drain_timeout": "1s"}
 	for key, value := range o.Flags {
@@ -93,6 +95,34 @@ func Start(t testing.TB, o Options) *Stack {
 		}
 	})
 	return s
+}
+
+// memory is a file system in memory, and memoryNeeded the room that it has to have for data
+// directories of tests: containers' often have little.
+const (
+	memory       = "/dev/shm"
+	memoryNeeded = 2 << 30
+)
+
+// MakeDataDir makes a data directory that goes with its test: in memory where there is room,
+// since processes that end in whatever way lose nothing there, and nobody waits for a disk. A
+// test that measures such waits takes a directory of its own.
+func MakeDataDir(t testing.TB) string {
+	t.Helper()
+	var room syscall.Statfs_t
+	if err := syscall.Statfs(memory, &room); err != nil || room.Bavail*uint64(room.Bsize) < memoryNeeded {
+		return t.TempDir()
+	}
+	dir, err := os.MkdirTemp(memory, "sallyport-test-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("remove the data directory: %v", err)
+		}
+	})
+	return dir
 }
 
 // Stop drains the server and waits for its end.

@@ -18,7 +18,7 @@ func BenchmarkWarmExec(b *testing.B) {
 }
 
 func benchmarkExec(b *testing.B, env map[string]string) {
-	s := stack.Start(b, stack.Options{Env: env})
+	s := stack.Start(b, stack.Options{DataDir: b.TempDir(), Env: env})
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
 	for b.Loop() {
