@@ -148,9 +148,11 @@ func busyboxTools(t *testing.T, names ...string) string {
 // A machine that has a shell and nothing else, no /dev, no /proc, runs commands, and a time-out
 // ends them: TERM goes out, and KILL. The row says that nobody could look.
 func TestBareMachine(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	for name, tools := range map[string][]string{"a shell alone": {"sh"}, "with tools": {"sh", "sleep", "cat", "grep", "kill"}} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			root := chroot(t, tools)
 			m := newMachine(t, s, sshd.Options{Config: []string{"ChrootDirectory " + root}})
 			out, err := m.exec(t.Context(), client.Exec{Cmd: []string{"sh", "-c", `echo "$X" >&2; read -r x; echo "$x"; exit 3`}, Env: map[string]string{"X": "env"}, Cwd: "/tmp", Stdin: strings.NewReader("in\n")})

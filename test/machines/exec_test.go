@@ -53,7 +53,7 @@ func TestArgv(t *testing.T) {
 	t.Parallel()
 	everywhere(t, func(t *testing.T, m *machine) {
 		rapid.Check(t, func(rt *rapid.T) {
-			args := rapid.SliceOfN(nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") }), 0, 6).Draw(rt, "args")
+			args := rapid.SliceOfN(nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") }), 0, 30).Draw(rt, "args")
 			out, err := m.exec(t.Context(), client.Exec{
 				Cmd: append([]string{"/bin/sh", "-c", `for a in "$@"; do printf '%s\0' "$a"; done`, "-"}, args...),
 			})
@@ -78,7 +78,9 @@ func TestArgvFar(t *testing.T) {
 	everywhere(t, func(t *testing.T, m *machine) {
 		m.behind(t, faultproxy.Faults{Delay: 2 * time.Millisecond})
 		rapid.Check(t, func(rt *rapid.T) {
-			args := rapid.SliceOfN(rapid.OneOf(plain, plain, plain, nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") })), 0, 5).Draw(rt, "args")
+			// One that is not plain keeps all from the command line.
+			of := rapid.SampledFrom([]*rapid.Generator[string]{plain, rapid.OneOf(plain, nasty.Filter(func(s string) bool { return !strings.Contains(s, "\x00") }))}).Draw(rt, "kind")
+			args := rapid.SliceOfN(of, 0, 25).Draw(rt, "args")
 			stdin := rapid.SampledFrom([]string{"", "in\n"}).Draw(rt, "stdin")
 			out, err := m.exec(t.Context(), client.Exec{
 				Cmd:   append([]string{"/bin/sh", "-c", "cat; printf \"%s\" \"$SALLYPORT_EXEC_ID\" >&2; for a in \"$@\"; do printf \"%s,\" \"$a\"; done; exit 9", "-"}, args...),
@@ -242,6 +244,7 @@ func TestBackgroundChild(t *testing.T) {
 
 // One connection carries execs one after the other, and many at once more.
 func TestConnectionsAreShared(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{})
 	for range 100 {
@@ -257,6 +260,7 @@ func TestConnectionsAreShared(t *testing.T) {
 // The first key that is seen is pinned and told in the log; another one is refused,
 // told, and never pinned by itself.
 func TestHostKey(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{})
 	if _, err := m.exec(t.Context(), client.Exec{Cmd: []string{"true"}}); err != nil {
@@ -301,6 +305,7 @@ func TestHostKey(t *testing.T) {
 
 // Diagnose walks the way, and changes nothing.
 func TestDiagnose(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{})
 	found, err := m.client.Diagnose(t.Context(), m.name)

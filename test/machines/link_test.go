@@ -26,6 +26,7 @@ func (m *machine) behind(t testing.TB, f faultproxy.Faults) *faultproxy.Proxy {
 // Over a long link with its window full, not a byte of the command's own is lost when
 // a child holds the output open, and the child doesn't hold the exec.
 func TestLongLink(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{})
 	m.behind(t, faultproxy.Faults{Delay: 150 * time.Millisecond})
@@ -42,6 +43,7 @@ func TestLongLink(t *testing.T) {
 // A connection that breaks tells whether the command had started, and is not used
 // again; no exec runs twice.
 func TestConnectionBreaks(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{})
 	p := m.behind(t, faultproxy.Faults{})

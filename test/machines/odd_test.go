@@ -191,6 +191,7 @@ func (tt odd) check(t *testing.T, m *machine, err error, ran bool) {
 // Output is whole, or the exec has failed: also where a connection is broken by our side, as
 // over a machine that renews its keys too often.
 func TestRekeyLosesNothing(t *testing.T) {
+	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	m := newMachine(t, s, sshd.Options{Config: []string{"RekeyLimit 64K"}})
 	const size = 3_000_000

@@ -14,11 +14,13 @@ import (
 // A login shell that is sh takes the header itself from the second exec on; one that only
 // says so is found out, whichever it is, and no exec fails or runs twice.
 func TestLoginShellLies(t *testing.T) {
+	t.Parallel()
 	for shell, rc := range map[string]string{
 		"sh": "", "dash": "", "bash": "export SHELL=/bin/sh\n", "zsh": "export SHELL=/bin/sh\n",
 		"fish": "set -x SHELL /bin/sh\n", "tcsh": "setenv SHELL /bin/sh\n",
 	} {
 		t.Run(shell, func(t *testing.T) {
+			t.Parallel()
 			s := stack.Start(t, stack.Options{})
 			m := newMachine(t, s, sshd.Options{LoginShell: shell, RC: rc})
 			file := m.sshd.Home + "/ran"
