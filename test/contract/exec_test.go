@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"runtime/debug"
 	"strings"
 	"testing"
 
@@ -16,7 +17,12 @@ import (
 	"sallyport/test/stack"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(pg.Main(m)) }
+func TestMain(m *testing.M) {
+	// Where somebody has set this a server keeps no memory back for its collector, which a
+	// hundred of them would clear one after another.
+	debug.SetGCPercent(400)
+	goleak.VerifyTestMain(pg.Main(m))
+}
 
 // long is a string of n characters.
 func long(n int) string { return strings.Repeat("a", n) }
