@@ -270,7 +270,8 @@ func closeDirectory(t *testing.T, c *child) func() {
 // onlyWithImmutable skips the test where files can't be made immutable.
 func onlyWithImmutable(t *testing.T) childOptions {
 	t.Helper()
-	probe := filepath.Join(t.TempDir(), "probe")
+	dir := t.TempDir() // in memory, who has a file open may still write it
+	probe := filepath.Join(dir, "probe")
 	if err := os.WriteFile(probe, nil, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +281,7 @@ func onlyWithImmutable(t *testing.T) childOptions {
 	if err := setImmutable(probe, false); err != nil {
 		t.Fatal(err)
 	}
-	return childOptions{}
+	return childOptions{dataDir: filepath.Join(dir, "data")}
 }
 
 // freezeLog makes the store's log of changes read-only, also for who has it open:
