@@ -39,6 +39,7 @@ const (
 // of every organisation the first of its events, none left out and none that is not
 // the server's, and no secret; and a server starts on it and serves.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	live := startChild(t, childOptions{})
 	b := &backingUp{t: t, live: live, caller: newCaller(t, live.Stack), dir: t.TempDir(), quit: make(chan struct{})}
 	for i := range backupCallers {

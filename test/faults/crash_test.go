@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/test/stack"
 )
 
 const (
@@ -32,8 +33,9 @@ const (
 // data, and holds what is then there to the two promises: no exec without its
 // row, and none that ran twice.
 func TestKilled(t *testing.T) {
+	t.Parallel()
 	c := &crashing{
-		dataDir: filepath.Join(t.TempDir(), "data"), marks: filepath.Join(t.TempDir(), "marks"),
+		dataDir: filepath.Join(stack.MakeDataDir(t), "data"), marks: filepath.Join(t.TempDir(), "marks"),
 		told: map[string]bool{}, ends: map[string]answer{},
 	}
 	chance := newRand(t)

@@ -232,6 +232,7 @@ func TestDrainWithNothingToDo(t *testing.T) {
 // TestSecondSignal runs the program itself: the first Ctrl-C lets what runs go
 // on, the second ends it, and still in order.
 func TestSecondSignal(t *testing.T) {
+	t.Parallel()
 	d := startProgram(t, programOptions{})
 	mark := filepath.Join(t.TempDir(), "mark")
 	e := streamed("touch " + mark + "; exec sleep 600")

@@ -46,6 +46,7 @@ func eventExecs(t *testing.T) int {
 // TestEventsForAll runs execs of many callers while readers of both kinds come and
 // go at random: each sees every event once, in order.
 func TestEventsForAll(t *testing.T) {
+	t.Parallel()
 	s := startChild(t, childOptions{})
 	execs := eventExecs(t)
 	first := lastSeq(t, s.Stack)

@@ -17,8 +17,9 @@ import (
 // Idempotency-Key, and has every client send the same again: each command ran once, or
 // not at all with an answer that says that nobody knows.
 func TestKilledWithKeys(t *testing.T) {
+	t.Parallel()
 	const rounds, execs = 6, 16
-	dir, marks, chance := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "marks"), newRand(t)
+	dir, marks, chance := filepath.Join(stack.MakeDataDir(t), "data"), filepath.Join(t.TempDir(), "marks"), newRand(t)
 	send := func(s *stack.Stack, key string) (status int, body string) {
 		req := s.Request(t, http.MethodPost, "/workspaces/local/exec", s.Token, `{"cmd":["sh","-c","echo `+key+` >>`+marks+`; sleep 0.1"]}`)
 		req.Header.Set("Idempotency-Key", key)

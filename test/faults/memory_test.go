@@ -37,6 +37,7 @@ const textLine = "a line of ordinary text, as long as most lines of a log are, n
 // TestMemoryOfLongStream streams a GiB to a reader that is slower than the command:
 // the server's memory stays what it was.
 func TestMemoryOfLongStream(t *testing.T) {
+	t.Parallel()
 	total := int64(1 << 30)
 	if testing.Short() {
 		total = 128 << 20

@@ -18,6 +18,7 @@ import (
 // no longer than what is left of it may take: nothing starts then, and what ran
 // has its row.
 func TestDrainOfTheStalled(t *testing.T) {
+	t.Parallel()
 	server := startChild(t, childOptions{flags: map[string]string{"drain_timeout": "1s"}})
 	stopped := dial(t, server.Stack)
 	defer stopped.Close()

@@ -144,6 +144,7 @@ func (g *gone) checkRows(t *testing.T) {
 // the caller is told that it ran and that its row is late, and the row is made
 // good when the store is back, before any new exec.
 func TestCompletionCanNotBeWritten(t *testing.T) {
+	t.Parallel()
 	server := startChild(t, childOptions{})
 	c := newCaller(t, server.Stack)
 	dir := t.TempDir()

@@ -111,6 +111,7 @@ func content(size int64) io.Reader { return io.LimitReader(pattern{}, size) }
 // TestMemoryOfTransfers sends a large file up and down, also to callers that stop, and the
 // largest attachments: the server's memory stays what it was.
 func TestMemoryOfTransfers(t *testing.T) {
+	t.Parallel()
 	size := *transferMiB << 20
 	c := newFilesChild(t, childOptions{}, t.TempDir())
 	c.mustSend(t, http.MethodPut, "/files/warm", content(warmUpBytes), warmUpBytes)
@@ -210,6 +211,7 @@ func (c *filesChild) attach(t *testing.T) {
 // again on the same data: each file is the old or the new one, whole, nothing else is left
 // beside it, and each write has its row, complete or interrupted.
 func TestKilledWhileWriting(t *testing.T) {
+	t.Parallel()
 	const writesARound = 20
 	k := &killing{dataDir: filepath.Join(t.TempDir(), "data"), dir: t.TempDir()}
 	for i := range k.files {
