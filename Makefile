@@ -79,8 +79,9 @@ test: ## run every test, under the race detector where our code runs (installs a
 	$(call gotest,CGO_ENABLED=0 go test -skip '/^(embedded|without_sftp)$$',$(filter $(STARTED) $(MACHINES),$(PACKAGES)))
 	$(call gotest,CGO_ENABLED=0 go test -run '$(WALK)',$(filter $(WALKED),$(PACKAGES)))
 
+# Tests of these that may be side by side mostly wait, so that more of them are than processors.
 .watched:
-	$(call gotest,CGO_ENABLED=0 go test -p 1,$(filter $(WATCHED),$(PACKAGES)))
+	$(call gotest,CGO_ENABLED=0 go test -p 1 -parallel 4,$(filter $(WATCHED),$(PACKAGES)))
 
 # gotest tests packages, if there are any, by a command. make lint has vetted them, with more rules.
 gotest = $(if $(2),$(1) -vet=off -timeout 30m $(if $(CI),-count=1) $(TESTFLAGS) $(2))
