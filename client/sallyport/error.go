@@ -28,24 +28,25 @@ const (
 
 	CodeHTTPVersionNotSupported Code = "http_version_not_supported"
 
-	CodeInvalidName      Code = "invalid_name"
-	CodeInvalidTier      Code = "invalid_tier"
-	CodeInvalidLabels    Code = "invalid_labels"
-	CodeInvalidConnector Code = "invalid_connector"
-	CodeInvalidScopes    Code = "invalid_scopes"
-	CodeInvalidExpiry    Code = "invalid_expires_in_s"
-	CodeInvalidOrgID     Code = "invalid_org_id"
-	CodeInvalidLimit     Code = "invalid_limit"
-	CodeInvalidCursor    Code = "invalid_cursor"
-	CodeInvalidSince     Code = "invalid_since"
-	CodeInvalidUntil     Code = "invalid_until"
-	CodeInvalidNow       Code = "invalid_now"
-	CodeInvalidAWS       Code = "invalid_aws"
-	CodeInvalidLimits    Code = "invalid_limits"
-	CodeInvalidRegion    Code = "invalid_region"
-	CodeInvalidTag       Code = "invalid_tag"
-	CodeInvalidSignal    Code = "invalid_signal"
-	CodeInvalidStatus    Code = "invalid_status"
+	CodeInvalidName         Code = "invalid_name"
+	CodeInvalidTier         Code = "invalid_tier"
+	CodeInvalidLabels       Code = "invalid_labels"
+	CodeInvalidConnector    Code = "invalid_connector"
+	CodeInvalidForwardAllow Code = "invalid_forward_allow"
+	CodeInvalidScopes       Code = "invalid_scopes"
+	CodeInvalidExpiry       Code = "invalid_expires_in_s"
+	CodeInvalidOrgID        Code = "invalid_org_id"
+	CodeInvalidLimit        Code = "invalid_limit"
+	CodeInvalidCursor       Code = "invalid_cursor"
+	CodeInvalidSince        Code = "invalid_since"
+	CodeInvalidUntil        Code = "invalid_until"
+	CodeInvalidNow          Code = "invalid_now"
+	CodeInvalidAWS          Code = "invalid_aws"
+	CodeInvalidLimits       Code = "invalid_limits"
+	CodeInvalidRegion       Code = "invalid_region"
+	CodeInvalidTag          Code = "invalid_tag"
+	CodeInvalidSignal       Code = "invalid_signal"
+	CodeInvalidStatus       Code = "invalid_status"
 
 	CodeInvalidIdempotencyKey Code = "invalid_idempotency_key"
 )
@@ -125,6 +126,19 @@ const (
 	CodeAttachmentTooLarge   Code = "attachment_too_large"
 )
 
+// Codes of WebSockets, and of forwards.
+const (
+	CodeInvalidHandshake Code = "invalid_handshake"
+	CodeUpgradeRequired  Code = "upgrade_required"
+	CodeInvalidFrame     Code = "invalid_frame"
+	CodeInvalidHost      Code = "invalid_host"
+	CodeInvalidPort      Code = "invalid_port"
+	CodeForwardForbidden Code = "forward_forbidden"
+	CodeForwardFailed    Code = "forward_failed"
+	CodeTooManyForwards  Code = "too_many_forwards"
+	CodeKilled           Code = "killed"
+)
+
 // Codes of a machine or a server that could not do what was asked.
 const (
 	CodeConnectFailed       Code = "connect_failed"
@@ -201,7 +215,7 @@ const (
 	ReasonConfiguration = "configuration"
 	// With CodeForwardFailed:
 
-	// ReasonRefused: nothing takes connections at the target, or the machine can't reach it.
+	// ReasonRefused: nothing takes connections at the target.
 	ReasonRefused = "refused"
 	// ReasonProhibited: the machine's SSH server may not forward there.
 	ReasonProhibited = "prohibited"

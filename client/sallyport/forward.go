@@ -34,17 +34,3 @@ type SocketError struct {
 	Type string `json:"type"`
 	Error
 }
-
-// Codes of WebSockets, and of forwards.
-const (
-	CodeInvalidHandshake    Code = "invalid_handshake"
-	CodeUpgradeRequired     Code = "upgrade_required"
-	CodeInvalidFrame        Code = "invalid_frame"
-	CodeInvalidHost         Code = "invalid_host"
-	CodeInvalidPort         Code = "invalid_port"
-	CodeInvalidForwardAllow Code = "invalid_forward_allow"
-	CodeForwardForbidden    Code = "forward_forbidden"
-	CodeForwardFailed       Code = "forward_failed"
-	CodeTooManyForwards     Code = "too_many_forwards"
-	CodeKilled              Code = "killed"
-)

@@ -38,6 +38,10 @@ type OrgLimits struct {
 	// AttachmentBytes bounds one attachment, and AttachmentsBytes all live ones together.
 	AttachmentBytes  int `json:"attachment_bytes,omitempty"`
 	AttachmentsBytes int `json:"attachments_bytes,omitempty"`
+	// RunningForwards bounds the forwards of the organisation that run at once,
+	// RunningForwardsPerWorkspace those of one of its workspaces.
+	RunningForwards             int `json:"running_forwards,omitempty"`
+	RunningForwardsPerWorkspace int `json:"running_forwards_per_workspace,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

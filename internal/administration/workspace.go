@@ -11,6 +11,7 @@ import (
 	"sallyport/internal/field"
 	"sallyport/internal/id"
 	"sallyport/internal/live"
+	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )
@@ -48,7 +49,7 @@ func (a *Administration) CreateWorkspace(ctx context.Context, by access.Caller, 
 	}
 	now := a.Now().UTC()
 	ws := store.Workspace{
-		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, CreatedAt: now, UpdatedAt: now,
+		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, ForwardAllow: req.ForwardAllow, CreatedAt: now, UpdatedAt: now,
 	}
 	if err := a.setConnector(&ws, req.Connector); err != nil {
 		return sallyport.Workspace{}, err
@@ -82,7 +83,10 @@ func (a *Administration) checkWorkspace(req sallyport.WorkspaceCreate) error {
 			return err
 		}
 	}
-	return field.CheckLabels(req.Labels)
+	if err := field.CheckLabels(req.Labels); err != nil {
+		return err
+	}
+	return policy.CheckForwardAllow(req.ForwardAllow)
 }
 
 // ListWorkspaces lists the workspaces that by may see, oldest first. org is the
@@ -130,6 +134,8 @@ type WorkspaceChange struct {
 	// Connector, where set, makes the new connector from the one that there is;
 	// either may be nil.
 	Connector func(now *sallyport.Connector) (*sallyport.Connector, error)
+	// ForwardAllow replaces the list; one that is nil is the default.
+	ForwardAllow *[]string
 }
 
 // UpdateWorkspace changes a workspace. It returns workspace_not_found,
@@ -150,10 +156,12 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 			return sallyport.Workspace{}, err
 		}
 	}
+	was := ws.Tier
 	ws, err = a.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
+		was = ws.Tier
 		changed := c.apply(ws)
 		ws.UpdatedAt = a.Now().UTC()
-		err := a.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels})
+		err := a.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels, ForwardAllow: ws.ForwardAllow})
 		if err == nil && c.Connector != nil {
 			changed = append(changed, "connector")
 			err = a.changeConnector(ws, c.Connector)
@@ -165,11 +173,14 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 		return sallyport.Workspace{}, access.StoreError(err, access.Workspace)
 	}
 	a.End(ctx, live.Ending{Of: live.EndingOfLookup, ID: ws.ID})
+	if ws.Tier < was && policy.HostExec(ws) != nil {
+		a.End(ctx, live.Ending{Of: live.EndingOfTier, ID: ws.ID})
+	}
 	return wireWorkspace(ws), nil
 }
 
 func (c WorkspaceChange) isEmpty() bool {
-	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil
+	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil && c.ForwardAllow == nil
 }
 
 // apply changes ws, and returns the changes in words.
@@ -185,6 +196,10 @@ func (c WorkspaceChange) apply(ws *store.Workspace) (changed []string) {
 	if c.ClearLabels || len(c.Labels) > 0 {
 		ws.Labels = c.labels(ws.Labels)
 		changed = append(changed, "labels")
+	}
+	if c.ForwardAllow != nil {
+		ws.ForwardAllow = *c.ForwardAllow
+		changed = append(changed, "forward_allow")
 	}
 	return changed
 }
@@ -228,7 +243,7 @@ func wireWorkspace(ws store.Workspace) sallyport.Workspace {
 		labels = map[string]string{}
 	}
 	return sallyport.Workspace{
-		ID: ws.ID, OrgID: ws.OrgID, Name: ws.Name, Tier: ws.Tier, Labels: labels, Connector: ws.Connector, ForwardAllow: sallyport.ForwardAllowDefault(),
+		ID: ws.ID, OrgID: ws.OrgID, Name: ws.Name, Tier: ws.Tier, Labels: labels, Connector: ws.Connector, ForwardAllow: policy.ForwardAllow(ws),
 		CreatedAt: ws.CreatedAt, UpdatedAt: ws.UpdatedAt,
 	}
 }

@@ -25,6 +25,8 @@ var limitFlagNames = [...]struct{ flag, limit, meaning string }{
 	{"workspaces", "workspaces", "let the organisation have `N` workspaces"},
 	{"attachment-bytes", "attachment_bytes", "let each of its attachments have `N` bytes"},
 	{"attachments-bytes", "attachments_bytes", "let its live attachments have `N` bytes together"},
+	{"running-forwards", "running_forwards", "let `N` forwards of the organisation run at once"},
+	{"running-forwards-per-workspace", "running_forwards_per_workspace", "let `N` forwards run at once on each of its workspaces"},
 }
 
 func (l *limitFlags) add(cmd *cobra.Command, none string) {
@@ -74,7 +76,7 @@ func limitsCell(o sallyport.Org) string {
 	for i, n := range [len(limitFlagNames)]int{
 		o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst,
 		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst, o.Limits.Tokens, o.Limits.Workspaces,
-		o.Limits.AttachmentBytes, o.Limits.AttachmentsBytes,
+		o.Limits.AttachmentBytes, o.Limits.AttachmentsBytes, o.Limits.RunningForwards, o.Limits.RunningForwardsPerWorkspace,
 	} {
 		if n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", limitFlagNames[i].flag, n))

@@ -24,6 +24,7 @@ func orgLimits(l sallyport.OrgLimits) []orgLimit {
 		{"org_requests_per_s", l.OrgRequestsPerS, most}, {"org_request_burst", l.OrgRequestBurst, most},
 		{"tokens", l.Tokens, most}, {"workspaces", l.Workspaces, most},
 		{"attachment_bytes", l.AttachmentBytes, mostBytes}, {"attachments_bytes", l.AttachmentsBytes, mostBytes},
+		{"running_forwards", l.RunningForwards, most}, {"running_forwards_per_workspace", l.RunningForwardsPerWorkspace, most},
 	}
 }
 

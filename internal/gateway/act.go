@@ -30,6 +30,8 @@ type kind struct {
 	allowed func(store.Workspace) error
 	// drain is how an act of this kind takes the end of the server.
 	drain live.OnDrain
+	// endsBelowTier is set for what ends when the workspace's tier is lowered below exec's.
+	endsBelowTier bool
 }
 
 // actSpec is one act that a caller asks for.
@@ -79,7 +81,7 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 		g.tell(ctx, a.report, err)
 		return ctx, nil, err
 	}
-	a.call = &live.Call{OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID, By: by.Principal, Class: spec.class, OnDrain: spec.drain, Acts: true}
+	a.call = &live.Call{OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID, By: by.Principal, Class: spec.class, OnDrain: spec.drain, Acts: true, EndsBelowTier: spec.endsBelowTier}
 	acting, untrack := g.live.Track(ctx, a.call)
 	a.untrack = untrack
 	if err := a.admit(acting, spec); err != nil {
@@ -124,7 +126,7 @@ func hasHost(ws store.Workspace) error {
 // is tracked now, takes what the limits leave for it, and begins its row.
 func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 	a.start, _ = a.g.Starts.Take(ctx, a.ws.OrgID) // fails with ctx alone, which is looked at below
-	err = a.g.stillMay(ctx, a.by, &a.ws)
+	err = a.stillMay(ctx, spec.kind)
 	if cause := context.Cause(ctx); ctx.Err() != nil { // ended before anything was dispatched: no row
 		if sallyport.CodeOf(cause) == sallyport.CodeInterrupted {
 			return notBegun(cause)
@@ -151,6 +153,19 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 	}
 	a.begin(ctx, spec, claim)
 	return nil
+}
+
+// stillMay looks again at the token and the workspace of the act, if any were ended, or
+// lowered, since its caller was authenticated.
+func (a *act) stillMay(ctx context.Context, k kind) error {
+	if a.g.RevocationEpoch() == a.by.RevocationEpoch {
+		return nil
+	}
+	now, err := a.g.stillLives(ctx, a.by, &a.ws)
+	if err != nil || !k.endsBelowTier {
+		return err
+	}
+	return a.g.Access.Refuse(ctx, a.by, policy.HostExec(now), &a.ws, k.tried)
 }
 
 // begin sends the act's row on its way.

@@ -10,6 +10,7 @@ import (
 	"sallyport/internal/access"
 	"sallyport/internal/audit"
 	"sallyport/internal/id"
+	"sallyport/internal/policy"
 	"sallyport/internal/store"
 )
 
@@ -17,20 +18,36 @@ import (
 // isn't empty, is that of all. It returns workspace_not_found, scope_forbidden or
 // invalid_status.
 func (g *Gateway) ListExecs(ctx context.Context, by Caller, ref Ref, status string, page PageRequest) (ActivityPage, error) {
+	return g.listActs(ctx, by, ref, g.execRecords(), status, page)
+}
+
+// recordsOf is what a workspace's rows of one kind of act are called, and who may see them.
+type recordsOf struct {
+	rowType string
+	rule    policy.Rule
+	// one and many are what a refusal calls them.
+	one, many string
+}
+
+func (g *Gateway) execRecords() recordsOf {
+	return recordsOf{sallyport.ActivityExec, g.Access.Rules.Exec, "exec", "execs"}
+}
+
+func (g *Gateway) listActs(ctx context.Context, by Caller, ref Ref, of recordsOf, status string, page PageRequest) (ActivityPage, error) {
 	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return ActivityPage{}, err
 	}
-	if err := g.Access.Check(ctx, by, g.Access.Rules.Exec, &ws, "list execs"); err != nil {
+	if err := g.Access.Check(ctx, by, of.rule, &ws, "list "+of.many); err != nil {
 		return ActivityPage{}, err
 	}
-	if all := execStatuses(); status != "" && !slices.Contains(all, status) {
+	if all := actStatuses(); status != "" && !slices.Contains(all, status) {
 		return ActivityPage{}, sallyport.Errorf(sallyport.CodeInvalidStatus, "status must be one of %s", strings.Join(all, ", "))
 	}
-	return g.activity(ctx, ws.OrgID, ws.ID, ActivityQuery{Type: sallyport.ActivityExec, Status: status, Page: page})
+	return g.activity(ctx, ws.OrgID, ws.ID, ActivityQuery{Type: of.rowType, Status: status, Page: page})
 }
 
-func execStatuses() []string {
+func actStatuses() []string {
 	return []string{
 		sallyport.StatusRunning, sallyport.StatusOK, sallyport.StatusError, sallyport.StatusTimeout, sallyport.StatusCanceled, sallyport.StatusInterrupted,
 	}
@@ -39,26 +56,25 @@ func execStatuses() []string {
 // ExecRow shows one of a workspace's execs. It returns workspace_not_found,
 // scope_forbidden or not_found.
 func (g *Gateway) ExecRow(ctx context.Context, by Caller, ref Ref, execID string) (sallyport.Activity, error) {
-	_, row, err := g.execRow(ctx, by, ref, execID, "see an exec")
+	_, row, err := g.actRow(ctx, by, ref, g.execRecords(), execID, "see an exec")
 	return row.Activity, err
 }
 
-func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried string) (store.Workspace, store.Activity, error) {
+func (g *Gateway) actRow(ctx context.Context, by Caller, ref Ref, of recordsOf, rowID, tried string) (store.Workspace, store.Activity, error) {
 	ws, err := g.Access.Workspace(ctx, by, ref)
 	if err != nil {
 		return ws, store.Activity{}, err
 	}
-	if err := g.Access.Check(ctx, by, g.Access.Rules.Exec, &ws, tried); err != nil {
+	if err := g.Access.Check(ctx, by, of.rule, &ws, tried); err != nil {
 		return ws, store.Activity{}, err
 	}
-	const what = "exec"
-	if !id.Is(execID) {
-		return ws, store.Activity{}, access.NotFound(what)
+	if !id.Is(rowID) {
+		return ws, store.Activity{}, access.NotFound(of.one)
 	}
-	row, err := g.Activities.Activity(ctx, ws.OrgID, execID)
+	row, err := g.Activities.Activity(ctx, ws.OrgID, rowID)
 	switch {
-	case errors.Is(err, store.ErrNotFound), err == nil && (row.WorkspaceID != ws.ID || row.Type != sallyport.ActivityExec):
-		return ws, store.Activity{}, access.NotFound(what)
+	case errors.Is(err, store.ErrNotFound), err == nil && (row.WorkspaceID != ws.ID || row.Type != of.rowType):
+		return ws, store.Activity{}, access.NotFound(of.one)
 	case err != nil:
 		return ws, store.Activity{}, access.Unavailable(err)
 	}
@@ -70,17 +86,14 @@ func (g *Gateway) execRow(ctx context.Context, by Caller, ref Ref, execID, tried
 // not_found, invalid_signal, not_running where there is nothing to signal any more or
 // yet, or connect_failed and the like where the machine can't be reached.
 func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, signal string) error {
-	ws, row, err := g.execRow(ctx, by, ref, execID, "signal an exec")
+	ws, row, err := g.actRow(ctx, by, ref, g.execRecords(), execID, "signal an exec")
 	if err != nil {
 		return err
 	}
 	if all := sallyport.Signals(); !slices.Contains(all, signal) {
 		return sallyport.Errorf(sallyport.CodeInvalidSignal, "signal must be one of %s", strings.Join(all, ", "))
 	}
-	if row.Status != sallyport.StatusRunning {
-		return notRunning()
-	}
-	if _, ok := g.live.Find(execID); !ok && (row.Replica == g.Replica || g.Peers == nil) {
+	if !g.runs(row) {
 		return notRunning()
 	}
 	err = g.Audit.Record(ctx, audit.Event{
@@ -98,6 +111,15 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 		return notRunning()
 	}
 	return nil
+}
+
+// runs tells whether the act of a row may be running, here or on another replica.
+func (g *Gateway) runs(row store.Activity) bool {
+	if row.Status != sallyport.StatusRunning {
+		return false
+	}
+	_, here := g.live.Find(row.ID)
+	return here || row.Replica != g.Replica && g.Peers != nil
 }
 
 func notRunning() *sallyport.Error {

@@ -37,36 +37,38 @@ func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) 
 	if g.RevocationEpoch() == by.RevocationEpoch {
 		return nil
 	}
-	return g.stillLives(ctx, by, ws)
+	_, err := g.stillLives(ctx, by, ws)
+	return err
 }
 
 // stillLives looks at the token, the session and the workspace, those that there are, of a
-// call. It returns unauthenticated or workspace_not_found where one is no more.
-func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace) error {
+// call, and returns the workspace as it is now. It returns unauthenticated or
+// workspace_not_found where one is no more.
+func (g *Gateway) stillLives(ctx context.Context, by Caller, ws *store.Workspace) (now store.Workspace, err error) {
 	if by.TokenID != "" {
 		switch _, err := g.Tokens.Token(ctx, by.OrgID, by.WorkspaceID, by.TokenID); {
 		case errors.Is(err, store.ErrNotFound):
-			return identity.Unauthenticated()
+			return now, identity.Unauthenticated()
 		case err != nil:
-			return access.Unavailable(err)
+			return now, access.Unavailable(err)
 		}
 	}
 	if by.Session != ([32]byte{}) {
 		switch _, err := g.Sessions.SessionByHash(ctx, by.Session); {
 		case errors.Is(err, store.ErrNotFound):
-			return identity.Unauthenticated()
+			return now, identity.Unauthenticated()
 		case err != nil:
-			return access.Unavailable(err)
+			return now, access.Unavailable(err)
 		}
 	}
 	if ws == nil {
-		return nil
+		return now, nil
 	}
-	switch _, err := g.Workspaces.Workspace(ctx, ws.OrgID, ws.ID); {
+	switch now, err = g.Workspaces.Workspace(ctx, ws.OrgID, ws.ID); {
 	case errors.Is(err, store.ErrNotFound):
-		return access.WorkspaceNotFound()
+		return now, access.WorkspaceNotFound()
 	case err != nil:
-		return access.Unavailable(err)
+		return now, access.Unavailable(err)
 	}
-	return nil
+	return now, nil
 }

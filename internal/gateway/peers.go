@@ -10,6 +10,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
 	"sallyport/internal/live"
+	"sallyport/internal/policy"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )
@@ -19,7 +20,7 @@ type Peers interface {
 	// Ended tells all of them what was ended. When it returns each has acted on it, or is
 	// dead, or has found out by itself.
 	Ended(ctx context.Context, e live.Ending)
-	// Signal has the replica signal the command of an exec that it runs, and tells
+	// Signal has the replica signal the command of an exec, or end the forward, that it runs, and tells
 	// whether there was one.
 	Signal(ctx context.Context, replica string, s Signal) (sent bool, err error)
 }
@@ -148,6 +149,9 @@ func (g *Gateway) isGone(ctx context.Context, e live.PossibleEnding) (gone bool,
 	switch e.Of {
 	case live.EndingOfToken:
 		_, err = g.Tokens.Token(ctx, e.OrgID, e.WorkspaceID, e.ID)
+	case live.EndingOfTier:
+		ws, err := g.Workspaces.Workspace(ctx, e.OrgID, e.ID)
+		return err == nil && policy.HostExec(ws) != nil, nil // one that is gone ends as such
 	case live.EndingOfSession:
 		_, err = g.Sessions.SessionByHash(ctx, e.Session)
 	default:
@@ -176,7 +180,7 @@ func (g *Gateway) SignalPassedOn(ctx context.Context, s Signal) (sent bool, err 
 	if err != nil {
 		return false, err
 	}
-	if err := g.stillLives(ctx, by, nil); err != nil {
+	if _, err := g.stillLives(ctx, by, nil); err != nil {
 		return false, err
 	}
 	if g.Holds != nil && !g.Holds() {

@@ -20,7 +20,10 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 		return nil, err
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
-	if class == store.ClassTransfer {
+	switch class {
+	case store.ClassStream:
+		*quota = store.Quota{OfWorkspace: inForce.RunningForwardsPerWorkspace, OfOrg: inForce.RunningForwards}
+	case store.ClassTransfer:
 		*quota = store.Quota{OfWorkspace: g.RunningFiles.PerWorkspace, OfOrg: g.RunningFiles.PerOrg}
 	}
 	if over := g.live.OverQuota(class, ws, *quota); over != store.WithinQuota {
@@ -37,7 +40,10 @@ func tooMany(class store.Class, over store.QuotaVerdict, q store.Quota) *sallypo
 	if over == store.OrgFull {
 		whose, most = "organisation", q.OfOrg
 	}
-	if class == store.ClassTransfer {
+	switch class {
+	case store.ClassStream:
+		return sallyport.Errorf(sallyport.CodeTooManyForwards, "the %s has as many forwards open as it may at once, %d; try again when one has ended", whose, most)
+	case store.ClassTransfer:
 		return sallyport.Errorf(sallyport.CodeTooManyTransfers, "the %s has as many file operations on their way as it may at once, %d; try again when one has ended", whose, most)
 	}
 	return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s runs as many execs as it may at once, %d; try again when one has ended", whose, most)

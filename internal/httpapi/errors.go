@@ -15,7 +15,8 @@ func statusOf(code sallyport.Code) int {
 	switch code {
 	case sallyport.CodeUnauthenticated, sallyport.CodeRevoked:
 		return http.StatusUnauthorized
-	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin, sallyport.CodePermissionDenied:
+	case sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeCrossOrigin, sallyport.CodePermissionDenied,
+		sallyport.CodeForwardForbidden:
 		return http.StatusForbidden
 	case sallyport.CodeWorkspaceNotFound, sallyport.CodeNotFound, sallyport.CodeWorkspaceDeleted,
 		sallyport.CodeFileNotFound, sallyport.CodeAttachmentNotFound:
@@ -26,7 +27,8 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusRequestTimeout
 	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeTooManyTokens, sallyport.CodeTooManyWorkspaces, sallyport.CodeNotRunning,
 		sallyport.CodeAlreadyRun, sallyport.CodeRunning, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory, sallyport.CodeNotAFile,
-		sallyport.CodeNotEmpty, sallyport.CodeExists, sallyport.CodeNoMatch, sallyport.CodeUploadOffsetMismatch:
+		sallyport.CodeNotEmpty, sallyport.CodeExists, sallyport.CodeNoMatch, sallyport.CodeUploadOffsetMismatch,
+		sallyport.CodeKilled:
 		return http.StatusConflict
 	case sallyport.CodeAttachmentGone:
 		return http.StatusGone
@@ -43,10 +45,10 @@ func statusOf(code sallyport.Code) int {
 	case sallyport.CodeMisdirectedRequest:
 		return http.StatusMisdirectedRequest
 	case sallyport.CodeTooManyExecs, sallyport.CodeRateLimited, sallyport.CodeTooManyStreams,
-		sallyport.CodeTooManyTransfers:
+		sallyport.CodeTooManyTransfers, sallyport.CodeTooManyForwards:
 		return http.StatusTooManyRequests
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeHostKeyMismatch, sallyport.CodeExecTransport,
-		sallyport.CodeFileIO, sallyport.CodeFilesUnsupported:
+		sallyport.CodeFileIO, sallyport.CodeFilesUnsupported, sallyport.CodeForwardFailed:
 		return http.StatusBadGateway
 	case sallyport.CodeDraining, sallyport.CodePlatformUnavailable, sallyport.CodeCanceled, sallyport.CodeInterrupted:
 		return http.StatusServiceUnavailable
@@ -54,6 +56,8 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusGatewayTimeout
 	case sallyport.CodeIdempotencyMismatch, sallyport.CodeInvalidRoot:
 		return http.StatusUnprocessableEntity
+	case sallyport.CodeUpgradeRequired:
+		return http.StatusUpgradeRequired
 	case sallyport.CodeHTTPVersionNotSupported:
 		return http.StatusHTTPVersionNotSupported
 	case sallyport.CodeInternal:

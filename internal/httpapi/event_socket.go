@@ -111,17 +111,24 @@ func (s *eventSocket) end(why *sallyport.Error) {
 	_ = s.conn.Close(closeStatus(why.Code), string(why.Code))
 }
 
-// closeStatus is the code of RFC 6455, section 7.4, that comes nearest.
+// closeStatus is the one mapping of codes to the close codes of RFC 6455, section 7.4.
 func closeStatus(code sallyport.Code) websocket.StatusCode {
 	switch code {
 	case sallyport.CodeDraining:
 		return websocket.StatusGoingAway
 	case sallyport.CodeSlowReader, sallyport.CodePlatformUnavailable:
 		return websocket.StatusTryAgainLater
-	case sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted, sallyport.CodeUnauthenticated:
+	case sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted, sallyport.CodeUnauthenticated, sallyport.CodeUnknownField, sallyport.CodeRequestTimeout,
+		sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeKilled:
 		return websocket.StatusPolicyViolation
 	case sallyport.CodeCanceled:
 		return websocket.StatusNormalClosure
+	}
+	switch {
+	case strings.HasPrefix(string(code), "invalid_"):
+		return websocket.StatusPolicyViolation
+	case strings.HasPrefix(string(code), "too_many_"):
+		return websocket.StatusTryAgainLater
 	}
 	return websocket.StatusInternalError
 }

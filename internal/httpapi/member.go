@@ -178,3 +178,19 @@ func (l *scopeList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	}
 	return err
 }
+
+// targetList is where forwards may lead; none is nowhere.
+type targetList []string
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (l *targetList) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	notTargets := sallyport.Errorf(sallyport.CodeInvalidForwardAllow, `forward_allow must be an array of strings, for example ["loopback:*"]`)
+	*l = targetList{}
+	return eachString(dec, notTargets, func(target string) error {
+		if len(*l) == limits.ForwardAllowMax {
+			return sallyport.Errorf(sallyport.CodeInvalidForwardAllow, "forward_allow has more than %d elements", limits.ForwardAllowMax)
+		}
+		*l = append(*l, target)
+		return nil
+	})
+}

@@ -36,6 +36,9 @@ type limitsBody struct {
 	Workspaces               optional[integer] `json:"workspaces"`
 	AttachmentBytes          optional[integer] `json:"attachment_bytes"`
 	AttachmentsBytes         optional[integer] `json:"attachments_bytes"`
+
+	RunningForwards             optional[integer] `json:"running_forwards"`
+	RunningForwardsPerWorkspace optional[integer] `json:"running_forwards_per_workspace"`
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -151,6 +154,8 @@ func (b *limitsBody) apply(now *sallyport.OrgLimits) error {
 		{"workspaces", b.Workspaces, &now.Workspaces, limits.OrgLimitMax},
 		{"attachment_bytes", b.AttachmentBytes, &now.AttachmentBytes, limits.OrgBytesLimitMax},
 		{"attachments_bytes", b.AttachmentsBytes, &now.AttachmentsBytes, limits.OrgBytesLimitMax},
+		{"running_forwards", b.RunningForwards, &now.RunningForwards, limits.OrgLimitMax},
+		{"running_forwards_per_workspace", b.RunningForwardsPerWorkspace, &now.RunningForwardsPerWorkspace, limits.OrgLimitMax},
 	} {
 		if f.given.is() && (f.given.value < 1 || f.given.value > f.most) {
 			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, f.most)

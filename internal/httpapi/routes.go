@@ -76,6 +76,11 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
 
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forward", acts: true, handle: admitted((*call).forward)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forwards", handle: (*call).listForwards},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forwards/{forward}", handle: (*call).getForward},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/forwards/{forward}", acts: true, handle: (*call).endForward},
+
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files", acts: true, handle: admitted((*call).listFiles)},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/files/{path...}", acts: true, handle: admitted((*call).getFile)},
 		{method: http.MethodPut, pattern: "/workspaces/{workspace}/files/{path...}", body: bodyStream, acts: true, handle: admitted((*call).putFile)},

@@ -8,19 +8,21 @@ import (
 )
 
 type workspaceBody struct {
-	OrgID     string                  `json:"org_id"`
-	Name      string                  `json:"name"`
-	Tier      optional[integer]       `json:"tier"`
-	Labels    optional[labelSet]      `json:"labels"`
-	Connector optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	OrgID        string                  `json:"org_id"`
+	Name         string                  `json:"name"`
+	Tier         optional[integer]       `json:"tier"`
+	Labels       optional[labelSet]      `json:"labels"`
+	Connector    optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	ForwardAllow optional[targetList]    `json:"forward_allow"`
 }
 
 // workspacePatch is a JSON merge patch (RFC 7396).
 type workspacePatch struct {
-	Name      optional[string]        `json:"name"`
-	Tier      optional[integer]       `json:"tier"`
-	Labels    optional[labelSet]      `json:"labels"`
-	Connector optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	Name         optional[string]        `json:"name"`
+	Tier         optional[integer]       `json:"tier"`
+	Labels       optional[labelSet]      `json:"labels"`
+	Connector    optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	ForwardAllow optional[targetList]    `json:"forward_allow"`
 }
 
 func (c *call) createWorkspace() error {
@@ -39,6 +41,7 @@ func (c *call) createWorkspace() error {
 			return err
 		}
 	}
+	req.ForwardAllow = body.ForwardAllow.value
 	ws, err := c.api.Administration.CreateWorkspace(c.r.Context(), c.by, req)
 	if err != nil {
 		return err
@@ -132,6 +135,9 @@ func (b *workspacePatch) change() (change administration.WorkspaceChange, err er
 		change.Tier = &tier
 	}
 	change.Labels, change.ClearLabels = b.Labels.value, b.Labels.null
+	if b.ForwardAllow.given {
+		change.ForwardAllow = (*[]string)(&b.ForwardAllow.value) // null is nil
+	}
 	if b.Connector.given {
 		change.Connector = func(now *sallyport.Connector) (*sallyport.Connector, error) { return mergeConnector(now, b.Connector) }
 	}

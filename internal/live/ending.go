@@ -19,12 +19,14 @@ type EndingOf string
 
 // What ends calls: a token that was revoked, a cookie session that was ended, whose ID is
 // its hash in hexadecimal, a workspace or an organisation that was deleted. The end of a
-// look-up, of a workspace that was changed, ends no call.
+// look-up, of a workspace that was changed, ends no call; a tier that was lowered below
+// exec's ends those that say so.
 const (
 	EndingOfToken     EndingOf = "token"
 	EndingOfSession   EndingOf = "session"
 	EndingOfWorkspace EndingOf = "workspace"
 	EndingOfOrg       EndingOf = "org"
+	EndingOfTier      EndingOf = "tier"
 	EndingOfLookup    EndingOf = "lookup"
 )
 
@@ -33,6 +35,8 @@ func (e Ending) Cause() *sallyport.Error {
 	switch e.Of {
 	case EndingOfWorkspace:
 		return sallyport.Errorf(sallyport.CodeWorkspaceDeleted, "the workspace was deleted")
+	case EndingOfTier:
+		return sallyport.Errorf(sallyport.CodeExecTierForbidden, "the workspace's tier was lowered below %d", sallyport.TierPrivileged)
 	case EndingOfOrg:
 		return sallyport.Errorf(sallyport.CodeRevoked, "the organisation was deleted")
 	case EndingOfSession:
@@ -50,6 +54,8 @@ func (e Ending) Matches(c *Call) bool {
 		return e.ID != "" && SessionID(c.By.Session) == e.ID
 	case EndingOfWorkspace:
 		return c.WorkspaceID == e.ID
+	case EndingOfTier:
+		return c.EndsBelowTier && c.WorkspaceID == e.ID
 	case EndingOfOrg:
 		return c.OrgID == e.ID || c.By.OrgID == e.ID
 	}
@@ -128,6 +134,9 @@ func (l *Calls) PossibleEndings() []PossibleEnding {
 		add(PossibleEnding{Ending: Ending{EndingOfToken, c.By.TokenID}, OrgID: c.By.OrgID, WorkspaceID: c.By.WorkspaceID})
 		add(PossibleEnding{Ending: Ending{EndingOfSession, SessionID(c.By.Session)}, Session: c.By.Session})
 		add(PossibleEnding{Ending: Ending{EndingOfWorkspace, c.WorkspaceID}, OrgID: c.OrgID})
+		if c.EndsBelowTier {
+			add(PossibleEnding{Ending: Ending{EndingOfTier, c.WorkspaceID}, OrgID: c.OrgID})
+		}
 	}
 	return all
 }

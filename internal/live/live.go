@@ -51,6 +51,8 @@ type Call struct {
 	OnDrain OnDrain
 	// Acts is set for acts, which have a row that this server alone completes.
 	Acts bool
+	// EndsBelowTier is set for what ends when its workspace's tier is lowered below exec's.
+	EndsBelowTier bool
 
 	end context.CancelCauseFunc
 	// rowID is set once the act has a handle.

@@ -40,6 +40,7 @@ func Rules() RuleSet {
 		ReadFiles:       Rule{Name: "a token with scope files:read", Kinds: anyToken, Scope: sallyport.ScopeFilesRead},
 		WriteFiles:      Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
 		Attachments:     Rule{Name: "a token with scope attachments", Kinds: anyToken, Scope: sallyport.ScopeAttachments},
+		Forward:         Rule{Name: "a token with scope forward", Kinds: anyToken, Scope: sallyport.ScopeForward},
 		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
 		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
 	}
@@ -52,6 +53,7 @@ type RuleSet struct {
 	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
 	ReadFiles, WriteFiles, Attachments      Rule
+	Forward                                 Rule
 }
 
 // Check returns nil when the rule allows p, else scope_forbidden with a message that

@@ -32,6 +32,7 @@ var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"ReadFiles":       {principal.Org: sallyport.ScopeFilesRead, principal.Workspace: sallyport.ScopeFilesRead},
 	"WriteFiles":      {principal.Org: sallyport.ScopeFilesWrite, principal.Workspace: sallyport.ScopeFilesWrite},
 	"Attachments":     {principal.Org: sallyport.ScopeAttachments, principal.Workspace: sallyport.ScopeAttachments},
+	"Forward":         {principal.Org: sallyport.ScopeForward, principal.Workspace: sallyport.ScopeForward},
 	"ReadActivity":    {principal.Org: sallyport.ScopeAuditRead, principal.Workspace: sallyport.ScopeAuditRead},
 	"ReadOrgActivity": {principal.Org: sallyport.ScopeAuditRead},
 }

@@ -111,5 +111,8 @@ func merge(of, own sallyport.OrgLimits) sallyport.OrgLimits {
 		Workspaces:               cmp.Or(of.Workspaces, own.Workspaces),
 		AttachmentBytes:          cmp.Or(of.AttachmentBytes, own.AttachmentBytes),
 		AttachmentsBytes:         cmp.Or(of.AttachmentsBytes, own.AttachmentsBytes),
+
+		RunningForwards:             cmp.Or(of.RunningForwards, own.RunningForwards),
+		RunningForwardsPerWorkspace: cmp.Or(of.RunningForwardsPerWorkspace, own.RunningForwardsPerWorkspace),
 	}
 }

@@ -23,6 +23,7 @@ type connection struct {
 	host     *Host
 	conn     net.Conn
 	slots    chan struct{} // one for each session
+	forwards chan struct{} // one for each forward
 	ended    chan struct{} // closed when no more can be sent or received
 	sessions sync.WaitGroup
 
@@ -33,10 +34,11 @@ type connection struct {
 
 func newConnection(h *Host, conn net.Conn) *connection {
 	return &connection{
-		host:  h,
-		conn:  conn,
-		slots: make(chan struct{}, sessionsMax),
-		ended: make(chan struct{}),
+		host:     h,
+		conn:     conn,
+		slots:    make(chan struct{}, sessionsMax),
+		forwards: make(chan struct{}, forwardsMax),
+		ended:    make(chan struct{}),
 	}
 }
 
@@ -67,11 +69,14 @@ func (c *connection) handshake() (*ssh.ServerConn, <-chan ssh.NewChannel, <-chan
 	return ssh.NewServerConn(c.conn, c.host.config)
 }
 
-// open starts a session, or refuses the channel.
+// open starts a session or a forward, or refuses the channel.
 func (c *connection) open(channel ssh.NewChannel) {
 	switch channel.ChannelType() {
 	case "session":
-	case "direct-tcpip", "direct-streamlocal@openssh.com":
+	case "direct-tcpip":
+		c.forward(channel)
+		return
+	case "direct-streamlocal@openssh.com":
 		channel.Reject(ssh.Prohibited, "forwarding is off")
 		return
 	default:

@@ -43,7 +43,7 @@ func TestRefusedRequests(t *testing.T) {
 func TestRefusedChannels(t *testing.T) {
 	client := newBench(t).dial(t)
 	for kind, want := range map[string]ssh.RejectionReason{
-		"direct-tcpip":                   ssh.Prohibited,
+		"direct-tcpip":                   ssh.ConnectionFailed, // to nowhere
 		"direct-streamlocal@openssh.com": ssh.Prohibited,
 		"x11":                            ssh.UnknownChannelType,
 		"":                               ssh.UnknownChannelType,

@@ -10,11 +10,15 @@ import (
 	"sallyport/internal/limits"
 )
 
+// ErrTargetSilent tells that the target of a forward has not taken the connection in time.
+var ErrTargetSilent = errors.New("the target has not taken the connection in time")
+
 // OpenForward opens a direct-tcpip channel (RFC 4254, section 7.2): the machine looks host
 // up and connects to it, and the channel carries what comes and goes. It takes none of the
 // machine's sessions. Its errors are those of Open, but for a machine that refuses the
 // channel, since it may not or can't connect: an *ssh.OpenChannelError is in the chain
-// then. The caller closes the channel.
+// then. A target that has not taken the connection after limits.ForwardOpenTime is
+// ErrTargetSilent. The caller closes the channel.
 func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host string, port uint16) (*Channel, error) {
 	need.slotless = true
 	payload := ssh.Marshal(struct {
@@ -25,15 +29,17 @@ func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host s
 	}{host, uint32(port), "127.0.0.1", 0})
 	var last error
 	for range forwardAttempts {
-		c, warm, err := p.acquire(ctx, target, need)
+		c, warm, err := p.acquireWithin(ctx, target, need)
 		if err != nil {
-			return nil, classify(ctx, err)
+			return nil, err
 		}
 		if c.isOwed() {
 			c.letGo()
 			return nil, capacityError()
 		}
-		ch, err := c.openSlotless(ctx, "direct-tcpip", payload)
+		openCtx, cancel := context.WithTimeoutCause(ctx, limits.ForwardOpenTime, ErrTargetSilent)
+		ch, err := c.openSlotless(openCtx, "direct-tcpip", payload)
+		cancel()
 		if err == nil {
 			ch.Warm, ch.target, ch.by = warm, target, need.By
 			return ch, nil
@@ -43,11 +49,28 @@ func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host s
 			return nil, fmt.Errorf("open direct-tcpip: %w", err)
 		}
 		last = err
+		if errors.Is(err, ErrTargetSilent) {
+			return nil, fmt.Errorf("open direct-tcpip: %w", err)
+		}
 		if ctx.Err() != nil {
 			break
 		}
 	}
 	return nil, classify(ctx, last)
+}
+
+// acquireWithin is acquire within the need's ConnectTime.
+func (p *Pool) acquireWithin(ctx context.Context, target Target, need Need) (*conn, bool, error) {
+	if need.ConnectTime > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, need.ConnectTime)
+		defer cancel()
+	}
+	c, warm, err := p.acquire(ctx, target, need)
+	if err != nil {
+		return nil, false, classify(ctx, err)
+	}
+	return c, warm, nil
 }
 
 // forwardAttempts bounds the connections tried, of those that turn out to be dead.

@@ -26,6 +26,9 @@ type Need struct {
 	// Life is how long the caller will need a session at most. A connection that ends
 	// sooner (connector.Link.MaxLife) is not used for it.
 	Life time.Duration
+	// ConnectTime bounds how long the machine may take until a channel can be asked for; 0 is
+	// no bound but the context's. OpenForward alone looks at it.
+	ConnectTime time.Duration
 	// By reaches the machine on the caller's behalf. It is used where this caller's need
 	// is what causes a dial.
 	By Dialer

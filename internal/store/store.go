@@ -56,8 +56,10 @@ type Workspace struct {
 	SealedKey []byte
 	// ConnectorVersion counts the changes of the connector that somebody made.
 	ConnectorVersion int64
-	CreatedAt        time.Time
-	UpdatedAt        time.Time
+	// ForwardAllow says where forwards may lead; nil is the default, and an empty one nowhere.
+	ForwardAllow []string
+	CreatedAt    time.Time
+	UpdatedAt    time.Time
 }
 
 // SealedKey is the private key of a workspace's connector, as it is stored.

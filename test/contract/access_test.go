@@ -72,6 +72,10 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/execs", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/forward?port=1", "", 426, 0, 0, 0, 404, 404, "forward"},
+	{"GET", "/workspaces/{workspace}/forwards", "", 200, 0, 0, 0, 404, 404, "forward"},
+	{"GET", "/workspaces/{workspace}/forwards/{ended-forward}", "", 200, 0, 0, 0, 404, 404, "forward"},
+	{"DELETE", "/workspaces/{workspace}/forwards/{ended-forward}", "", 409, 0, 0, 0, 404, 404, "forward"},
 
 	{"GET", "/workspaces/{workspace}/files", "", 200, 0, 0, 0, 404, 404, "files:read"},
 	{"GET", "/workspaces/{workspace}/files/{file}", "", 200, 0, 0, 0, 404, 404, "files:read"},
@@ -199,6 +203,7 @@ func (g *gathering) makers(t *testing.T) map[string]func() string {
 		"{free-org}":             func() string { return newOrg(t, g.Stack, g.name()).ID },
 		"{free-workspace}":       func() string { return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID },
 		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
+		"{ended-forward}":        func() string { return endedForward(t, g.Stack, g.home) },
 		"{file}":                 func() string { return newFile(t, g.Stack, g.home.ws.ID, g.fileName()) },
 		"{attachment}":           func() string { return newAttachment(t, g.Stack, g.home.ws.ID) },
 		"{free-org-token}":       func() string { return newToken(t, g.Stack, "/orgs/"+g.home.ID).ID },
@@ -224,6 +229,15 @@ func startExec(t *testing.T, s *stack.Stack, workspace string) string {
 		t.Fatalf("exec: %d", resp.StatusCode)
 	}
 	return resp.Header.Get("Sallyport-Exec-Id")
+}
+
+// endedForward opens a forward that the machine refuses, and returns its id.
+func endedForward(t *testing.T, s *stack.Stack, h home) string {
+	t.Helper()
+	if conn, a := dialForward(t, s, h.token, forwardPath(h, 1)); conn != nil || a.Status != http.StatusBadGateway {
+		t.Fatalf("forward: %d %s", a.Status, a.Body)
+	}
+	return rowsAt(t, s, h.token, "/workspaces/build/activity?type=workspace_forward&limit=1")[0].ID
 }
 
 // newFile writes a file, and returns its name.
@@ -351,7 +365,7 @@ func testAccess(t *testing.T, o stack.Options, all bool, some func(route int) bo
 				status = http.StatusUnauthorized // a cookie makes no other
 			}
 			if status == 0 {
-				status = r.ok
+				status, code = r.ok, map[int]string{http.StatusUpgradeRequired: "upgrade_required", http.StatusConflict: "not_running"}[r.ok]
 			} else {
 				code = r.codeOf(status)
 			}
@@ -459,7 +473,7 @@ func TestAccessIsWhole(t *testing.T) {
 	for _, r := range accesses {
 		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
 			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}",
-			"{file}", "{path...}").Replace(r.path)] = true
+			"{file}", "{path...}", "{ended-forward}", "{forward}", "?port=1", "").Replace(r.path)] = true
 	}
 	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
 	for _, m := range routes {

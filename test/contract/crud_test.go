@@ -59,13 +59,14 @@ func labelsRefused() []string {
 }
 
 var (
-	tiersRefused      = []string{`0`, `5`, `-1`, `1.0`, `2.5`, `1e0`, `"2"`, `true`, `[]`, `99999999999999999999`}
-	connectorsRefused = []string{`"local"`, `1`, `[]`, `true`, `{}`, `{"type":null}`, `{"type":""}`, `{"type":1}`, `{"type":"telnet"}`, `{"type":"LOCAL"}`}
+	tiersRefused        = []string{`0`, `5`, `-1`, `1.0`, `2.5`, `1e0`, `"2"`, `true`, `[]`, `99999999999999999999`}
+	forwardAllowRefused = []string{`"loopback:*"`, `1`, `{}`, `true`, `[1]`, `[null]`, `[""]`, `["loopback"]`, `["*:80"]`, `["::1:80"]`, `["a:0"]`, `["a:2-1"]`}
+	connectorsRefused   = []string{`"local"`, `1`, `[]`, `true`, `{}`, `{"type":null}`, `{"type":""}`, `{"type":1}`, `{"type":"telnet"}`, `{"type":"LOCAL"}`}
 )
 
 // workspacesRefused are bodies for POST and PATCH; format takes the one field.
 func workspacesRefused(format string) (all []bad) {
-	for field, values := range map[string][]string{"tier": tiersRefused, "labels": labelsRefused(), "connector": connectorsRefused} {
+	for field, values := range map[string][]string{"tier": tiersRefused, "labels": labelsRefused(), "connector": connectorsRefused, "forward_allow": forwardAllowRefused} {
 		for _, value := range values {
 			all = append(all, bad{fmt.Sprintf(format, `"`+field+`":`+value), "invalid_" + field})
 		}
@@ -274,6 +275,9 @@ func TestPatch(t *testing.T) {
 		{`{"connector":null}`, `"name":"build","tier":1,"labels":{"b":"3","c":""},"connector":null`},
 		{`{"name":"test","tier":3,"labels":null,"connector":{"type":"local"}}`, `"name":"test","tier":3,"labels":{},"connector":{"type":"local"}`},
 		{`{"labels":{"x":"y"}}`, `"name":"test","tier":3,"labels":{"x":"y"},"connector":{"type":"local"}`},
+		{`{"forward_allow":["db.internal:5432","[::1]:1-9"]}`, `"connector":{"type":"local"},"forward_allow":["db.internal:5432","[::1]:1-9"],"created_at"`},
+		{`{"forward_allow":[]}`, `"connector":{"type":"local"},"forward_allow":[],"created_at"`},
+		{`{"forward_allow":null}`, `"connector":{"type":"local"},"forward_allow":["loopback:*"],"created_at"`},
 	}
 	wantAnswer(t, "without a root of its own", s.Do(t, "PATCH", "/workspaces/"+h.ws.ID, h.token, `{"connector":{"type":"local","root":null}}`), 200, "")
 	last := h.ws.UpdatedAt

@@ -10,23 +10,28 @@ import (
 )
 
 // ScanWorkspace reads position, id, org_id, name, tier, labels, connector, sealed_key,
-// connector_version, created_at, updated_at.
+// connector_version, forward_allow, created_at, updated_at.
 func ScanWorkspace(row Scanner) (store.Positioned[store.Workspace], error) {
 	var (
 		ws               store.Positioned[store.Workspace]
 		labels           string
-		connector        sql.NullString
+		connector, allow sql.NullString
 		created, updated sql.NullInt64
 	)
 	r := &ws.Record
-	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion,
+	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion, &allow,
 		&created, &updated)
 	if err != nil {
 		return ws, err
 	}
-	r.CreatedAt, r.UpdatedAt, ws.Size = Loaded(created), Loaded(updated), size(labels, connector.String)
+	r.CreatedAt, r.UpdatedAt, ws.Size = Loaded(created), Loaded(updated), size(labels, connector.String, allow.String)
 	if err := ReadJSON(labels, &r.Labels); err != nil {
 		return ws, fmt.Errorf("decode labels of workspace %s: %w", r.ID, err)
+	}
+	if allow.Valid {
+		if err := ReadJSON(allow.String, &r.ForwardAllow); err != nil {
+			return ws, fmt.Errorf("decode forward_allow of workspace %s: %w", r.ID, err)
+		}
 	}
 	if !connector.Valid {
 		return ws, nil
@@ -38,23 +43,37 @@ func ScanWorkspace(row Scanner) (store.Positioned[store.Workspace], error) {
 	return ws, nil
 }
 
-// Workspace returns the columns that hold JSON. The connector of a workspace without a
-// host is the empty string. A private key that is not sealed is an error.
-func Workspace(ws store.Workspace) (labels, connector string, err error) {
+// WorkspaceJSON is the columns of a workspace that hold JSON; NULL is what it has none of.
+type WorkspaceJSON struct {
+	Labels                  string
+	Connector, ForwardAllow sql.NullString
+}
+
+// Workspace returns the columns that hold JSON. A private key that is not sealed is an error.
+func Workspace(ws store.Workspace) (columns WorkspaceJSON, err error) {
 	if ws.Labels == nil {
 		ws.Labels = map[string]string{}
 	}
-	if labels, err = JSON(ws.Labels); err != nil {
-		return "", "", fmt.Errorf("encode labels: %w", err)
+	if columns.Labels, err = JSON(ws.Labels); err != nil {
+		return columns, fmt.Errorf("encode labels: %w", err)
+	}
+	if ws.ForwardAllow != nil {
+		allow, err := JSON(ws.ForwardAllow)
+		if err != nil {
+			return columns, fmt.Errorf("encode forward_allow: %w", err)
+		}
+		columns.ForwardAllow = Text(allow)
 	}
 	if ws.Connector == nil {
-		return labels, "", nil
+		return columns, nil
 	}
 	if auth := ws.Connector.Auth; auth != nil && auth.PrivateKey != "" {
-		return "", "", errors.New("a private key must be sealed before it is stored")
+		return columns, errors.New("a private key must be sealed before it is stored")
 	}
-	if connector, err = JSON(ws.Connector); err != nil {
-		return "", "", fmt.Errorf("encode connector: %w", err)
+	connector, err := JSON(ws.Connector)
+	if err != nil {
+		return columns, fmt.Errorf("encode connector: %w", err)
 	}
-	return labels, connector, nil
+	columns.Connector = Text(connector)
+	return columns, nil
 }

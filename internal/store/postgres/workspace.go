@@ -9,7 +9,7 @@ import (
 )
 
 const workspaceColumns = `position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-	created_at, updated_at`
+	forward_allow, created_at, updated_at`
 
 const selectWorkspaces = `SELECT ` + workspaceColumns + ` FROM workspaces `
 
@@ -17,7 +17,7 @@ const selectWorkspaces = `SELECT ` + workspaceColumns + ` FROM workspaces `
 // if its name is in use in its organisation, ErrNotFound if there is no such
 // organisation, ErrTooMany if that has most workspaces already, where most isn't 0.
 func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error {
-	labels, connector, err := column.Workspace(ws)
+	in, err := column.Workspace(ws)
 	if err != nil {
 		return wrap(err, "create workspace %s", ws.Name)
 	}
@@ -25,10 +25,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int,
 		s.checkRoom(most, countWorkspaces, ws.OrgID)
 		s.add(`
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
-			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
+				forward_allow, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
+			in.ForwardAllow, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 	})
 	return wrap(err, "create workspace %s", ws.Name)
 }
@@ -67,7 +67,7 @@ func (db *DB) Workspaces(
 	if orgID != "" {
 		query, args = selectWorkspacesOfOrg, append(args, orgID)
 	}
-	of := listing{columns: workspaceColumns, position: `position`, parts: []string{`labels`, `connector`}, page: query}
+	of := listing{columns: workspaceColumns, position: `position`, parts: []string{`labels`, `connector`, `forward_allow`}, page: query}
 	list, err := ask(ctx, db.listings, tenantOrSystem(orgID), column.ScanWorkspace, of.within(page), args...)
 	return list, wrap(err, "list workspaces")
 }
@@ -75,8 +75,8 @@ func (db *DB) Workspaces(
 const selectWorkspacesOfOrg = selectWorkspaces + `WHERE org_id = $3 AND position > $1 ORDER BY position LIMIT $2`
 
 // UpdateWorkspace lets change edit the workspace, and stores its name, tier,
-// labels, connector with what goes with it, and UpdatedAt if change returns nil, along with the activity
-// change that it returned. No other change comes between; change must not call
+// labels, connector with what goes with it, forward_allow, and UpdatedAt if change returns
+// nil, along with the activity change that it returned. No other change comes between; change must not call
 // the store. It returns the workspace as it is then, or change's error as it
 // is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
 // the new name is in use.
@@ -103,16 +103,16 @@ func (db *DB) UpdateWorkspace(
 }
 
 func updateWorkspace(s *statements, ws store.Workspace) error {
-	labels, connector, err := column.Workspace(ws)
+	in, err := column.Workspace(ws)
 	if err != nil {
 		return err
 	}
 	s.add(`
 		UPDATE workspaces SET name = $1, tier = $2, labels = $3, connector = $4, sealed_key = $5, connector_version = $6,
-			updated_at = $7
-		WHERE org_id = $8 AND id = $9`,
-		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
+			forward_allow = $7, updated_at = $8
+		WHERE org_id = $9 AND id = $10`,
+		ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
+		in.ForwardAllow, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nil
 }
 

@@ -10,13 +10,13 @@ import (
 )
 
 const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-	created_at, updated_at FROM workspaces `
+	forward_allow, created_at, updated_at FROM workspaces `
 
 // CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
 // if its name is in use in its organisation, ErrNotFound if there is no such
 // organisation, ErrTooMany if that has most workspaces already, where most isn't 0.
 func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int, change store.ActivityChange) error {
-	labels, connector, err := column.Workspace(ws)
+	in, err := column.Workspace(ws)
 	if err != nil {
 		return wrap(err, "create workspace %s", ws.Name)
 	}
@@ -26,10 +26,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int,
 		}
 		result, err := w.ExecContext(ctx, `
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
-			ws.ID, ws.OrgID, ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-			column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
+				forward_allow, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
+			ws.ID, ws.OrgID, ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
+			in.ForwardAllow, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create workspace %s", ws.Name)
@@ -74,8 +74,8 @@ func (db *DB) Workspaces(
 }
 
 // UpdateWorkspace lets change edit the workspace, and stores its name, tier,
-// labels, connector with what goes with it, and UpdatedAt if change returns nil, along with the activity
-// change that it returned. No other change comes between; change must not call
+// labels, connector with what goes with it, forward_allow, and UpdatedAt if change returns
+// nil, along with the activity change that it returned. No other change comes between; change must not call
 // the store. It returns the workspace as it is then, or change's error as it
 // is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
 // the new name is in use.
@@ -104,16 +104,16 @@ func (db *DB) UpdateWorkspace(
 }
 
 func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error {
-	labels, connector, err := column.Workspace(ws)
+	in, err := column.Workspace(ws)
 	if err != nil {
 		return err
 	}
 	_, err = w.ExecContext(ctx, `
 		UPDATE workspaces SET name = ?1, tier = ?2, labels = ?3, connector = ?4, sealed_key = ?5, connector_version = ?6,
-			updated_at = ?7
-		WHERE org_id = ?8 AND id = ?9`,
-		ws.Name, ws.Tier, labels, column.Text(connector), ws.SealedKey, ws.ConnectorVersion,
-		column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
+			forward_allow = ?7, updated_at = ?8
+		WHERE org_id = ?9 AND id = ?10`,
+		ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
+		in.ForwardAllow, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nameInUse(err)
 }
 

@@ -1,0 +1,59 @@
+package gateway
+
+import (
+	"context"
+
+	"sallyport/client/sallyport"
+	"sallyport/internal/audit"
+)
+
+func (g *Gateway) forwardRecords() recordsOf {
+	return recordsOf{sallyport.ActivityForward, g.Access.Rules.Forward, "forward", "forwards"}
+}
+
+// ListForwards lists a workspace's forwards, running and ended, newest first; status, if it
+// isn't empty, is that of all. It returns workspace_not_found, scope_forbidden or
+// invalid_status.
+func (g *Gateway) ListForwards(ctx context.Context, by Caller, ref Ref, status string, page PageRequest) (ActivityPage, error) {
+	return g.listActs(ctx, by, ref, g.forwardRecords(), status, page)
+}
+
+// ForwardRow shows one of a workspace's forwards. It returns workspace_not_found,
+// scope_forbidden or not_found.
+func (g *Gateway) ForwardRow(ctx context.Context, by Caller, ref Ref, forwardID string) (sallyport.Activity, error) {
+	_, row, err := g.actRow(ctx, by, ref, g.forwardRecords(), forwardID, "see a forward")
+	return row.Activity, err
+}
+
+// EndForward ends a forward, on whichever replica it runs, and returns when its row is
+// complete. It leaves a row of its own, which is on disk before. It returns
+// workspace_not_found, scope_forbidden, not_found, not_running, or platform_unavailable where
+// the replica does not answer.
+func (g *Gateway) EndForward(ctx context.Context, by Caller, ref Ref, forwardID string) error {
+	ws, row, err := g.actRow(ctx, by, ref, g.forwardRecords(), forwardID, "end a forward")
+	if err != nil {
+		return err
+	}
+	if !g.runs(row) {
+		return forwardNotRunning()
+	}
+	err = g.Audit.Record(ctx, audit.Event{
+		Type: sallyport.ActivityForwardKilled, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
+		Summary: "forward " + forwardID + " to " + row.Target + " ended",
+	})
+	if err != nil {
+		return err
+	}
+	ended, err := g.signal(ctx, by, row.Replica, forwardID, "KILL")
+	switch {
+	case err != nil:
+		return sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server that has the forward does not answer; try again in a moment").Because(err)
+	case !ended:
+		return forwardNotRunning()
+	}
+	return nil
+}
+
+func forwardNotRunning() *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodeNotRunning, "the forward is not running")
+}
