@@ -109,7 +109,7 @@ func (r *forwardRun) do(ctx context.Context, a *act, f Forward, opened func(rowI
 	if err != nil {
 		return forwardFailed(err, a.ws)
 	}
-	defer ch.Close()
+	defer func() { _ = ch.Close() }() // a channel that has gone is closed
 	a.start.Release()
 	r.began = time.Now()
 	a.report.Reached, a.report.Started, a.report.Warm = r.began, r.began, ch.Warm
