@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -24,6 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	_ "sallyport/test/apart"
+	"sallyport/test/port"
 )
 
 const (
@@ -174,7 +174,7 @@ func programs() (string, error) {
 
 // create makes the server's files.
 func (s *Server) create() error {
-	addr, err := freeAddr()
+	addr, err := port.FreeAddr()
 	if err != nil {
 		return err
 	}
@@ -202,14 +202,6 @@ func (s *Server) create() error {
 }
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
-
-func freeAddr() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return listener.Addr().String(), listener.Close()
-}
 
 // URL is the address of a database for the tests' login role.
 func (s *Server) URL(database string) string { return s.url(login, database) }

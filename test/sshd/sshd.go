@@ -26,6 +26,7 @@ import (
 
 	"sallyport/internal/connector"
 	_ "sallyport/test/apart"
+	"sallyport/test/port"
 )
 
 // Options change a server from what OpenSSH is by default.
@@ -264,12 +265,11 @@ func signerOf(t testing.TB, private ed25519.PrivateKey) ssh.Signer {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := port.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	return addr
 }
 
 // makeAccount writes the accounts that sshd sees in place of the system's.
