@@ -1,5 +1,5 @@
-// Package client runs commands on Sallyport's workspaces and manages them, over
-// the HTTP API:
+// Package client runs commands on Sallyport's workspaces, reads and writes their files,
+// connects to their ports and manages them, over the HTTP API:
 //
 //	c := client.New("https://sallyport.example", token)
 //	done, err := c.Exec(ctx, client.Exec{

@@ -14,7 +14,7 @@ import (
 
 // ErrCut is the error of an exec that was sent and whose answer has no last frame: the
 // command's end is not known. The call's error is a *CutError, for which errors.Is(err,
-// ErrCut) is true.
+// ErrCut) is true; so it is for the error of a forward that ended without a last frame.
 var ErrCut = errors.New("the answer was cut off")
 
 // CutError is an exec whose answer has no last frame.

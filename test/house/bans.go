@@ -25,8 +25,9 @@ type keeper struct {
 type allowance struct {
 	who  []string
 	only []string
-	// alone: nothing but the standard library besides.
+	// alone: nothing but the standard library besides, and what also names.
 	alone bool
+	also  []string
 	why   string
 }
 
@@ -78,7 +79,8 @@ var keepers = []keeper{
 var allowances = []allowance{
 	{who: []string{"client/sallyport"}, alone: true, why: "clients import the vocabulary, so it stays light"},
 	{who: []string{"client/frame"}, only: []string{"client/sallyport"}, alone: true, why: "clients import it, so it stays light"},
-	{who: []string{"client"}, only: []string{"client/sallyport", "client/frame"}, alone: true, why: "clients import it, so it stays light"},
+	{who: []string{"client"}, only: []string{"client/sallyport", "client/frame"}, alone: true, also: []string{"github.com/coder/websocket"},
+		why: "clients import it, so it stays light: a library of WebSockets that brings no other, and nothing else"},
 	{who: []string{"internal/cli"},
 		only: []string{"client/sallyport", "client", "internal/server", "internal/config", "internal/doctor", "internal/backup", "internal/logqueue", "internal/spelling", "client/frame", "internal/limits", "internal/id", "internal/localtree", "internal/sftpserver"},
 		why:  "client commands go through client, a server's through server, the three rooms that look at one, and the SFTP server that is a process of its own; the rest of the house is behind those"},
@@ -124,5 +126,5 @@ func (a allowance) allows(spec *ast.ImportSpec) bool {
 	if isOurs(spec) {
 		return matches(a.only, importPath(spec))
 	}
-	return !a.alone || isStandard(spec)
+	return !a.alone || isStandard(spec) || matches(a.also, importPath(spec))
 }

@@ -128,8 +128,8 @@ func TestBanRules(t *testing.T) {
 			"client/sallyport/a.go": `package sallyport; import ("time"; "github.com/google/uuid")`,
 		}, []string{"imports github.com/google/uuid"}},
 		{"the client is light", map[string]string{
-			"client/c.go": `package client; import ("sallyport/client/sallyport"; "sallyport/client/frame"; "sallyport/internal/limits"; "net/http")`,
-		}, []string{"imports internal/limits, and of ours it may import only [client/sallyport client/frame]"}},
+			"client/c.go": `package client; import ("sallyport/client/sallyport"; "sallyport/client/frame"; "sallyport/internal/limits"; "net/http"; "github.com/coder/websocket"; "github.com/google/uuid")`,
+		}, []string{"imports internal/limits, and of ours it may import only [client/sallyport client/frame]", "imports github.com/google/uuid"}},
 		{"the command line and the rooms behind it", map[string]string{
 			"internal/cli/c.go": `package cli; import ("sallyport/client"; "github.com/spf13/cobra"; "sallyport/internal/audit")`,
 		}, []string{"imports internal/audit"}},
