@@ -174,7 +174,8 @@ func exitText(r sallyport.Activity) string {
 
 func activityTypes() []string {
 	return []string{
-		sallyport.ActivityExec, sallyport.ActivityExecSignal, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
+		sallyport.ActivityExec, sallyport.ActivityExecSignal, sallyport.ActivityFile,
+		sallyport.ActivityForward, sallyport.ActivityForwardKilled, sallyport.ActivityAccessDenied, sallyport.ActivityTokenCreated, sallyport.ActivityTokenRevoked,
 		sallyport.ActivityWorkspaceCreated, sallyport.ActivityWorkspaceUpdated, sallyport.ActivityWorkspaceDeleted,
 		sallyport.ActivityWorkspaceDiagnosed,
 		sallyport.ActivityOrgCreated, sallyport.ActivityOrgUpdated, sallyport.ActivityOrgDeleted,

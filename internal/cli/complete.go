@@ -154,21 +154,6 @@ func (a *app) completeTokens(owner *client.Owner) cobra.CompletionFunc {
 	}
 }
 
-// completeExecs completes a workspace, and then what runs there.
-func (a *app) completeExecs(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-	if len(args) == 0 {
-		return a.completeWorkspaces(cmd, args, toComplete)
-	}
-	return a.completeFrom(cmd, false, func(ctx context.Context, c *client.Client, add func(string, string)) {
-		for r, err := range c.AllExecs(ctx, args[0], sallyport.StatusRunning) {
-			if err != nil {
-				return
-			}
-			add(r.ID, r.Summary)
-		}
-	})
-}
-
 // completeFirst completes the first argument alone.
 func completeFirst(with cobra.CompletionFunc) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {

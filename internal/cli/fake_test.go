@@ -31,6 +31,11 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("DELETE /workspaces/{id}", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.HandleFunc("POST /workspaces/{id}/exec", fakeExec)
 	mux.HandleFunc("GET /workspaces/{id}/execs", fakeExecs)
+	mux.HandleFunc("GET /workspaces/{id}/forwards", fakeForwards)
+	mux.HandleFunc("GET /workspaces/{id}/forward", fakeForward)
+	mux.HandleFunc("POST /workspaces/{id}/execs/{exec}/signal", fakeAct)
+	mux.HandleFunc("DELETE /workspaces/{id}/forwards/{exec}", fakeAct)
+	mux.HandleFunc("GET /workspaces/{id}/forwards/{exec}", fakeAct)
 	mux.HandleFunc("GET /workspaces/{id}/files/{path...}", fakeFile)
 	mux.HandleFunc("POST /{kind}/{id}/tokens", fakeEcho)
 	mux.HandleFunc("GET /ca", fakeCA)
@@ -210,18 +215,63 @@ func fakeActivity(w http.ResponseWriter, r *http.Request) {
 		ID: "a-1", Type: sallyport.ActivityExec, Status: sallyport.StatusOK, Actor: bearer(r), Summary: r.URL.String(),
 		ExecEnded: sallyport.ExecEnded{ExitCode: &zero},
 	}
-	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}, NextCursor: "x"})
+	list := sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}, NextCursor: "x"}
+	if q := r.URL.Query(); q.Get("type") != "" && q.Get("cursor") != "" {
+		list.NextCursor = "" // ps reads to the end
+	}
+	fakeJSON(w, 200, list)
 }
 
 // fakeExecs has one exec, which has run out of time.
 func fakeExecs(w http.ResponseWriter, r *http.Request) {
 	took := int64(30286)
 	row := sallyport.Activity{
-		ID: "0198c9a4-9d10-7c3d-8e5f-6a7b8c9d0e1f", Type: sallyport.ActivityExec, Status: sallyport.StatusTimeout, WorkspaceID: "id-of-w1",
+		ID: fakeExecID, Type: sallyport.ActivityExec, Status: sallyport.StatusTimeout, WorkspaceID: "id-of-w1",
 		Actor: "org-token:sp_org_12345678", Summary: "make --directory=/srv/app all test install", CreatedAt: time.Date(2026, 11, 24, 8, 0, 0, 0, time.UTC),
 	}
 	row.DurationMS, row.Code = &took, sallyport.CodeExecTimeout
 	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}})
+}
+
+// The ids of the only exec, and of the only forward, which is younger.
+const (
+	fakeExecID    = "0198c9a4-9d10-7c3d-8e5f-6a7b8c9d0e1f"
+	fakeForwardID = "0198c9a4-ad10-7c3d-8e5f-6a7b8c9d0e1f"
+)
+
+func fakeForwards(w http.ResponseWriter, r *http.Request) {
+	row := sallyport.Activity{
+		ID: fakeForwardID, Type: sallyport.ActivityForward, Status: sallyport.StatusRunning, WorkspaceID: "id-of-w1",
+		Actor: "org-token:sp_org_12345678", Summary: "127.0.0.1:5432", CreatedAt: time.Date(2026, 11, 24, 8, 1, 0, 0, time.UTC),
+	}
+	row.Target = "127.0.0.1:5432"
+	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}})
+}
+
+// fakeForward allows every target but port 81, and answers a plain GET alone.
+func fakeForward(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Query().Get("port") == "81" {
+		fakeJSON(w, 403, sallyport.Errorf(sallyport.CodeForwardForbidden, "forwards of %s don't lead there", r.PathValue("id")))
+		return
+	}
+	fakeJSON(w, 426, sallyport.Errorf(sallyport.CodeUpgradeRequired, "ask for a WebSocket"))
+}
+
+// fakeAct knows the only exec, and the only forward, each on its own route.
+func fakeAct(w http.ResponseWriter, r *http.Request) {
+	isForward := strings.Contains(r.URL.Path, "/forwards/")
+	only := fakeExecID
+	if isForward {
+		only = fakeForwardID
+	}
+	switch id := r.PathValue("exec"); {
+	case id != only:
+		fakeJSON(w, 404, sallyport.Errorf(sallyport.CodeNotFound, "there is none with this id"))
+	case r.Method == http.MethodGet:
+		fakeJSON(w, 200, sallyport.Activity{ID: id, Type: sallyport.ActivityForward})
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // fakeExec does what the first word of the argv says.

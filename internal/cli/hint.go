@@ -93,6 +93,12 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:
 		return "wait for some to end, then try again"
+	case sallyport.CodeForwardForbidden:
+		return "a token with scope workspaces can allow it: sallyport workspaces update --forward-allow HOST:PORTS " + h.name()
+	case sallyport.CodeForwardFailed:
+		return forForward(e)
+	case sallyport.CodeTooManyForwards:
+		return "end some of them: sallyport ps " + h.name() + " lists them, sallyport kill ends one"
 	case sallyport.CodeTooManyStreams:
 		return "close some of those that follow the activity, then try again"
 	case sallyport.CodeConnectFailed, sallyport.CodeConnectTimeout, sallyport.CodeExecTransport:
@@ -110,6 +116,19 @@ func (h hints) forCode(e *sallyport.Error) string {
 		return h.endOf(e.ExecID)
 	}
 	return h.forFiles(e)
+}
+
+// forForward is the advice on a target that doesn't take connections.
+func forForward(e *sallyport.Error) string {
+	switch e.Reason {
+	case sallyport.ReasonRefused:
+		return "does something listen there? the machine itself connects: 127.0.0.1 is its own loopback"
+	case sallyport.ReasonProhibited:
+		return "the machine's sshd forbids it: see AllowTcpForwarding, PermitOpen and DisableForwarding in its sshd_config"
+	case sallyport.ReasonTimeout:
+		return "can the machine reach that address? a firewall may drop what it sends"
+	}
+	return ""
 }
 
 // forFiles is the advice on the codes of files and attachments.

@@ -83,15 +83,6 @@ func orgRef(ctx context.Context, c *client.Client, ref string) (string, error) {
 		func(o sallyport.Org) bool { return strings.HasPrefix(o.ID, ref) }, func(o sallyport.Org) string { return o.ID })
 }
 
-// execRef returns the id of a running exec: ref itself, or what it is a unique prefix of.
-func execRef(ctx context.Context, c *client.Client, workspace, ref string) (string, error) {
-	if !isIDPrefix(ref) {
-		return ref, nil
-	}
-	return uniqueRef("running exec", ref, c.AllExecs(ctx, workspace, sallyport.StatusRunning),
-		func(r sallyport.Activity) bool { return strings.HasPrefix(r.ID, ref) }, func(r sallyport.Activity) string { return r.ID })
-}
-
 // tokenRef returns the id of a token that is named by it, a unique prefix of it, the
 // token's name, or its prefix.
 func tokenRef(ctx context.Context, c *client.Client, owner client.Owner, ref string) (string, error) {

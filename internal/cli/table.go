@@ -32,9 +32,9 @@ const (
 // kindOf is a column's kind: columns of one name look alike in every table.
 func kindOf(header string) kind {
 	switch header {
-	case "TIER", "TOOK", "PREFIX", stateHeader, "STATE", "RESULT":
+	case "TIER", "TOOK", "PREFIX", "KIND", stateHeader, "STATE", "RESULT":
 		return kindFixed
-	case "EXEC", "ID", "ORG ID":
+	case "ID", "ORG ID":
 		return kindID
 	case "TIME", "STARTED", "CREATED", "EXPIRES":
 		return kindTime

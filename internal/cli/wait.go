@@ -58,7 +58,7 @@ func (t *waitTransport) waitingFor(r *http.Request, sent bool) string {
 	switch {
 	case !sent:
 		return "the server at " + r.URL.Host
-	case strings.HasSuffix(r.URL.Path, "/exec"), strings.Contains(r.URL.Path, "/files"):
+	case strings.HasSuffix(r.URL.Path, "/exec"), strings.HasSuffix(r.URL.Path, "/forward"), strings.Contains(r.URL.Path, "/files"):
 		return "the machine of workspace " + t.app.workspace
 	case strings.HasSuffix(r.URL.Path, "/diagnose"):
 		return "the server, which tries the way to the machine"

@@ -45,6 +45,23 @@ func workspaceColumns() []column[sallyport.Workspace] {
 	}
 }
 
+// workspaceDetails are the columns of one workspace alone.
+func workspaceDetails() []column[sallyport.Workspace] {
+	allow := column[sallyport.Workspace]{"FORWARDS", func(w sallyport.Workspace) string { return forwardAllowText(w.ForwardAllow) }}
+	return slices.Insert(workspaceColumns(), 6, allow)
+}
+
+// forwardAllowText is where forwards may lead.
+func forwardAllowText(allow []string) string {
+	switch {
+	case allow == nil:
+		return "-"
+	case len(allow) == 0:
+		return forwardAllowNone
+	}
+	return strings.Join(allow, ",")
+}
+
 func connectorText(c *sallyport.Connector) string {
 	if c == nil {
 		return "none"
@@ -130,7 +147,7 @@ func (a *app) newWorkspacesGet() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(a, api, workspaceColumns(), ws)
+			return show(a, api, workspaceDetails(), ws)
 		},
 		ValidArgsFunction: completeFirst(a.completeWorkspaces),
 	}
@@ -143,6 +160,7 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
 	var tier int
 	var labels []string
 	var connector string
+	var allow []string
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a workspace",
@@ -151,7 +169,7 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
   sallyport workspaces create build --admin --org acme`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w := sallyport.WorkspaceCreate{Name: args[0], Tier: tier, Connector: readConnector(connector)}
+			w := sallyport.WorkspaceCreate{Name: args[0], Tier: tier, Connector: readConnector(connector), ForwardAllow: readForwardAllow(cmd, allow)}
 			var err error
 			if w.Labels, err = readLabels(labels); err != nil {
 				return err
@@ -164,15 +182,40 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return show(a, api, workspaceColumns(), ws)
+			return show(a, api, workspaceDetails(), ws)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().IntVar(&tier, "tier", 0, "the `TIER`, 1 to 4 (default 2)")
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "a label, `K=V`; may be repeated")
 	cmd.Flags().StringVar(&connector, "connector", "none", connectorFlag)
+	addForwardAllow(cmd, &allow)
 	completeWorkspaceFlags(cmd)
 	return cmd
+}
+
+const (
+	forwardAllowFlag = "forward-allow"
+	// forwardAllowNone is the value that allows nothing.
+	forwardAllowNone = "none"
+)
+
+// addForwardAllow gives a command that makes or changes a workspace its --forward-allow.
+func addForwardAllow(cmd *cobra.Command, allow *[]string) {
+	cmd.Flags().StringSliceVar(allow, forwardAllowFlag, nil,
+		"where forwards may lead, `HOST:PORTS`: loopback, a name, an address or a CIDR, and a port, A-B or *; may be repeated; none for nowhere (default loopback:*)")
+	complete(cmd, forwardAllowFlag, cobra.FixedCompletions([]string{"loopback:*", forwardAllowNone}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// readForwardAllow is nil where the flag isn't there.
+func readForwardAllow(cmd *cobra.Command, allow []string) []string {
+	switch {
+	case !cmd.Flags().Changed(forwardAllowFlag):
+		return nil
+	case len(allow) == 1 && allow[0] == forwardAllowNone:
+		return []string{}
+	}
+	return append([]string{}, allow...)
 }
 
 func completeWorkspaceFlags(cmd *cobra.Command) {

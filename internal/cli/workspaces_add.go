@@ -226,7 +226,7 @@ func (a *adding) first(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return show(a.app, a.api, workspaceColumns(), ws)
+		return show(a.app, a.api, workspaceDetails(), ws)
 	}
 	return a.done("workspace %s runs commands: %s, in %d ms", a.name, visible(strings.TrimSpace(out.String())), done.DurationMS)
 }

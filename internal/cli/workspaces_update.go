@@ -18,7 +18,8 @@ func (a *app) newWorkspacesUpdate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update WORKSPACE",
 		Short: "Change a workspace; what no flag names stays as it is",
-		Long: `Changes a workspace: its name, its tier, its labels, or how its machine is reached.
+		Long: `Changes a workspace: its name, its tier, its labels, where forwards may lead, or how its
+machine is reached.
 What runs on it goes on over its connection; the next exec makes a new one.
 
 A machine that was made anew shows another host key, and is refused until the new one
@@ -28,6 +29,7 @@ key, too.`,
 		Example: `  sallyport workspaces update --tier 3 build
   sallyport workspaces update --label stage=green --remove-label team build
   sallyport workspaces update --name build-2 build
+  sallyport workspaces update --forward-allow 'loopback:*' --forward-allow db.internal:5432 build
   sallyport workspaces update --ssh ubuntu@192.0.2.7 --key ~/.ssh/build build
   sallyport workspaces update --trust-new-key build`,
 		Args: takes("WORKSPACE"),
@@ -48,7 +50,7 @@ key, too.`,
 			if err != nil {
 				return err
 			}
-			return show(a, api, workspaceColumns(), ws)
+			return show(a, api, workspaceDetails(), ws)
 		},
 		ValidArgsFunction: completeFirst(a.completeWorkspaces),
 	}
@@ -67,6 +69,7 @@ type workspaceUpdate struct {
 	keyFile         string
 	hostKey         string
 	trustNewKey     bool
+	forwardAllow    []string
 }
 
 func (u *workspaceUpdate) add(cmd *cobra.Command) {
@@ -81,6 +84,7 @@ func (u *workspaceUpdate) add(cmd *cobra.Command) {
 	flags.StringVar(&u.keyFile, "key", "", "log in with the private key in this `FILE`, without a passphrase")
 	flags.StringVar(&u.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64")
 	flags.BoolVar(&u.trustNewKey, "trust-new-key", false, "forget the machine's host key, and pin the first one that is seen")
+	addForwardAllow(cmd, &u.forwardAllow)
 	cmd.MarkFlagsMutuallyExclusive("connector", "ssh")
 	cmd.MarkFlagsMutuallyExclusive("host-key", "trust-new-key")
 	completeWorkspaceFlags(cmd)
@@ -98,6 +102,7 @@ func (u *workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, e
 	if cmd.Flags().Changed("tier") {
 		patch.Tier = &u.tier
 	}
+	patch.ForwardAllow = readForwardAllow(cmd, u.forwardAllow)
 	var err error
 	if patch.Connector, err = u.connectorPatch(cmd); err != nil {
 		return patch, err
@@ -115,7 +120,7 @@ func (u *workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, e
 	for _, key := range u.without {
 		patch.Labels[key] = nil
 	}
-	if patch.Name == nil && patch.Tier == nil && patch.Connector == nil && patch.Labels == nil {
+	if patch.Name == nil && patch.Tier == nil && patch.Connector == nil && patch.Labels == nil && patch.ForwardAllow == nil {
 		return patch, usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
 	}
 	return patch, nil
