@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
@@ -41,7 +44,24 @@ func exampleServer() *httptest.Server {
 		}
 		answerJSON(w, 200, list)
 	})
+	mux.HandleFunc("GET /workspaces/build/forward", exampleForward)
 	return httptest.NewServer(mux)
+}
+
+// exampleForward is a target that greets whom it is told of.
+func exampleForward(w http.ResponseWriter, r *http.Request) {
+	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{sallyport.SubprotocolForward}})
+	if err != nil {
+		return
+	}
+	defer ws.CloseNow()
+	name, err := serverReads(r.Context(), ws)
+	if err != nil {
+		return
+	}
+	_ = ws.Write(r.Context(), websocket.MessageBinary, append([]byte("hello "), name...))
+	_ = text(r.Context(), ws, `{"type":"eof"}`)
+	_ = ws.Close(websocket.StatusNormalClosure, "")
 }
 
 func ExampleClient_Exec() {
@@ -136,4 +156,27 @@ func ExampleClient_AllWorkspaces() {
 	// Output:
 	// build 3
 	// web 2
+}
+
+func ExampleClient_Forward() {
+	server := exampleServer()
+	defer server.Close()
+	c := client.New(server.URL, "sp_org_…")
+	defer c.Close()
+
+	conn, err := c.Forward(context.Background(), "build", "127.0.0.1", 7777)
+	if err != nil {
+		fmt.Println(err) // a *sallyport.Error says why not
+		return
+	}
+	defer conn.Close()
+	fmt.Fprint(conn, "machine")
+	if err := conn.CloseWrite(); err != nil {
+		fmt.Println(err)
+		return
+	}
+	answer, err := io.ReadAll(conn) // an end that is not the target's own is an error
+	fmt.Printf("%s %v\n", answer, err)
+	// Output:
+	// hello machine <nil>
 }

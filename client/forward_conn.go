@@ -22,6 +22,9 @@ const (
 	controlBytesMax = 64 << 10
 	// readBytes is how much of a message is handed to Read at once.
 	readBytes = 32 << 10
+	// signOfLifeEvery is how often a server is told that a reader who takes nothing is there;
+	// it asks every 15 s, and waits as long.
+	signOfLifeEvery = 4 * time.Second
 	// closeTime bounds how long an end that the server has still to tell is waited for.
 	closeTime = 5 * time.Second
 )
@@ -326,10 +329,27 @@ func (c *ForwardConn) pass(message io.Reader, buffer []byte) error {
 	}
 }
 
+// deliver waits until Read has taken p. The server's pings lie behind what isn't taken yet,
+// and can't be answered: it is told that this side is there all the same.
 func (c *ForwardConn) deliver(p []byte) error {
-	_, err := c.arriving.Write(p)
-	return err
+	for {
+		if err := c.arriving.SetWriteDeadline(time.Now().Add(signOfLifeEvery)); err != nil {
+			return err
+		}
+		n, err := c.arriving.Write(p)
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			return err
+		}
+		p = p[n:]
+		c.framing.Lock()
+		_, _ = c.out.Write(emptyPong()) // where nothing can be sent, reading ends too
+		c.framing.Unlock()
+	}
 }
+
+// emptyPong is a pong that nobody asked for (RFC 6455, 5.5.3), as a frame: final, masked,
+// without payload. The library sends none.
+func emptyPong() []byte { return []byte{0x80 | 0xa, 0x80, 0, 0, 0, 0} }
 
 // control obeys a control frame.
 func (c *ForwardConn) control(message io.Reader) error {

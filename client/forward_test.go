@@ -27,11 +27,16 @@ var _ net.Conn = (*client.ForwardConn)(nil)
 
 // serveForward answers a forward with answer, whose error is reported.
 func serveForward(t testing.TB, answer func(context.Context, *websocket.Conn) error) *client.Client {
-	return client.New(forwardServer(t, answer), token)
+	return client.New(forwardServer(t, nil, answer), token)
+}
+
+// serveForwardHearing is serveForward, and says when a pong came.
+func serveForwardHearing(t testing.TB, heard chan<- struct{}, answer func(context.Context, *websocket.Conn) error) *client.Client {
+	return client.New(forwardServer(t, heard, answer), token)
 }
 
 // forwardServer returns its URL. It ends when what it serves has ended.
-func forwardServer(t testing.TB, answer func(context.Context, *websocket.Conn) error) string {
+func forwardServer(t testing.TB, heard chan<- struct{}, answer func(context.Context, *websocket.Conn) error) string {
 	var serving sync.WaitGroup // the server knows nothing of connections that were taken over
 	t.Cleanup(serving.Wait)
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -40,7 +45,15 @@ func forwardServer(t testing.TB, answer func(context.Context, *websocket.Conn) e
 		if r.Header.Get("Authorization") != "Bearer "+token {
 			t.Errorf("authorization %q", r.Header.Get("Authorization"))
 		}
-		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{sallyport.SubprotocolForward}})
+		ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{
+			Subprotocols: []string{sallyport.SubprotocolForward},
+			OnPongReceived: func(context.Context, []byte) {
+				select {
+				case heard <- struct{}{}:
+				default:
+				}
+			},
+		})
 		if err != nil {
 			t.Error(err)
 			return
@@ -296,6 +309,7 @@ func TestForwardClose(t *testing.T) {
 // While the target reads nothing for long, pings are answered as soon as the server reads: the
 // connection isn't lost by them.
 func TestForwardAnswersPingsWhileItWrites(t *testing.T) {
+	t.Parallel()
 	conn := dial(t, serveForward(t, func(ctx context.Context, ws *websocket.Conn) error {
 		pinged := make(chan error, 1)
 		go func() { pinged <- ws.Ping(ctx) }() // the client's pong lies behind what isn't read yet
@@ -323,6 +337,30 @@ func TestForwardAnswersPingsWhileItWrites(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(conn); err != nil {
+		t.Error(err)
+	}
+}
+
+// A reader who takes nothing for long is no lost one: the server hears of it, though its pings
+// lie behind what isn't read.
+func TestForwardSignsOfLife(t *testing.T) {
+	t.Parallel()
+	heard := make(chan struct{}, 1)
+	conn := dial(t, serveForwardHearing(t, heard, func(ctx context.Context, ws *websocket.Conn) error {
+		if err := ws.Write(ctx, websocket.MessageBinary, make([]byte, 60000)); err != nil {
+			return err
+		}
+		if err := text(ctx, ws, `{"type":"eof"}`); err != nil {
+			return err
+		}
+		_, err := serverReads(ctx, ws)
+		return errors.Join(err, ws.Close(websocket.StatusNormalClosure, ""))
+	}))
+	<-heard
+	if n, err := io.Copy(io.Discard, conn); n != 60000 || err != nil {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+	if err := errors.Join(conn.CloseWrite(), conn.Close()); err != nil {
 		t.Error(err)
 	}
 }

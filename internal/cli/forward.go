@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"sallyport/client"
 	"sallyport/client/sallyport"
 )
 
@@ -165,7 +166,7 @@ func (a *app) forward(ctx context.Context, address, workspace string, texts []st
 	defer api.Close()
 	for _, p := range ports {
 		if err := api.CheckForward(ctx, ref, p.host, p.port); err != nil {
-			return withForwardScope(err)
+			return withForwardHint(err)
 		}
 	}
 	listeners, err := listenAll(ctx, address, ports)
@@ -198,7 +199,13 @@ func (a *app) forwardAPI(ctx context.Context, workspace string) (*api, string, e
 	return api, ref, nil
 }
 
-func withForwardScope(err error) error { return withScopes(err, sallyport.ScopeForward) }
+// withForwardHint is err, with the advice that is forward's alone.
+func withForwardHint(err error) error {
+	if errors.Is(err, client.ErrCut) {
+		return &hintedError{err, "the server, or the way to it, broke; nothing is resumed, and a new connection is tried anew"}
+	}
+	return withScopes(err, sallyport.ScopeForward)
+}
 
 func listenAll(ctx context.Context, address string, ports []forwardPort) ([]net.Listener, error) {
 	var listeners []net.Listener
@@ -267,7 +274,7 @@ func (a *app) forwardStdio(cmd *cobra.Command, args []string) error {
 	defer api.Close()
 	remote, err := api.Forward(ctx, ref, p.host, p.port)
 	if err != nil {
-		return withForwardScope(err)
+		return withForwardHint(err)
 	}
 	return a.carryStdio(ctx, remote)
 }

@@ -81,7 +81,7 @@ func (f *forwarding) tell(ctx context.Context, err error) {
 	}
 	f.telling.Lock()
 	defer f.telling.Unlock()
-	f.app.report(withForwardScope(err))
+	f.app.report(withForwardHint(err))
 }
 
 // carry carries one connection to its end. What isn't the target's own end resets local: a
@@ -176,7 +176,7 @@ func (a *app) carryStdio(ctx context.Context, remote *client.ForwardConn) error 
 	case errors.Is(end, net.ErrClosed):
 		return fmt.Errorf("read stdin: %w", <-failed)
 	default:
-		return end
+		return withForwardHint(end)
 	}
 }
 
