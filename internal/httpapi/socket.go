@@ -88,22 +88,27 @@ type socket struct {
 	// was held back for long was read on, in nanoseconds of Unix time.
 	waiting   atomic.Bool
 	heldUntil atomic.Int64
-	readAt    time.Time // when the last read returned
-	writing   atomic.Bool
+	// heardAt is when the last pong came, in nanoseconds of Unix time: also one that nobody
+	// asked for, which our client sends while its reader takes nothing, and so no ping.
+	heardAt atomic.Int64
+	readAt  time.Time // when the last read returned
+	writing atomic.Bool
 }
 
 // openSocket upgrades a request whose handshake was checked, and pings the other side from
 // then on: one that has not answered within every is lost.
 func (c *call) openSocket(subprotocol string, every time.Duration) (*socket, error) {
-	conn, err := websocket.Accept(c.w, c.r, &websocket.AcceptOptions{
-		Subprotocols: []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
+	s := &socket{readAt: time.Now()}
+	var err error
+	s.conn, err = websocket.Accept(c.w, c.r, &websocket.AcceptOptions{
+		OnPongReceived: func(context.Context, []byte) { s.heardAt.Store(time.Now().UnixNano()) },
+		Subprotocols:   []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
 		InsecureSkipVerify: true, // checkHandshake has looked at the origin
 	})
 	if err != nil {
 		return nil, errors.Join(errNotAccepted, err)
 	}
-	conn.SetReadLimit(limits.SocketMessageBytesMax)
-	s := &socket{conn: conn, readAt: time.Now()}
+	s.conn.SetReadLimit(limits.SocketMessageBytesMax)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(c.r.Context()))
 	s.pings.Go(func() { s.ping(every) })
 	return s, nil
@@ -127,7 +132,7 @@ func (s *socket) ping(every time.Duration) {
 		ctx, cancel := context.WithTimeout(s.ctx, every)
 		err := s.conn.Ping(ctx)
 		cancel()
-		if err != nil && s.waiting.Load() && !s.writing.Load() && s.heldUntil.Load() < asked.UnixNano() {
+		if err != nil && s.waiting.Load() && !s.writing.Load() && max(s.heldUntil.Load(), s.heardAt.Load()) < asked.UnixNano() {
 			_ = s.conn.CloseNow() // the reader is told
 			return
 		}
