@@ -34,9 +34,12 @@ func (c *Client) openSocket(req *http.Request, subprotocol string) (*websocket.C
 	}
 	transport := &socketTransport{base: sender.Transport}
 	sender.Transport = transport
-	ws, _, err := websocket.Dial(req.Context(), req.URL.String(), &websocket.DialOptions{ //nolint:bodyclose // it has none to close
+	ws, answer, err := websocket.Dial(req.Context(), req.URL.String(), &websocket.DialOptions{
 		HTTPClient: &sender, HTTPHeader: req.Header, Subprotocols: []string{subprotocol},
 	})
+	if answer != nil && answer.Body != nil { // of a refusal
+		defer answer.Body.Close()
+	}
 	if err != nil {
 		return nil, nil, dialError(req, err)
 	}

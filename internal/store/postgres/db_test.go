@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"context"
+	"errors"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -31,9 +33,17 @@ func migrated(t testing.TB) string {
 	})
 }
 
+// openURL opens a database. On a busy machine PostgreSQL may not answer a login in the
+// product's time, which isn't what is tested here.
 func openURL(t testing.TB, url string) *DB {
 	t.Helper()
 	db, err := Open(t.Context(), url, Options{Migrate: true})
+	for range 10 {
+		if !errors.Is(err, context.DeadlineExceeded) {
+			break
+		}
+		db, err = Open(t.Context(), url, Options{Migrate: true})
+	}
 	must(t, err)
 	t.Cleanup(func() { must(t, db.Close()) })
 	return db
