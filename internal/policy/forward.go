@@ -28,7 +28,7 @@ func CheckForwardAllow(allow []string) error {
 	for _, element := range allow {
 		if _, ok := parseTargets(element); !ok {
 			return sallyport.Errorf(sallyport.CodeInvalidForwardAllow,
-				"%.100q is not HOST:PORTS: HOST is loopback, a name, an address or a CIDR, PORTS a number, A-B or *, and IPv6 stands in brackets; for example loopback:* or 10.0.0.0/8:5432", element)
+				"%.100q is not HOST:PORTS: HOST is loopback, a name, an address or a CIDR, PORTS a number, A-B or *, and IPv6 stands in brackets; for example loopback:* or 192.0.2.0/24:5432", element)
 		}
 	}
 	return nil
