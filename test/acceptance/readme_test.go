@@ -15,6 +15,13 @@ import (
 // readmeExits are the exit codes of README's lines that aren't 0: those of what they run.
 var readmeExits = map[string]string{"exit 3": "3"}
 
+// readmeEndless are README's lines that go on until they are interrupted: by a part of the
+// line, what the output holds once it has begun, and the exit code.
+var readmeEndless = map[string]struct{ begun, exit string }{
+	"--follow":  {"SUMMARY", "130"},
+	" forward ": {"Forwarding", "0"},
+}
+
 // TestReadme pastes README's lines into a shell, in their order, in a tree like that of a
 // fresh clone, beside a server as make demo leaves it running.
 func TestReadme(t *testing.T) {
@@ -81,11 +88,16 @@ func pasted(lines []string) []byte {
 				want = code
 			}
 		}
-		if command, _, _ := strings.Cut(line, "#"); strings.Contains(command, "--follow") {
-			fmt.Fprintf(&script, "%s >followed &\n", strings.TrimSpace(command))
-			script.WriteString("until grep -q SUMMARY followed; do kill -0 $! || exit 99; sleep 0.1; done\nkill -INT $!; wait $!\n")
-			want = "130"
-		} else {
+		command, _, _ := strings.Cut(line, "#")
+		endless := false
+		for part, e := range readmeEndless {
+			if strings.Contains(command, part) {
+				endless, want = true, e.exit
+				fmt.Fprintf(&script, "%s >begun &\n", strings.TrimSpace(command))
+				fmt.Fprintf(&script, "until grep -q %s begun; do kill -0 $! || exit 99; sleep 0.1; done\nkill -INT $!; wait $!\n", e.begun)
+			}
+		}
+		if !endless {
 			script.WriteString(line + "\n")
 		}
 		fmt.Fprintf(&script, "code=$?; [ $code = %s ] || { printf 'exit code %%s of: %%s\\n' $code %q >&2; exit 1; }\n", want, line)
