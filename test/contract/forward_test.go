@@ -10,13 +10,13 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/test/loopback"
 	"sallyport/test/stack"
 )
 
@@ -24,39 +24,12 @@ import (
 // what it has read, backwards and forwards as they came.
 func echo(t *testing.T) (port int) {
 	t.Helper()
-	return serveTCP(t, func(conn *net.TCPConn) {
+	return loopback.Serve(t, func(conn *net.TCPConn) {
 		all, err := io.ReadAll(conn)
 		if err == nil {
 			_, _ = conn.Write(all)
 		}
-	})
-}
-
-// serveTCP answers each connection with serve, until the test ends.
-func serveTCP(t *testing.T, serve func(*net.TCPConn)) (port int) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	t.Cleanup(func() {
-		listener.Close()
-		serving.Wait()
-	})
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				serve(conn.(*net.TCPConn))
-			})
-		}
-	})
-	return listener.Addr().(*net.TCPAddr).Port
+	}).Port
 }
 
 // dialForward opens a forward, or returns why it was refused.
@@ -238,12 +211,10 @@ func TestForwardFails(t *testing.T) {
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	wantAnswer(t, "allow", s.Do(t, "PATCH", "/workspaces/build", h.token, `{"forward_allow":["loopback:*","no-such.invalid:80"]}`), 200, "")
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	closed, err := loopback.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}
-	closed := listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
 	for path, reason := range map[string]string{
 		forwardPath(h, closed):                       "refused",
 		forwardPath(h, 80) + "&host=no-such.invalid": "",
@@ -268,7 +239,7 @@ func TestForwardEnds(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
-	hold := serveTCP(t, func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) })
+	hold := loopback.Serve(t, func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) }).Port
 	for _, tt := range []struct {
 		name string
 		end  func(token sallyport.Token, id string) stack.Answer
@@ -320,7 +291,7 @@ func TestForwardFrames(t *testing.T) {
 	t.Parallel()
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
-	hold := serveTCP(t, func(conn *net.TCPConn) { _, _ = io.ReadAll(conn); <-t.Context().Done() })
+	hold := loopback.Serve(t, func(conn *net.TCPConn) { _, _ = io.ReadAll(conn); <-t.Context().Done() }).Port
 	type message struct {
 		kind websocket.MessageType
 		text string

@@ -108,16 +108,13 @@ func TestManyHalfClosed(t *testing.T) {
 // listens at the target.
 func TestNothingListens(t *testing.T) {
 	each(t, func(t *testing.T, m *machine) {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		must(t, err)
-		address := l.Addr().String()
+		address := freeAddr(t)
 		_, port, err := net.SplitHostPort(address)
 		must(t, err)
-		l.Close()
 		f := m.forward(t, port)
 		isReset(t, f.local[0])
 		until(t, "the refusal on stderr", func() bool { return strings.Contains(f.stderr.String(), "hint: does something listen there?") })
-		l, err = net.Listen("tcp", address)
+		l, err := net.Listen("tcp", address)
 		must(t, err)
 		defer l.Close()
 		conn := dial(t, f.local[0])
@@ -208,10 +205,7 @@ func TestAllOrNone(t *testing.T) {
 // A server that is killed resets what it carried. Once it is back, so are the ports.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	address, dir := l.Addr().String(), t.TempDir()
-	l.Close()
+	address, dir := freeAddr(t), t.TempDir()
 	server := startServer(t, dir, address)
 	m := &machine{url: server.URL, workspace: "local"}
 	token, err := client.New(server.URL, server.Token).CreateToken(t.Context(), client.Owner{}, sallyport.TokenCreate{

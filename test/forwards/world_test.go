@@ -15,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -25,6 +26,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/cli"
 	_ "sallyport/test/apart"
+	"sallyport/test/loopback"
 	"sallyport/test/pg"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
@@ -172,28 +174,15 @@ func (m *machine) forward(t testing.TB, targets ...string) *forwarding {
 // listen serves each connection to a port of loopback, and returns its number.
 func listen(t testing.TB, serve func(*net.TCPConn)) (port string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	return strconv.Itoa(loopback.Serve(t, serve).Port)
+}
+
+// freeAddr is an address on which nobody listens yet, or any more.
+func freeAddr(t testing.TB) string {
+	t.Helper()
+	addr, err := loopback.FreeAddr()
 	must(t, err)
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() {
-				defer conn.Close()
-				serve(conn.(*net.TCPConn))
-			})
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		serving.Wait()
-	})
-	_, port, err = net.SplitHostPort(l.Addr().String())
-	must(t, err)
-	return port
+	return addr
 }
 
 // echo sends back what comes, as it comes, and ends when its caller does.

@@ -14,6 +14,7 @@ import (
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
+	"sallyport/test/loopback"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -84,10 +85,10 @@ func TestDiagnosesAreLimited(t *testing.T) {
 	}
 	silent := &machine{Stack: s, sshd: m.sshd, client: m.client, name: "silent"}
 	reached := make(chan struct{}, 1)
-	silent.create(t, m.connector(t, serves(t, func(conn net.Conn) {
+	silent.create(t, m.connector(t, loopback.Serve(t, func(conn *net.TCPConn) {
 		reached <- struct{}{}
 		_, _ = io.Copy(io.Discard, conn)
-	})))
+	}).String()))
 	first := make(chan error, 1)
 	go func() {
 		found, err := silent.client.Diagnose(t.Context(), silent.name)
@@ -124,10 +125,10 @@ func (m *machine) diagnosed(t *testing.T) sallyport.Activity {
 
 // greets is a service that says something, and then nothing more until it is left.
 func greets(t *testing.T, greeting string) (addr string) {
-	return serves(t, func(conn net.Conn) {
+	return loopback.Serve(t, func(conn *net.TCPConn) {
 		_, _ = io.WriteString(conn, greeting)
 		_, _ = conn.Read(make([]byte, 1))
-	})
+	}).String()
 }
 
 // greetsBefore says something before it passes on what the server at addr says.
@@ -137,7 +138,7 @@ func greetsBefore(t *testing.T, greeting, addr string) string {
 
 // passesOn says something, and passes on what the server says that is at addr just then.
 func passesOn(t *testing.T, greeting string, addr func() string) string {
-	return serves(t, func(conn net.Conn) {
+	return loopback.Serve(t, func(conn *net.TCPConn) {
 		up, err := (&net.Dialer{}).DialContext(context.Background(), "tcp", addr())
 		if err != nil {
 			return
@@ -149,34 +150,5 @@ func passesOn(t *testing.T, greeting string, addr func() string) string {
 		_, _ = io.Copy(conn, up)
 		conn.Close()
 		both.Wait()
-	})
-}
-
-func serves(t *testing.T, serve func(net.Conn)) (addr string) {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, end := context.WithCancel(context.Background())
-	var all sync.WaitGroup
-	all.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			all.Go(func() {
-				defer conn.Close()
-				defer context.AfterFunc(ctx, func() { conn.Close() })()
-				serve(conn)
-			})
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		end()
-		all.Wait()
-	})
-	return listener.Addr().String()
+	}).String()
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/test/loopback"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -47,29 +48,13 @@ func (m *machine) forwardRow(t *testing.T) sallyport.Activity {
 	return page.Items[0]
 }
 
-// echoPort answers one connection with what it has sent, once that has ended.
+// echoPort answers each connection with what it has sent, once that has ended.
 func echoPort(t *testing.T) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	t.Cleanup(func() {
-		listener.Close()
-		<-done
-	})
-	go func() {
-		defer close(done)
-		conn, err := listener.Accept()
-		if err != nil {
-			return
-		}
-		defer conn.Close()
+	return loopback.Serve(t, func(conn *net.TCPConn) {
 		all, _ := io.ReadAll(conn) // what came, where it was cut
 		_, _ = conn.Write(all)
-	}()
-	return listener.Addr().(*net.TCPAddr).Port
+	}).Port
 }
 
 // A forward over OpenSSH: bytes both ways, the half-close, and what sshd refuses.

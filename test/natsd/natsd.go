@@ -10,7 +10,7 @@ import (
 
 	"github.com/nats-io/nats-server/v2/server"
 
-	"sallyport/test/port"
+	"sallyport/test/loopback"
 )
 
 // startTime bounds the start of a node, and until all nodes know one another.
@@ -105,7 +105,7 @@ func (c *Cluster) await(t testing.TB) {
 
 func freePort(t testing.TB) int {
 	t.Helper()
-	free, err := port.Free()
+	free, err := loopback.FreePort()
 	if err != nil {
 		t.Fatal(err)
 	}

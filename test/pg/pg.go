@@ -23,7 +23,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	_ "sallyport/test/apart"
-	"sallyport/test/port"
+	"sallyport/test/loopback"
 )
 
 const (
@@ -174,7 +174,7 @@ func programs() (string, error) {
 
 // create makes the server's files.
 func (s *Server) create() error {
-	addr, err := port.FreeAddr()
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,7 @@ import (
 
 	"sallyport/internal/connector"
 	_ "sallyport/test/apart"
-	"sallyport/test/port"
+	"sallyport/test/loopback"
 )
 
 // Options change a server from what OpenSSH is by default.
@@ -265,7 +265,7 @@ func signerOf(t testing.TB, private ed25519.PrivateKey) ssh.Signer {
 
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	addr, err := port.FreeAddr()
+	addr, err := loopback.FreeAddr()
 	if err != nil {
 		t.Fatal(err)
 	}
