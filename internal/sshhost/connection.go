@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"context"
 	"net"
 	"strings"
 	"sync"
@@ -22,9 +23,9 @@ const (
 type connection struct {
 	host     *Host
 	conn     net.Conn
-	slots    chan struct{} // one for each session
-	forwards chan struct{} // one for each forward
-	ended    chan struct{} // closed when no more can be sent or received
+	slots    chan struct{}   // one for each session
+	forwards chan struct{}   // one for each forward
+	life     context.Context // ends when no more can be sent or received
 	sessions sync.WaitGroup
 
 	// openSSH: the client is OpenSSH's and knows eow@openssh.com. Set before
@@ -38,13 +39,16 @@ func newConnection(h *Host, conn net.Conn) *connection {
 		conn:     conn,
 		slots:    make(chan struct{}, sessionsMax),
 		forwards: make(chan struct{}, forwardsMax),
-		ended:    make(chan struct{}),
 	}
 }
 
-// serve returns when the connection has ended and its sessions with it. The
-// caller closes the net.Conn.
-func (c *connection) serve() {
+// serve returns when the connection has ended and its sessions with it, which it does at ctx's
+// end at the latest. The caller closes the net.Conn.
+func (c *connection) serve(ctx context.Context) {
+	defer context.AfterFunc(ctx, func() { c.conn.Close() })()
+	var end context.CancelFunc
+	c.life, end = context.WithCancel(ctx)
+	defer end()
 	conn, channels, requests, err := c.handshake()
 	if err != nil {
 		c.host.log.Info("ssh host: login failed", "error", err)
@@ -57,7 +61,7 @@ func (c *connection) serve() {
 	for channel := range channels {
 		c.open(channel)
 	}
-	close(c.ended)
+	end()
 	c.sessions.Wait()
 }
 
@@ -92,7 +96,7 @@ func (c *connection) open(channel ssh.NewChannel) {
 	c.sessions.Go(func() {
 		defer func() { <-c.slots }()
 		if ch, requests, err := channel.Accept(); err == nil {
-			s := &session{host: c.host, channel: ch, openSSH: c.openSSH, ended: c.ended}
+			s := &session{host: c.host, channel: ch, openSSH: c.openSSH, ended: c.life.Done()}
 			s.serve(requests)
 		}
 	})

@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -44,7 +45,8 @@ func (c *connection) forward(channel ssh.NewChannel) {
 	}
 	c.sessions.Go(func() {
 		defer func() { <-c.forwards }()
-		conn, err := net.DialTimeout("tcp", net.JoinHostPort(target.Host, strconv.Itoa(int(target.Port))), forwardDialTime)
+		dialer := net.Dialer{Timeout: forwardDialTime}
+		conn, err := dialer.DialContext(c.life, "tcp", net.JoinHostPort(target.Host, strconv.Itoa(int(target.Port))))
 		if err != nil {
 			_ = channel.Reject(ssh.ConnectionFailed, dialFault(err))
 			return
@@ -77,18 +79,11 @@ func dialFault(err error) string {
 // ended on the other side, and that alone. A channel that the client closes takes nothing more,
 // but what it has sent still goes to the target, for as long as the connection lasts.
 func (c *connection) carry(ch ssh.Channel, requests <-chan *ssh.Request, conn *net.TCPConn) {
-	up, over := make(chan struct{}), make(chan struct{})
-	defer close(over)
+	up := make(chan struct{})
+	defer context.AfterFunc(c.life, func() { _ = conn.Close() })()
 	c.sessions.Go(func() {
 		ssh.DiscardRequests(requests) // until the channel is closed
 		_ = conn.CloseRead()
-	})
-	c.sessions.Go(func() {
-		select {
-		case <-c.ended:
-			_ = conn.Close()
-		case <-over:
-		}
 	})
 	c.sessions.Go(func() {
 		defer close(up)

@@ -6,6 +6,7 @@ package sshhost
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"errors"
@@ -156,18 +157,18 @@ func (h *Host) HostKey() ssh.PublicKey { return h.key }
 // User is the one name that may log in.
 func (h *Host) User() string { return h.account.user }
 
-// Serve speaks SSH on conn in the caller's goroutine until the connection
+// Serve speaks SSH on conn in the caller's goroutine until the connection or ctx
 // ends, and closes conn. A client that has not logged in after ten seconds is cut
 // off. A command whose client has gone is not ended: it finds its stdin at the
 // end and its output closed, as with sshd.
-func (h *Host) Serve(conn net.Conn) {
+func (h *Host) Serve(ctx context.Context, conn net.Conn) {
 	c := newConnection(h, conn)
 	if !h.admit(c) {
 		conn.Close()
 		return
 	}
 	defer h.dismiss(c)
-	c.serve()
+	c.serve(ctx)
 }
 
 // Close closes every connection, kills the process group of every command

@@ -1,6 +1,7 @@
 package sshhost
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -87,7 +88,7 @@ func TestHandshakeTime(t *testing.T) {
 		ours, theirs := net.Pipe()
 		begin := time.Now()
 		go io.Copy(io.Discard, ours)
-		b.Serve(theirs)
+		b.Serve(context.Background(), theirs)
 		if took := time.Since(begin); took != handshakeTimeMax {
 			t.Errorf("cut off after %s", took)
 		}

@@ -2,6 +2,7 @@ package sshhost
 
 import (
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -77,7 +78,7 @@ func (b *bench) listen(t *testing.T) (port string) {
 			if err != nil {
 				return
 			}
-			serving.Go(func() { b.Serve(conn) })
+			serving.Go(func() { b.Serve(context.Background(), conn) })
 		}
 	})
 	t.Cleanup(func() {

@@ -71,7 +71,7 @@ func (b *bench) connect(t testing.TB) net.Conn {
 	served := make(chan struct{})
 	go func() {
 		defer close(served)
-		b.Serve(theirs)
+		b.Serve(context.Background(), theirs)
 	}()
 	t.Cleanup(func() {
 		ours.Close()

@@ -77,7 +77,8 @@ func newHost(t testing.TB) (*machine, *sshhost.Host) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &machine{serve: host.Serve, key: host.HostKey(), signer: signer}, host
+	serve := func(conn net.Conn) { host.Serve(context.Background(), conn) }
+	return &machine{serve: serve, key: host.HostKey(), signer: signer}, host
 }
 
 func newSigner(t testing.TB) ssh.Signer {

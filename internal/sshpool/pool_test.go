@@ -225,7 +225,7 @@ func TestHundredLeases(t *testing.T) {
 			if err != nil {
 				return
 			}
-			m.served.Go(func() { host.Serve(conn) })
+			m.served.Go(func() { host.Serve(context.Background(), conn) })
 		}
 	})
 	p := start(t, &sshpool.Pool{ConnectionsPerKey: 4}, m)

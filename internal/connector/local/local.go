@@ -33,7 +33,7 @@ type Config struct {
 type Connector struct {
 	host   *sshhost.Host
 	signer ssh.Signer
-	serve  func(net.Conn) // the host's
+	serve  func(context.Context, net.Conn) // the host's
 
 	served sync.WaitGroup
 	mu     sync.Mutex // guards closed
@@ -76,7 +76,7 @@ func (c *Connector) Dial(ctx context.Context, _ connector.Target) (*connector.Li
 	if err != nil {
 		return nil, connector.OutOfFiles(fmt.Errorf("dial local host: %w", err))
 	}
-	if !c.start(theirs) {
+	if !c.start(context.WithoutCancel(ctx), theirs) {
 		ours.Close()
 		theirs.Close()
 		return nil, errors.New("dial local host: closed")
@@ -96,13 +96,13 @@ func (c *Connector) signers(context.Context) ([]ssh.Signer, error) {
 }
 
 // start serves conn in a goroutine that Close waits for, unless it is too late.
-func (c *Connector) start(conn net.Conn) bool {
+func (c *Connector) start(ctx context.Context, conn net.Conn) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return false
 	}
-	c.served.Go(func() { c.serve(conn) })
+	c.served.Go(func() { c.serve(ctx, conn) })
 	return true
 }
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"context"
 	"net"
 	"sync"
 	"testing"
@@ -26,7 +27,7 @@ func TestConnector(t *testing.T) {
 	connectortest.Run(t, func(t *testing.T) connectortest.Fixture {
 		c, deaf := open(t), open(t)
 		ended := make(chan struct{})
-		deaf.serve = func(conn net.Conn) {
+		deaf.serve = func(_ context.Context, conn net.Conn) {
 			<-ended
 			conn.Close()
 		}
