@@ -12,25 +12,17 @@ import (
 // this system has nothing for, and speeds, which mean nothing here, are passed over; what
 // follows an opcode that nobody can read is not looked at.
 func setModes(tty *os.File, encoded string) error {
-	raw, err := tty.SyscallConn()
-	if err != nil {
-		return err
-	}
-	errControl := raw.Control(func(fd uintptr) {
-		var modes *unix.Termios
-		if modes, err = unix.IoctlGetTermios(int(fd), getTermios); err != nil {
-			return
+	return onDescriptor(tty, func(fd int) error {
+		modes, err := unix.IoctlGetTermios(fd, getTermios)
+		if err != nil {
+			return err
 		}
 		for len(encoded) >= 5 && encoded[0] != 0 && encoded[0] < 160 {
 			setMode(modes, encoded[0], binary.BigEndian.Uint32([]byte(encoded[1:5])))
 			encoded = encoded[5:]
 		}
-		err = unix.IoctlSetTermios(int(fd), setTermios, modes)
+		return unix.IoctlSetTermios(fd, setTermios, modes)
 	})
-	if errControl != nil {
-		return errControl
-	}
-	return err
 }
 
 // setMode sets one mode: a character, or a flag that is on unless value is 0.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -29,15 +30,26 @@ func installed(t *testing.T, client string) string {
 	return program
 }
 
-// TestOpenSSH: OpenSSH's own client finds what it expects.
-func TestOpenSSH(t *testing.T) {
+// openSSH returns what makes a call of OpenSSH's client, with options and a command line, if
+// any, to a new host.
+func openSSH(t *testing.T) (command func(options []string, line ...string) *exec.Cmd) {
+	t.Helper()
 	program := installed(t, "ssh")
 	dir := t.TempDir()
 	b := newBench(t, func(c *Config) { c.AuthorizedKeys = []ssh.PublicKey{writeKey(t, dir)} })
 	port := b.listen(t)
-	address := "[127.0.0.1]:" + port
-	write(t, dir, "known", knownhosts.Line([]string{address}, b.HostKey())+"\n")
+	write(t, dir, "known", knownhosts.Line([]string{"[127.0.0.1]:" + port}, b.HostKey())+"\n")
+	return func(options []string, line ...string) *exec.Cmd {
+		return exec.Command(program, slices.Concat([]string{
+			"-F", "none", "-p", port, "-l", b.User(), "-i", filepath.Join(dir, "key"), "-o", "UserKnownHostsFile=" + filepath.Join(dir, "known"),
+			"-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes",
+		}, options, []string{"127.0.0.1"}, line)...)
+	}
+}
 
+// TestOpenSSH: OpenSSH's own client finds what it expects.
+func TestOpenSSH(t *testing.T) {
+	command := openSSH(t)
 	tests := []struct {
 		line, stdin, stdout, stderr string
 		code                        int
@@ -49,9 +61,7 @@ func TestOpenSSH(t *testing.T) {
 		{line: "echo $LC_TEST", stdout: "given\n"},
 	}
 	for _, tt := range tests {
-		cmd := exec.Command(program, "-F", "none", "-T", "-p", port, "-l", b.User(), "-i", filepath.Join(dir, "key"),
-			"-o", "UserKnownHostsFile="+filepath.Join(dir, "known"), "-o", "BatchMode=yes", "-o", "SendEnv=LC_TEST",
-			"-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "127.0.0.1", tt.line)
+		cmd := command([]string{"-T", "-o", "SendEnv=LC_TEST"}, tt.line)
 		cmd.Env = append(os.Environ(), "LC_TEST=given")
 		var stdout, stderr bytes.Buffer
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(tt.stdin), &stdout, &stderr

@@ -59,3 +59,16 @@ func sealDescriptors() error {
 	}
 	return nil
 }
+
+// onDescriptor calls do with the descriptor of an open file, which stays as it is for those
+// that read and write it.
+func onDescriptor(f *os.File, do func(fd int) error) error {
+	raw, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	if errControl := raw.Control(func(fd uintptr) { err = do(int(fd)) }); errControl != nil {
+		return errControl
+	}
+	return err
+}

@@ -78,14 +78,7 @@ func waitable(f *os.File) (*os.File, error) {
 func (t *terminal) resize(size windowChange) error {
 	side := func(n uint32) uint16 { return uint16(min(n, 1<<16-1)) }
 	window := unix.Winsize{Col: side(size.Columns), Row: side(size.Rows), Xpixel: side(size.Width), Ypixel: side(size.Height)}
-	raw, err := t.ours.SyscallConn()
-	if err != nil {
-		return err
-	}
-	if errControl := raw.Control(func(fd uintptr) { err = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &window) }); errControl != nil {
-		return errControl
-	}
-	return err
+	return onDescriptor(t.ours, func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &window) })
 }
 
 // environ is what the terminal adds to a program's environment.
@@ -103,11 +96,11 @@ func (t *terminal) close() {
 // seated is a program at work on a terminal. The channel closes when the program has ended
 // and all that it wrote is with the client, whoever else holds the terminal: as with sshd.
 type seated struct {
-	host     *Host
 	channel  ssh.Channel
 	process  *process
 	terminal *terminal
-	notice   string
+	notice   string // before the program's own output
+	chunks   *sync.Pool
 
 	copiers sync.WaitGroup
 	drained chan struct{} // closed when no more of the output will be sent
@@ -116,7 +109,7 @@ type seated struct {
 
 func newSeated(s *session, p *process, notice string) *seated {
 	s.terminal.theirs.Close() // the program has it
-	return &seated{host: s.host, channel: s.channel, process: p, terminal: s.terminal, notice: notice, drained: make(chan struct{})}
+	return &seated{channel: s.channel, process: p, terminal: s.terminal, notice: notice, chunks: &s.host.chunks, drained: make(chan struct{})}
 }
 
 // run lets the bytes flow, in goroutines that hangUp waits for; the host waits for the
@@ -159,8 +152,8 @@ func (p *seated) exited(status syscall.WaitStatus, err error) {
 // feed copies the client's input to the terminal. The end of the input is no end of file
 // there: that is a key.
 func (p *seated) feed() {
-	chunk := p.host.chunks.Get().(*[chunkBytes]byte)
-	defer p.host.chunks.Put(chunk)
+	chunk := p.chunks.Get().(*[chunkBytes]byte)
+	defer p.chunks.Put(chunk)
 	for {
 		n, err := p.channel.Read(chunk[:])
 		if n > 0 {
@@ -176,8 +169,8 @@ func (p *seated) feed() {
 // the program has ended and all that it had printed is sent.
 func (p *seated) drain() {
 	defer close(p.drained)
-	chunk := p.host.chunks.Get().(*[chunkBytes]byte)
-	defer p.host.chunks.Put(chunk)
+	chunk := p.chunks.Get().(*[chunkBytes]byte)
+	defer p.chunks.Put(chunk)
 	if _, err := p.channel.Write([]byte(p.notice)); err != nil {
 		return
 	}
@@ -209,12 +202,9 @@ const restBytesMax = 64 << 10
 // readRest reads what was printed before, and doesn't wait for more: before it says that
 // there is none, the kernel takes what is under way.
 func (p *seated) readRest(b []byte) (n int, err error) {
-	raw, err := p.terminal.ours.SyscallConn()
-	if err != nil {
-		return 0, err
-	}
-	if errControl := raw.Control(func(fd uintptr) { n, err = unix.Read(int(fd), b) }); errControl != nil {
-		return 0, errControl
-	}
+	err = onDescriptor(p.terminal.ours, func(fd int) (err error) {
+		n, err = unix.Read(fd, b)
+		return err
+	})
 	return max(n, 0), err
 }

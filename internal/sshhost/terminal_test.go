@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -13,7 +12,6 @@ import (
 	"testing"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // seat is a session of a client's with a terminal.
@@ -188,21 +186,18 @@ func TestPrintingOn(t *testing.T) {
 // A client that leaves hangs up: the program hears HUP.
 func TestHangUp(t *testing.T) {
 	b := newBench(t)
-	client := b.dial(t)
-	for name, leave := range map[string]func(*seat){
-		"the channel":    func(s *seat) { s.Close() },
-		"the connection": func(*seat) { client.Close() },
+	for name, leave := range map[string]func(*ssh.Client, *seat){
+		"the channel":    func(_ *ssh.Client, s *seat) { s.Close() },
+		"the connection": func(client *ssh.Client, _ *seat) { client.Close() },
 	} {
 		left := filepath.Join(b.home, strings.ReplaceAll(name, " ", "-"))
-		if name == "the connection" {
-			client = b.dial(t)
-		}
+		client := b.dial(t)
 		s := sit(t, client, nil)
 		s.run(t, fmt.Sprintf(`trap 'echo hung up >%s; exit' HUP; echo ready; while :; do sleep 0.01; done`, left))
 		if got := s.line(t); got != "ready" {
 			t.Fatalf("%q", got)
 		}
-		leave(s)
+		leave(client, s)
 		eventually(t, "the program to hear of it, after "+name, func() bool {
 			heard, _ := os.ReadFile(left)
 			return string(heard) == "hung up\n"
@@ -277,13 +272,7 @@ func TestRefusedTerminals(t *testing.T) {
 
 // OpenSSH's client gets a terminal as from sshd.
 func TestTerminalOfOpenSSH(t *testing.T) {
-	program := installed(t, "ssh")
-	dir := t.TempDir()
-	b := newBench(t, func(c *Config) { c.AuthorizedKeys = []ssh.PublicKey{writeKey(t, dir)} })
-	port := b.listen(t)
-	write(t, dir, "known", knownhosts.Line([]string{"[127.0.0.1]:" + port}, b.HostKey())+"\n")
-	cmd := exec.Command(program, "-F", "none", "-tt", "-p", port, "-l", b.User(), "-i", filepath.Join(dir, "key"),
-		"-o", "UserKnownHostsFile="+filepath.Join(dir, "known"), "-o", "BatchMode=yes", "-o", "LogLevel=ERROR", "-o", "IdentitiesOnly=yes", "127.0.0.1")
+	cmd := openSSH(t)([]string{"-tt"})
 	cmd.Env = append(os.Environ(), "TERM=vt220")
 	cmd.Stdin = strings.NewReader("stty -echo; echo \"<$TERM>\"\nexit 9\n")
 	out, err := cmd.CombinedOutput()
