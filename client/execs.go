@@ -11,6 +11,11 @@ import (
 // ListExecs returns one page of a workspace's execs, running and ended, newest first.
 // status, if it isn't empty, is that of all, such as sallyport.StatusRunning.
 func (c *Client) ListExecs(ctx context.Context, workspace, status string, p Page) (sallyport.List[sallyport.Activity], error) {
+	return c.listActs(ctx, "execs", workspace, status, p)
+}
+
+// listActs returns one page of what a workspace has of one kind of act, which its route names.
+func (c *Client) listActs(ctx context.Context, kind, workspace, status string, p Page) (sallyport.List[sallyport.Activity], error) {
 	var list sallyport.List[sallyport.Activity]
 	if err := checkRef("workspace", workspace); err != nil {
 		return list, err
@@ -18,7 +23,7 @@ func (c *Client) ListExecs(ctx context.Context, workspace, status string, p Page
 	q := p.query()
 	set(q, "status", status)
 	set(q, "org", c.Org)
-	err := c.do(ctx, call{doing: "list execs of workspace " + workspace, method: http.MethodGet, path: path("workspaces", workspace, "execs"), query: q}, &list)
+	err := c.do(ctx, call{doing: "list " + kind + " of workspace " + workspace, method: http.MethodGet, path: path("workspaces", workspace, kind), query: q}, &list)
 	return list, err
 }
 

@@ -79,15 +79,7 @@ func forwardTarget(host string, port int) string {
 // ListForwards returns one page of a workspace's forwards, running and ended, newest first.
 // status, if it isn't empty, is that of all, such as sallyport.StatusRunning.
 func (c *Client) ListForwards(ctx context.Context, workspace, status string, p Page) (sallyport.List[sallyport.Activity], error) {
-	var list sallyport.List[sallyport.Activity]
-	if err := checkRef("workspace", workspace); err != nil {
-		return list, err
-	}
-	q := p.query()
-	set(q, "status", status)
-	set(q, "org", c.Org)
-	err := c.do(ctx, call{doing: "list forwards of workspace " + workspace, method: http.MethodGet, path: path("workspaces", workspace, "forwards"), query: q}, &list)
-	return list, err
+	return c.listActs(ctx, "forwards", workspace, status, p)
 }
 
 // AllForwards yields every one of them, newest first, and ends with the first error.
