@@ -156,7 +156,7 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 			return sallyport.Workspace{}, err
 		}
 	}
-	was := ws.Tier
+	var was int // the tier before
 	ws, err = a.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		was = ws.Tier
 		changed := c.apply(ws)

@@ -155,13 +155,10 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 	return nil
 }
 
-// stillMay looks again at the token and the workspace of the act, if any were ended, or
-// lowered, since its caller was authenticated.
+// stillMay looks again at the token and the workspace of the act, and at its tier where the
+// act ends below one.
 func (a *act) stillMay(ctx context.Context, k kind) error {
-	if a.g.RevocationEpoch() == a.by.RevocationEpoch {
-		return nil
-	}
-	now, err := a.g.stillLives(ctx, a.by, &a.ws)
+	now, err := a.g.stillMay(ctx, a.by, &a.ws)
 	if err != nil || !k.endsBelowTier {
 		return err
 	}

@@ -72,7 +72,7 @@ func (g *Gateway) follow(ctx context.Context, by Caller, orgID string, ws *store
 	defer leave()
 	ctx, untrack := g.live.Track(ctx, c)
 	defer untrack()
-	if err := g.stillMay(ctx, by, ws); err != nil {
+	if _, err := g.stillMay(ctx, by, ws); err != nil {
 		return err
 	}
 	reader, err := g.Feed.Open(ctx, orgID, after)

@@ -32,13 +32,15 @@ func (g *Gateway) RevocationEpoch() live.Epoch { return g.live.Epoch() }
 
 // stillMay looks again at the token and the workspace, if there is one, of a call
 // that was just tracked, if any were ended since its caller was proven: live.Calls.End
-// may have come in between and not seen it.
-func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) error {
-	if g.RevocationEpoch() == by.RevocationEpoch {
-		return nil
+// may have come in between and not seen it. It returns the workspace as it is now.
+func (g *Gateway) stillMay(ctx context.Context, by Caller, ws *store.Workspace) (now store.Workspace, err error) {
+	if g.RevocationEpoch() != by.RevocationEpoch {
+		return g.stillLives(ctx, by, ws)
 	}
-	_, err := g.stillLives(ctx, by, ws)
-	return err
+	if ws != nil {
+		now = *ws
+	}
+	return now, nil
 }
 
 // stillLives looks at the token, the session and the workspace, those that there are, of a
