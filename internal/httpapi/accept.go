@@ -28,7 +28,7 @@ func acceptedEncoding(accept []string) frame.Encoding {
 // what it can't read.
 func accepted(accept []string) iter.Seq2[string, float64] {
 	return func(yield func(string, float64) bool) {
-		for part := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		for _, part := range elements(accept) {
 			name, params, err := mime.ParseMediaType(part)
 			if err != nil {
 				continue

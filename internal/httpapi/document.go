@@ -46,8 +46,7 @@ func (c *call) sendFile(f openapi.File) {
 
 // hasETag tells whether If-None-Match names an ETag (RFC 9110, section 13.1.2).
 func hasETag(ifNoneMatch []string, etag string) bool {
-	for _, given := range strings.Split(strings.Join(ifNoneMatch, ","), ",") {
-		given = strings.TrimSpace(given)
+	for _, given := range elements(ifNoneMatch) {
 		if given == "*" || strings.TrimPrefix(given, "W/") == etag {
 			return true
 		}
@@ -61,7 +60,7 @@ func (c *call) wantsHomePage() bool {
 	if c.r.URL.Path != "/" || getFor(c.r.Method) != http.MethodGet {
 		return false
 	}
-	for _, part := range strings.Split(strings.Join(c.r.Header["Accept"], ","), ",") {
+	for _, part := range elements(c.r.Header["Accept"]) {
 		if media, _, err := mime.ParseMediaType(part); err == nil && media == "text/html" {
 			return true
 		}

@@ -16,14 +16,7 @@ import (
 )
 
 // isUpgrade tells whether a request asks for a WebSocket (RFC 6455, section 4.1).
-func isUpgrade(r *http.Request) bool {
-	for _, name := range strings.Split(strings.Join(r.Header["Upgrade"], ","), ",") {
-		if strings.EqualFold(strings.TrimSpace(name), "websocket") {
-			return true
-		}
-	}
-	return false
-}
+func isUpgrade(r *http.Request) bool { return hasToken(r.Header["Upgrade"], "websocket") }
 
 // isSameOrigin tells whether no page of another site asks: browsers let any page
 // open a WebSocket, and only say where it comes from.

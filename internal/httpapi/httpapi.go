@@ -328,9 +328,9 @@ func (a *API) clientAddr(r *http.Request) string {
 	if err != nil {
 		return ""
 	}
-	hops := strings.Split(strings.Join(r.Header["X-Forwarded-For"], ","), ",")
+	hops := elements(r.Header["X-Forwarded-For"])
 	for i := len(hops) - 1; i >= 0 && a.trusts(host); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop, err := netip.ParseAddr(hops[i])
 		if err != nil {
 			break
 		}

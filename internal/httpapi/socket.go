@@ -40,7 +40,7 @@ func (c *call) checkHandshake(subprotocol string) (upgrade bool, err error) {
 		wrong = "the version is 13"
 	case len(keys) != 1 || !isSocketKey(strings.TrimSpace(keys[0])):
 		wrong = "Sec-WebSocket-Key must be 16 bytes in base64"
-	case !slices.Contains(tokens(h["Sec-Websocket-Protocol"]), subprotocol):
+	case !slices.Contains(elements(h["Sec-Websocket-Protocol"]), subprotocol):
 		wrong = "the subprotocol " + subprotocol + " must be offered"
 	default:
 		return true, nil
@@ -51,19 +51,6 @@ func (c *call) checkHandshake(subprotocol string) (upgrade bool, err error) {
 func isSocketKey(key string) bool {
 	b, err := base64.StdEncoding.DecodeString(key)
 	return err == nil && len(b) == 16
-}
-
-// tokens are the elements of a header that is a list.
-func tokens(values []string) []string {
-	all := strings.Split(strings.Join(values, ","), ",")
-	for i := range all {
-		all[i] = strings.TrimSpace(all[i])
-	}
-	return all
-}
-
-func hasToken(values []string, token string) bool {
-	return slices.ContainsFunc(tokens(values), func(t string) bool { return strings.EqualFold(t, token) })
 }
 
 // upgradeRequired is the answer to a plain GET of what is a WebSocket.
