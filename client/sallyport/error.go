@@ -139,6 +139,11 @@ const (
 	CodeKilled           Code = "killed"
 )
 
+// Codes of recordings of terminals.
+const (
+	CodeRecordingFull Code = "recording_full"
+)
+
 // Codes of a machine or a server that could not do what was asked.
 const (
 	CodeConnectFailed       Code = "connect_failed"

@@ -1,7 +1,11 @@
 // Package id makes and recognises the identifiers of Sallyport's records.
 package id
 
-import "github.com/google/uuid"
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
 
 // New returns a UUIDv7 (RFC 9562) in its canonical form. Later ids of one
 // process sort after earlier ones.
@@ -17,4 +21,17 @@ func Is(s string) bool {
 	}
 	u, err := uuid.Parse(s)
 	return err == nil && u.String() == s
+}
+
+// Time returns when an id of New's was made, to the millisecond. ok is false for any other.
+func Time(s string) (made time.Time, ok bool) {
+	u, err := uuid.Parse(s)
+	if err != nil || u.Version() != 7 || !Is(s) {
+		return time.Time{}, false
+	}
+	var ms int64
+	for _, b := range u[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return time.UnixMilli(ms), true
 }

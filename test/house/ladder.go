@@ -61,6 +61,7 @@ var rungs = []rung{
 	{"internal/sshpool", 2, "warm connections over any connector"},
 	{"internal/store/column", 2, "how records stand in columns: the same in both engines"},
 	{"internal/store/storetest", 2, "test support: the suite that each engine passes, in terms of store's records"},
+	{"internal/recording", 2, "recordings of terminals in sealed files, whoever makes and reads them"},
 	{"internal/bus", 2, "notices between replicas"},
 
 	{"internal/store/sqlite", 3, "an engine"},
