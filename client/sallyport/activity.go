@@ -26,6 +26,11 @@ const (
 	// its end by somebody.
 	ActivityForward       = "workspace_forward"
 	ActivityForwardKilled = "forward_killed"
+	// ActivityTerminal is a terminal, ActivityTerminalWatched somebody's look at one, and
+	// ActivityTerminalKilled its end by somebody.
+	ActivityTerminal        = "workspace_terminal"
+	ActivityTerminalWatched = "terminal_watched"
+	ActivityTerminalKilled  = "terminal_killed"
 	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
 	ActivityCARotated = "ca_rotated"
 )
@@ -76,6 +81,8 @@ type Activity struct {
 	FileEnded
 	ForwardBegun
 	ForwardEnded
+	TerminalBegun
+	TerminalEnded
 }
 
 // ActBegun is what a row of any type says from the start.
@@ -150,9 +157,21 @@ type ForwardBegun struct {
 	Target string `json:"target,omitempty"`
 }
 
-// ForwardEnded is what the end of a forward adds to its row.
+// ForwardEnded is what the end of a forward, or of a terminal, adds to its row.
 type ForwardEnded struct {
-	// InputBytes is what went to the target, and OutputBytes what came from it.
+	// InputBytes is what went to the target or was typed, and OutputBytes what came from it.
 	InputBytes  *int64 `json:"input_bytes,omitempty"`
 	OutputBytes *int64 `json:"output_bytes,omitempty"`
+}
+
+// TerminalBegun is what the row of a terminal says from the start, beside an exec's fields.
+type TerminalBegun struct {
+	// Recorded tells that what the terminal shows is recorded.
+	Recorded *bool `json:"recorded,omitempty"`
+}
+
+// TerminalEnded is what the end of a terminal adds to its row, beside an exec's fields.
+type TerminalEnded struct {
+	// Resumes is how often its client came again.
+	Resumes *int `json:"resumes,omitempty"`
 }

@@ -139,9 +139,19 @@ const (
 	CodeKilled           Code = "killed"
 )
 
-// Codes of recordings of terminals.
+// Codes of terminals.
 const (
-	CodeRecordingFull Code = "recording_full"
+	CodeInvalidCols         Code = "invalid_cols"
+	CodeInvalidRows         Code = "invalid_rows"
+	CodeInvalidIdleTimeoutS Code = "invalid_idle_timeout_s"
+	CodeInvalidRecord       Code = "invalid_record"
+	CodePTYRefused          Code = "pty_refused"
+	CodeTerminalNotFound    Code = "terminal_not_found"
+	CodeTerminalTimeout     Code = "terminal_timeout"
+	CodeTakenOver           Code = "taken_over"
+	CodeTooManyTerminals    Code = "too_many_terminals"
+	CodeTooManyWatchers     Code = "too_many_watchers"
+	CodeRecordingFull       Code = "recording_full"
 )
 
 // Codes of a machine or a server that could not do what was asked.
@@ -167,7 +177,8 @@ const (
 // Reasons refine a code where a caller or an operator can do something about it:
 // the closed list of Error.Reason.
 const (
-	// ReasonCapacity, with too_many_execs: the machine takes no more sessions now.
+	// ReasonCapacity, with too_many_execs and too_many_terminals: the machine takes no more
+	// sessions now.
 	ReasonCapacity = "capacity"
 	// ReasonMemory, with too_many_execs, and with rate_limited for what is no exec: what
 	// waits in the server's memory for the organisation's callers is as much as it may be.
@@ -226,6 +237,13 @@ const (
 	ReasonProhibited = "prohibited"
 	// ReasonTimeout: the target has not answered in time.
 	ReasonTimeout = "timeout"
+
+	// With CodeTerminalTimeout:
+
+	// ReasonIdle: no byte went either way for the idle time-out.
+	ReasonIdle = "idle"
+	// ReasonTotal: the terminal's whole life is over.
+	ReasonTotal = "total"
 
 	// ReasonReadOnly, with CodePermissionDenied: the machine's file system is read-only.
 	ReasonReadOnly = "read_only"

@@ -7,20 +7,22 @@ type Scope string
 
 // Scopes of organisation and workspace tokens.
 const (
-	ScopeExec        Scope = "exec"
-	ScopeFilesRead   Scope = "files:read"
-	ScopeFilesWrite  Scope = "files:write"
-	ScopeTerminal    Scope = "terminal"
-	ScopeAuditRead   Scope = "audit:read"
-	ScopeWorkspaces  Scope = "workspaces"
-	ScopeTokens      Scope = "tokens"
-	ScopeForward     Scope = "forward"
-	ScopeAttachments Scope = "attachments"
+	ScopeExec       Scope = "exec"
+	ScopeFilesRead  Scope = "files:read"
+	ScopeFilesWrite Scope = "files:write"
+	ScopeTerminal   Scope = "terminal"
+	ScopeAuditRead  Scope = "audit:read"
+	ScopeWorkspaces Scope = "workspaces"
+	ScopeTokens     Scope = "tokens"
+	// ScopeTerminalRead is for watching others' terminals, and for recordings.
+	ScopeTerminalRead Scope = "terminal:read"
+	ScopeForward      Scope = "forward"
+	ScopeAttachments  Scope = "attachments"
 )
 
 // AllScopes returns every scope there is, in their canonical order.
 func AllScopes() []Scope {
-	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens, ScopeForward, ScopeAttachments}
+	return []Scope{ScopeExec, ScopeFilesRead, ScopeFilesWrite, ScopeTerminal, ScopeAuditRead, ScopeWorkspaces, ScopeTokens, ScopeTerminalRead, ScopeForward, ScopeAttachments}
 }
 
 // DefaultScopes returns what a new token may do that names no scopes: the first

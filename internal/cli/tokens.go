@@ -17,7 +17,8 @@ func (a *app) newTokens() *cobra.Command {
 		Short:   "List, make and revoke tokens",
 		Long: `A token is for an organisation, or with --workspace for one workspace alone. Its
 scopes are what it may do: exec, files:read, files:write, terminal, audit:read,
-workspaces, tokens, forward, attachments. A token can't give a scope that it doesn't have.
+workspaces, tokens, terminal:read, forward, attachments. A token can't give a scope that
+it doesn't have.
 
 Its secret is shown once, when it is made. Its prefix names it in lists and in the
 activity log.`,
@@ -117,7 +118,7 @@ func (a *app) newTokensCreate() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	a.addOwner(cmd, &owner, "for this `WORKSPACE` alone, not for the organisation")
-	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "a `SCOPE`; may be repeated (default all but workspaces, tokens, forward and attachments)")
+	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "a `SCOPE`; may be repeated (default all but workspaces, tokens, terminal:read, forward and attachments)")
 	cmd.Flags().Var((*duration)(&life), "expires-in", "end the token after this `TIME`, such as 12h or 30d (default never)")
 	complete(cmd, "scope", completeScopes)
 	complete(cmd, "expires-in", cobra.NoFileCompletions)

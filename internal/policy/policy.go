@@ -41,6 +41,8 @@ func Rules() RuleSet {
 		WriteFiles:      Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
 		Attachments:     Rule{Name: "a token with scope attachments", Kinds: anyToken, Scope: sallyport.ScopeAttachments},
 		Forward:         Rule{Name: "a token with scope forward", Kinds: anyToken, Scope: sallyport.ScopeForward},
+		Terminal:        Rule{Name: "a token with scope terminal", Kinds: anyToken, Scope: sallyport.ScopeTerminal},
+		WatchTerminal:   Rule{Name: "a token with scope terminal:read", Kinds: anyToken, Scope: sallyport.ScopeTerminalRead},
 		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
 		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
 	}
@@ -53,7 +55,7 @@ type RuleSet struct {
 	ReadConnection                          Rule
 	Exec, ReadActivity, ReadOrgActivity     Rule
 	ReadFiles, WriteFiles, Attachments      Rule
-	Forward                                 Rule
+	Forward, Terminal, WatchTerminal        Rule
 }
 
 // Check returns nil when the rule allows p, else scope_forbidden with a message that

@@ -33,6 +33,8 @@ var allowed = map[string]map[principal.Kind]sallyport.Scope{
 	"WriteFiles":      {principal.Org: sallyport.ScopeFilesWrite, principal.Workspace: sallyport.ScopeFilesWrite},
 	"Attachments":     {principal.Org: sallyport.ScopeAttachments, principal.Workspace: sallyport.ScopeAttachments},
 	"Forward":         {principal.Org: sallyport.ScopeForward, principal.Workspace: sallyport.ScopeForward},
+	"Terminal":        {principal.Org: sallyport.ScopeTerminal, principal.Workspace: sallyport.ScopeTerminal},
+	"WatchTerminal":   {principal.Org: sallyport.ScopeTerminalRead, principal.Workspace: sallyport.ScopeTerminalRead},
 	"ReadActivity":    {principal.Org: sallyport.ScopeAuditRead, principal.Workspace: sallyport.ScopeAuditRead},
 	"ReadOrgActivity": {principal.Org: sallyport.ScopeAuditRead},
 }
