@@ -83,6 +83,17 @@ func (q *Queue) Take(ctx context.Context, orgID string) (*Place, error) {
 	}
 }
 
+// Note has an organisation ask without a place, for what needs none: whoever else asks is
+// not alone then.
+func (q *Queue) Note(orgID string) {
+	if q == nil {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.asks(orgID, time.Now())
+}
+
 // ask returns a place, or who waits for one now.
 func (q *Queue) ask(orgID string) (*Place, *waiter) {
 	q.mu.Lock()

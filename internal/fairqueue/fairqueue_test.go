@@ -82,6 +82,21 @@ func TestAlone(t *testing.T) {
 	})
 }
 
+// An organisation that needs no place isn't kept out by one that is alone.
+func TestNote(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.Queue = fairqueue.New(1, time.Hour)
+		first := b.now("a")
+		b.now("a").Release()
+		b.Note("b")
+		waits := b.wait("a")
+		first.Release()
+		if !came(waits) {
+			t.Error("it waits for who has no place")
+		}
+	})
+}
+
 // Who waits has a place when it is alone again, before who comes then.
 func TestAloneAgain(t *testing.T) {
 	inBubble(t, func(b *bubble) {

@@ -14,6 +14,7 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/fairqueue"
 	"sallyport/internal/limits"
 )
 
@@ -68,6 +69,7 @@ func (c *call) readBody(parse func(*bodyReader) error) error {
 	c.limitBody(c.api.Times.orLimits().BodyRead)
 	body := &bodyReader{r: http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax), c: c}
 	err := parse(body)
+	body.turn.Release()
 	if body.fault != nil {
 		err = body.fault
 	}
@@ -106,13 +108,19 @@ type bodyReader struct {
 	r    io.Reader
 	c    *call
 	read int64
+	// turn is the caller's organisation's, while what was read of a large body is parsed.
+	turn *fairqueue.Place
 	// fault is why the body couldn't be read on, as the caller is told.
 	fault error
 }
 
 func (b *bodyReader) Read(p []byte) (int, error) {
+	b.turn.Release() // the sender may take his time
 	n, err := b.r.Read(p)
 	b.read += int64(n)
+	if b.read > limits.SmallBytesMax {
+		b.turn = b.c.waitTurn()
+	}
 	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil || errors.Is(err, io.EOF):
