@@ -6,6 +6,10 @@ package pg
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -24,6 +28,7 @@ import (
 
 	_ "sallyport/test/apart"
 	"sallyport/test/loopback"
+	"sallyport/test/scratch"
 )
 
 const (
@@ -130,7 +135,7 @@ func start(t testing.TB, settings ...string) *Server {
 		}
 		t.Skip(err)
 	}
-	dir, err := os.MkdirTemp("", "pg-") // not t.TempDir, which another account can't enter
+	dir, err := os.MkdirTemp(scratch.Dir(), "pg-") // not t.TempDir, which another account can't enter
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,10 +151,33 @@ func start(t testing.TB, settings ...string) *Server {
 	if err := s.run(); err != nil {
 		t.Fatal(errors.Join(err, s.end()))
 	}
-	if err := s.admin("postgres", `CREATE ROLE `+login+` LOGIN CREATEROLE PASSWORD '`+Password+`'`); err != nil {
+	secret, err := scramSecret()
+	if err == nil {
+		err = s.admin("postgres", `ALTER ROLE `+superuser+` PASSWORD '`+secret+`'`, `CREATE ROLE `+login+` LOGIN CREATEROLE PASSWORD '`+secret+`'`)
+	}
+	if err != nil {
 		t.Fatal(errors.Join(err, s.end()))
 	}
 	return s
+}
+
+// scramSecret is what PostgreSQL keeps of Password (RFC 5803), of one iteration in place of
+// 4,096: tests log in by the thousands, and nobody steals theirs.
+func scramSecret() (string, error) {
+	const iterations = 1
+	salt := []byte("a salt of tests.")
+	salted, err := pbkdf2.Key(sha256.New, Password, salt, iterations, sha256.Size)
+	if err != nil {
+		return "", err
+	}
+	keyOf := func(text string) []byte {
+		mac := hmac.New(sha256.New, salted)
+		mac.Write([]byte(text))
+		return mac.Sum(nil)
+	}
+	stored := sha256.Sum256(keyOf("Client Key"))
+	encode := base64.StdEncoding.EncodeToString
+	return fmt.Sprintf("SCRAM-SHA-256$%d:%s$%s:%s", iterations, encode(salt), encode(stored[:]), encode(keyOf("Server Key"))), nil
 }
 
 // programs finds the newest PostgreSQL of this machine, 15 at least.
@@ -247,7 +275,7 @@ func (s *Server) filled(t testing.TB, fill func(url string) error) string {
 func (s *Server) database(t testing.TB, like string) string {
 	t.Helper()
 	name := fmt.Sprintf("test_%d", s.databases.Add(1))
-	if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login+like); err != nil {
+	if err := s.admin("postgres", `CREATE DATABASE `+name+` OWNER `+login+` STRATEGY file_copy`+like); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +20,7 @@ import (
 	"sallyport/internal/httpapi"
 	"sallyport/internal/server"
 	_ "sallyport/test/apart"
+	"sallyport/test/scratch"
 	"sallyport/test/spec"
 )
 
@@ -97,25 +97,13 @@ func Start(t testing.TB, o Options) *Stack {
 	return s
 }
 
-// memory is a file system in memory, and memoryNeeded the room that it has to have for data
-// directories of tests: containers' often have little.
-const (
-	memory       = "/dev/shm"
-	memoryNeeded = 2 << 30
-)
-
-// MakeDataDir makes a data directory that goes with its test: in memory where there is room,
-// since processes that end in whatever way lose nothing there, and nobody waits for a disk. A
-// test that measures such waits takes a directory of its own.
+// MakeDataDir makes a data directory that goes with its test, where scratch.Dir says. A test
+// that measures how long a disk takes has a directory of its own.
 func MakeDataDir(t testing.TB) string {
 	t.Helper()
-	var room syscall.Statfs_t
-	if err := syscall.Statfs(memory, &room); err != nil || room.Bavail*uint64(room.Bsize) < memoryNeeded {
-		return t.TempDir()
-	}
-	dir, err := os.MkdirTemp(memory, "sallyport-test-")
+	dir, err := os.MkdirTemp(scratch.Dir(), "sallyport-test-")
 	if err != nil {
-		return t.TempDir()
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := os.RemoveAll(dir); err != nil {
