@@ -66,18 +66,20 @@ type (
 		sallyport.DenialBegun
 		sallyport.FileBegun
 		sallyport.ForwardBegun
+		sallyport.TerminalBegun
 	}
 	outcome struct {
 		sallyport.ActEnded
 		sallyport.ExecEnded
 		sallyport.FileEnded
 		sallyport.ForwardEnded
+		sallyport.TerminalEnded
 	}
 )
 
 // Detail is what a row says of its act from the start, as JSON.
 func Detail(row *store.Activity) (string, error) {
-	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun, row.ForwardBegun})
+	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun, row.ForwardBegun, row.TerminalBegun})
 }
 
 // ReadDetail puts what Detail wrote into the row.
@@ -87,13 +89,13 @@ func ReadDetail(s string, row *store.Activity) error {
 		return err
 	}
 	row.ActBegun, row.ExecBegun, row.DenialBegun = d.ActBegun, d.ExecBegun, d.DenialBegun
-	row.FileBegun, row.ForwardBegun = d.FileBegun, d.ForwardBegun
+	row.FileBegun, row.ForwardBegun, row.TerminalBegun = d.FileBegun, d.ForwardBegun, d.TerminalBegun
 	return nil
 }
 
 // Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
 func Outcome(row *store.Activity) (sql.NullString, error) {
-	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded, row.ForwardEnded}
+	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded, row.ForwardEnded, row.TerminalEnded}
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
@@ -117,5 +119,5 @@ func ReadOutcome(s sql.NullString, row *store.Activity) error {
 // applyTo makes o all that the row says of its end.
 func (o outcome) applyTo(row *store.Activity) {
 	row.ActEnded, row.ExecEnded = o.ActEnded, o.ExecEnded
-	row.FileEnded, row.ForwardEnded = o.FileEnded, o.ForwardEnded
+	row.FileEnded, row.ForwardEnded, row.TerminalEnded = o.FileEnded, o.ForwardEnded, o.TerminalEnded
 }
