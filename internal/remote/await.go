@@ -97,6 +97,8 @@ func (w *waiting) late(ctx, quietCtx context.Context) *Outcome {
 		return nil
 	case w.exited == nil:
 		return r.force(ctx, Outcome{End: TimedOut}, w.over)
+	case r.cmd.PTY != nil:
+		return w.cancel(ctx, errSlowReader)
 	}
 	blocked, late := r.stdout.isBlocked() || r.stderr.isBlocked(), time.Since(w.by) > limits.SlowReaderTime
 	switch {
@@ -119,6 +121,12 @@ var errSlowReader = errors.New("the output's reader has stopped")
 
 func (w *waiting) cancel(ctx context.Context, cause error) *Outcome {
 	exited := w.exited != nil || len(w.run.exit) > 0
+	switch isPTY := w.run.cmd.PTY != nil; {
+	case isPTY && w.exited != nil: // what it has left behind lives on
+		return w.run.count(*w.exited)
+	case isPTY && errors.Is(cause, ErrHungUp):
+		return w.run.hangUp(ctx, cause)
+	}
 	return w.run.force(ctx, Outcome{End: Canceled, Cause: cause}, exited)
 }
 

@@ -63,7 +63,7 @@ func (r *run) sendSignal(name string) {
 // goal is what there is to end of the command. Where its process group is unknown, it
 // is found by its id alone.
 func (r *run) goal(reaped bool) *goal {
-	return &goal{group: r.group, reaped: reaped && r.group != "", ids: []string{r.cmd.ExecID}, since: r.began}
+	return &goal{hangUp: r.cmd.PTY != nil, group: r.group, reaped: reaped && r.group != "", ids: []string{r.cmd.ExecID}, since: r.began}
 }
 
 // EndAll ends every process on s's machine whose SALLYPORT_EXEC_ID is one of ids,

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"sallyport/client/sallyport"
@@ -132,6 +131,11 @@ func (r *run) send(ctx context.Context) error {
 	r.listen()
 	r.s.Go(r.stdout.run)
 	r.s.Go(r.stderr.run)
+	if r.cmd.PTY != nil {
+		if err := r.seat(ctx); err != nil {
+			return err
+		}
+	}
 	r.wrapper.asksShell = r.s.Facts().LoginShell == sshpool.LoginShellUnknown
 	if r.s.RoundTrip() >= limits.FarRoundTrip && isPlain(r.cmd) {
 		return r.sendPlain(ctx)
@@ -238,10 +242,10 @@ func MayRetry(err error) bool { return errors.Is(err, errUnsent) || errors.Is(er
 // feed sends the header, and behind the command's mark its stdin and the end of file. A
 // command that ends without reading makes it fail, which is no fault.
 func (r *run) feed(header []byte) {
-	if hasStdin(r.cmd) {
+	if hasStdin(r.cmd) || r.cmd.PTY != nil {
 		header = append(header, stdinGuard...)
 	}
-	if _, err := r.s.Write(header); err != nil {
+	if _, err := r.s.Write(header); err != nil || r.cmd.PTY != nil {
 		return
 	}
 	if hasStdin(r.cmd) {
@@ -323,12 +327,6 @@ func shellOf(login string) sshpool.LoginShell {
 		return sshpool.LoginShellSh
 	}
 	return sshpool.LoginShellOther
-}
-
-// isGroup reports whether s is the number of a process group that may be ended:
-// the machine is not to be trusted with what we put into a command line.
-func isGroup(s string) bool {
-	return len(s) > 0 && len(s) <= 10 && strings.Trim(s, "0123456789") == "" && s[0] != '0' && s != "1"
 }
 
 // neverStarted returns the error for a session that ended without a mark. If the machine sent

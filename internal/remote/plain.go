@@ -8,10 +8,10 @@ import (
 
 // isPlain reports whether a command may stand in the command line: it holds nothing that
 // ps must not show (an env value, code of our own), and every login shell reads it
-// alike between single quotes: fish and tcsh treat the backslash and the exclamation mark there
+// alike between single quotes, and runs at no PTY: fish and tcsh treat the backslash and the exclamation mark there
 // in their own ways.
 func isPlain(cmd Command) bool {
-	if len(cmd.Env) > 0 || cmd.script != "" || strings.Trim(cmd.ExecID, "0123456789abcdef-") != "" || strings.HasPrefix(cmd.Argv[0], "-") || !isPlainText(cmd.Dir) {
+	if cmd.PTY != nil || len(cmd.Env) > 0 || cmd.script != "" || strings.Trim(cmd.ExecID, "0123456789abcdef-") != "" || strings.HasPrefix(cmd.Argv[0], "-") || !isPlainText(cmd.Dir) {
 		return false
 	}
 	bytes := len(cmd.Dir)

@@ -24,7 +24,7 @@ func (p Process) Wait() Outcome {
 	return *r.await(r.ctx)
 }
 
-// Stdin writes to the command's stdin, where Command.OpenStdin is set. A Write blocks as
+// Stdin writes to the command's stdin, where Command.OpenStdin or Command.PTY is set. A Write blocks as
 // long as the command doesn't read, and fails when it has ended. Close is the end of file.
 func (p Process) Stdin() io.WriteCloser { return stdin(p) }
 
@@ -34,7 +34,8 @@ func (w stdin) Write(b []byte) (int, error) { return w.run.s.Write(b) }
 
 func (w stdin) Close() error { return w.run.s.CloseWrite() }
 
-// Signal sends a signal, one of sallyport.Signals, to the command's process group, from
+// Signal sends a signal, one of sallyport.Signals, to the command's process group, or to the
+// foreground process group of its PTY, from
 // a session of its own: sshd takes no signal requests of a root login. It reports whether
 // there was such a group, with a process in it that the login user may signal.
 func (p Process) Signal(ctx context.Context, name string) (sent bool, err error) {
@@ -42,6 +43,10 @@ func (p Process) Signal(ctx context.Context, name string) (sent bool, err error)
 	if err != nil {
 		return false, err
 	}
-	answer, err := runScript(ctx, s, fmt.Sprintf(`if kill -%s -%s 2>&-; then echo sent; fi`, name, p.run.group), limits.ConnectTime)
+	script := fmt.Sprintf(`if kill -%s -%s 2>&-; then echo sent; fi`, name, p.run.group)
+	if p.run.cmd.PTY != nil {
+		script = foregroundScript(name, p.run.group)
+	}
+	answer, err := runScript(ctx, s, script, limits.ConnectTime)
 	return err == nil && answer == "sent\n", err
 }

@@ -19,6 +19,8 @@ type goal struct {
 	// reaped reports that the group's leader has been reaped: a process that bears its
 	// number is a stranger.
 	reaped bool
+	// hangUp sends HUP before TERM: an interactive shell ignores TERM.
+	hangUp bool
 	ids    []string
 	// since is when the command started, as far as we know.
 	since time.Time
@@ -115,7 +117,10 @@ func actScript(goals []*goal, signal string, now time.Time) string {
 	b.WriteString(searchScript(goals) + lookScript + killScript)
 	fmt.Fprintf(&b, `u=0; v=00; { IFS=' .' read -r u v z </proc/uptime; } 2>&-; u=$((u*100+1$v-100)); A=$((u-%d)); l; `, ticks(now.Sub(oldest)))
 	b.WriteString(`if [ -n "$o" ] && [ -z "$R" ] && sudo -n true >&- 2>&-; then exec sudo -n /bin/sh -c "R=1; Z=$Z; M=' '; $a"; fi; `)
-	for n := range goals {
+	for n, g := range goals {
+		if signal == "TERM" && g.hangUp {
+			fmt.Fprintf(&b, `k HUP %d $g%d; `, n, n)
+		}
 		if signal != "" {
 			fmt.Fprintf(&b, `k $Z %d $g%d; `, n, n)
 		}
@@ -214,4 +219,10 @@ func parseLine(words []string, found []sight, goals []*goal, now time.Time) bool
 func isStray(s string) bool {
 	pid, start, ok := strings.Cut(s, ":")
 	return ok && isGroup(pid) && start != "" && len(start) <= 20 && strings.Trim(start, "0123456789") == ""
+}
+
+// isGroup reports whether s is the number of a process group that may be ended:
+// the machine is not to be trusted with what we put into a command line.
+func isGroup(s string) bool {
+	return len(s) > 0 && len(s) <= 10 && strings.Trim(s, "0123456789") == "" && s[0] != '0' && s != "1"
 }

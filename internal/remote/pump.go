@@ -181,9 +181,10 @@ func (p *pump) drain() {
 }
 
 // copy writes what it reads, from the small buffer at first and a large one once
-// that was full.
-func (p *pump) copy(buf []byte) {
-	large := false
+// that was full, for as long as much comes.
+func (p *pump) copy(small []byte) {
+	buf := small
+	var large *[]byte
 	for {
 		b, err := p.read(buf)
 		p.last.Store(time.Now().UnixNano())
@@ -198,11 +199,17 @@ func (p *pump) copy(buf []byte) {
 		if err != nil {
 			break
 		}
-		if n == len(buf) && !large {
-			pooled := p.buffers.Get().(*[]byte)
-			defer p.buffers.Put(pooled)
-			buf, large = *pooled, true
+		switch {
+		case n == len(buf) && large == nil:
+			large = p.buffers.Get().(*[]byte)
+			buf = *large
+		case n < smallRead && large != nil: // it may be quiet for hours now
+			p.buffers.Put(large)
+			buf, large = small, nil
 		}
+	}
+	if large != nil {
+		p.buffers.Put(large)
 	}
 }
 

@@ -42,6 +42,13 @@
 // all else, so there a command goes into the string itself, behind the same marks, if
 // nothing of it must be hidden from ps and every shell reads it alike.
 //
+// # Terminals
+//
+// A command at a PTY is started by the same header, which the PTY carries as it is: it is asked
+// for with all modes off that would change, cut or echo a line. The shell gives it the modes of
+// a login's before its mark, and nothing is typed before the mark has been seen. The mark on
+// stderr comes out on stdout there.
+//
 // # Hosts of our own
 //
 // Where the connector says that the SSH server is our own, in a process of ours, the server
@@ -54,7 +61,7 @@
 //
 // Its processes are looked for, by short scripts over sessions of their own: its process
 // group and login session, whatever has its id in its environment, and their descendants. They
-// get TERM, and KILL two seconds later. The server holds the clock. The answer says
+// get TERM, those of a terminal HUP before, and KILL two seconds later. The server holds the clock. The answer says
 // what the last look found, or that it is unknown. Ends of several commands on one machine
 // share the looks at its processes. The scripts need a POSIX shell and nothing else of the machine.
 package remote
@@ -79,6 +86,9 @@ type Command struct {
 	Dir string
 	// Stdin is fed to the command, then end of file.
 	Stdin []byte
+	// PTY, where set, is the terminal at which the command runs. An empty Argv is the user's
+	// login shell then, as a login shell.
+	PTY *PTY
 	// OpenStdin leaves stdin, which is empty then, to the caller: see Process.Stdin.
 	OpenStdin bool
 	// ExecID is the command's SALLYPORT_EXEC_ID.

@@ -54,7 +54,7 @@ var errNoHostStart = errors.New("the host leaves the start to a shell")
 // startOnHost has our own host start the program, without a shell and with no mark. It
 // returns errNoHostStart where nothing ran and the session is as it was.
 func (r *run) startOnHost(ctx context.Context) (*Outcome, error) {
-	if !r.s.StartsDirectly() || r.cmd.script != "" {
+	if !r.s.StartsDirectly() || r.cmd.script != "" || r.cmd.PTY != nil {
 		return nil, errNoHostStart
 	}
 	payload := startOf(r.cmd).Marshal()

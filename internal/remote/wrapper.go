@@ -57,7 +57,13 @@ func (w wrapper) functions(cmd Command) string {
 	if cmd.Dir != "" {
 		enter = w.enter() + `() { ` + w.enterDir() + `; }; `
 	}
-	return enter + w.run() + `() { unset SALLYPORT_H; export SALLYPORT_EXEC_ID="$1"; shift; ` + w.begin(cmd) + execLine(cmd.Argv[0]) + `; }; `
+	program := loginLine
+	if len(cmd.Argv) > 0 {
+		program = execLine(cmd.Argv[0])
+	} else {
+		enter = loginShell + enter
+	}
+	return enter + w.run() + `() { unset SALLYPORT_H; export SALLYPORT_EXEC_ID="$1"; shift; ` + w.begin(cmd) + program + `; }; `
 }
 
 // run is the function that a header ends with. It prints the marks, and becomes the program
@@ -131,6 +137,9 @@ func (w wrapper) header(cmd Command) []byte {
 
 // begin prints the marks, and goes on with what stands behind it.
 func (w wrapper) begin(cmd Command) string {
+	if cmd.PTY != nil {
+		return atPTY + w.marks() + ` && `
+	}
 	if hasStdin(cmd) {
 		return `read -r SALLYPORT_N; ` + w.marks() + ` && read -r SALLYPORT_N && unset SALLYPORT_N && `
 	}

@@ -41,6 +41,30 @@ func (s *Session) RequestSubsystem(name string) (bool, error) {
 	return s.SendRequest("subsystem", true, ssh.Marshal(struct{ Name string }{name}))
 }
 
+// WindowSize is the size of a PTY in characters.
+type WindowSize struct{ Cols, Rows uint32 }
+
+// RequestPTY asks for a PTY (RFC 4254, section 6.2) with modes (section 8) in which it echoes
+// nothing, takes no key for a signal or an edit, and changes nothing either way, and tells
+// whether there is one. It is called before the session's command.
+func (s *Session) RequestPTY(term string, size WindowSize) (bool, error) {
+	var modes []byte
+	for _, op := range []byte{ssh.ECHO, ssh.ICANON, ssh.ISIG, ssh.ICRNL, ssh.IXON, ssh.OPOST} {
+		modes = append(modes, op, 0, 0, 0, 0)
+	}
+	return s.SendRequest("pty-req", true, ssh.Marshal(struct {
+		Term                      string
+		Cols, Rows, Width, Height uint32
+		Modes                     string
+	}{term, size.Cols, size.Rows, 0, 0, string(append(modes, 0))}))
+}
+
+// ResizePTY tells the session's PTY its size.
+func (s *Session) ResizePTY(size WindowSize) error {
+	_, err := s.SendRequest("window-change", false, ssh.Marshal(struct{ Cols, Rows, Width, Height uint32 }{size.Cols, size.Rows, 0, 0}))
+	return err
+}
+
 // Sibling opens another session to the same machine: on the same connection,
 // whatever its slots say, or on another one of the pool.
 func (s *Session) Sibling(ctx context.Context) (*Session, error) {
