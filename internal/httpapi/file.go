@@ -153,6 +153,9 @@ func (c *call) listing() (*listing, error) {
 	if query.Has("text") && (l.text == "" || len(l.text) > limits.SearchTextMax || strings.ContainsAny(l.text, "\n\x00")) {
 		return nil, sallyport.Errorf(sallyport.CodeInvalidText, "text must be 1 to %d bytes without a newline", limits.SearchTextMax)
 	}
+	if l.glob == "" && l.text == "" {
+		l.walk.Chunk = l.limit + 1 // one more shows whether there is a next page
+	}
 	l.walk.After, err = fileCursorPath(query.Get("cursor"), l.walk.Path)
 	return l, err
 }

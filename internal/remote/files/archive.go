@@ -76,7 +76,7 @@ const skippedNamedMax = 100
 // leads out or is the server's own, and for an archive that is broken or cut off; what was
 // extracted before stays, and is told beside every error.
 func (t *Tree) Extract(ctx context.Context, path string, archive io.Reader) (done Extracted, err error) {
-	s := t.start(ctx, script(targetPart, treePart, extractPart), path, StagePrefix+id.New())
+	s := t.start(ctx, script(targetPart, walkPart, treePart, extractPart), path, StagePrefix+id.New())
 	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, _, err := s.expect("ok"); err != nil {
 		return done, err

@@ -18,7 +18,7 @@ func AttachmentPath(id, name string) string { return ".sallyport/attachments/" +
 // It returns Read's codes, no_space, or exec_transport when it isn't known whether the file
 // is there.
 func (t *Tree) Attach(ctx context.Context, id, name string, content io.Reader, size int64) (err error) {
-	s := t.start(ctx, script(treePart, denPart, attachPart), id, name)
+	s := t.start(ctx, script(walkPart, treePart, denPart, attachPart), id, name)
 	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, _, err := s.expect("ok"); err != nil {
 		return err
@@ -44,7 +44,7 @@ func (t *Tree) ReadAttachment(ctx context.Context, id, name string, mayStop bool
 // Detach removes the files of attachments, and their directories with whatever else is
 // there; that nothing is there is no error. Of several errors it returns the first.
 func (t *Tree) Detach(ctx context.Context, ids ...string) (err error) {
-	s := t.start(ctx, script(treePart, denPart, detachPart), ids...)
+	s := t.start(ctx, script(walkPart, treePart, denPart, detachPart), ids...)
 	defer func() { err = cmp.Or(err, s.close()) }()
 	var first error
 	for range ids {

@@ -109,7 +109,7 @@ func (t *Tree) Remove(ctx context.Context, path string, recursive bool, ready fu
 	if recursive {
 		how = "recursive"
 	}
-	s := t.start(ctx, script(targetPart, treePart, removePart), path, how)
+	s := t.start(ctx, script(targetPart, walkPart, treePart, removePart), path, how)
 	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, err := s.agree(path, ready, asIs); err != nil {
 		return 0, err

@@ -2,6 +2,7 @@ package files_test
 
 import (
 	"archive/tar"
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -36,6 +37,9 @@ func (s shell) Run(ctx context.Context, argv []string, stdin io.Reader, stdout i
 	cmd := exec.CommandContext(ctx, s.sh[0], append(s.sh[1:], argv[1:]...)...)
 	cmd.Dir, cmd.Stdout = s.home, stdout
 	cmd.Env = []string{"HOME=" + s.home, "PATH=" + s.path}
+	if stdin == nil {
+		stdin = strings.NewReader("")
+	}
 	if testing.Verbose() {
 		cmd.Stderr = os.Stderr
 	}
@@ -349,6 +353,108 @@ func TestList(t *testing.T) {
 			defer os.Chmod(home+"/b/sub", 0o755)
 		}
 	})
+}
+
+// A directory is listed a chunk at a time, however its names look, and whatever else of them
+// comes and goes.
+func TestListInChunks(t *testing.T) {
+	each(t, func(t *testing.T, tree *files.Tree, home string) {
+		odd := []string{"!", "!a", "-", "-n", ".!", ".-", "..a", ".a", ".sallyport-1", ".sallyport-2", ".\xff", "0", "*", "?", "\\", " ", "\n", "\nx 1", "a", "a b", "a\n", "é", "\xff", "\xff\xfe", "$x", "'", "\"", strings.Repeat("n", 255)}
+		var want []string
+		for _, dir := range []string{"d/sub", "d"} {
+			must(t, os.MkdirAll(home+"/"+dir, 0o755))
+			for i, name := range odd {
+				if dir != "d" && i%7 > 0 {
+					continue
+				}
+				if i%5 == 0 {
+					must(t, os.Symlink("to "+name, home+"/"+dir+"/"+name))
+				} else {
+					put(t, home+"/"+dir+"/"+name, name)
+				}
+				if !files.IsOwn(name) {
+					want = append(want, dir+"/"+name)
+				}
+			}
+		}
+		want = append(want, "d/sub")
+		slices.SortFunc(want, func(a, b string) int { return slices.Compare(strings.Split(a, "/"), strings.Split(b, "/")) })
+		for _, chunk := range []int{4, 0} {
+			var got []string
+			list := func(after string, most int) {
+				must(t, tree.List(t.Context(), files.Walk{Path: "d", Depth: 2, Chunk: chunk, After: after, Each: func(e files.Entry) error {
+					if most--; most < 0 {
+						return files.ErrStop
+					}
+					if (e.Type == files.Link) != (e.Target == "to "+e.Path[strings.LastIndexByte(e.Path, '/')+1:]) {
+						t.Errorf("%+v", e)
+					}
+					got = append(got, e.Path)
+					return nil
+				}}))
+			}
+			list("", 20)
+			put(t, home+"/d/\x01", "before what is listed by now")
+			must(t, os.Remove(home+"/d/\x01"))
+			list(got[len(got)-1], len(want))
+			if !slices.Equal(got, want) {
+				t.Errorf("chunks of %d: %q, want %q", chunk, got, want)
+			}
+		}
+	})
+}
+
+// A walk that begins behind a path asks a machine for nothing in front of it.
+func TestListAsks(t *testing.T) {
+	for _, w := range []files.Walk{
+		{After: "a b/c/x"}, {Path: "p", After: "p/a b/c/x"}, {Path: "p/q", After: "p/q/a b/c/x"},
+	} {
+		m := &asked{}
+		w.Depth, w.Chunk, w.Each = 3, 5, func(files.Entry) error { return nil }
+		must(t, (&files.Tree{Machine: m}).List(t.Context(), w))
+		if got, want := strings.Join(m.lines, ", "), `d . 6 ./a\0040b, d a\0040b 6 ./c, d a\0040b/c 6 ./x`; got != want {
+			t.Errorf("behind %q it asks %q, want %q", w.After, got, want)
+		}
+	}
+}
+
+// asked is a machine that has directories "a b", c and x, each in the one before, and keeps what
+// it is asked for.
+type asked struct{ lines []string }
+
+func (a *asked) Run(_ context.Context, _ []string, stdin io.Reader, stdout io.Writer) error {
+	_, err := io.WriteString(stdout, "ok\n")
+	for in := bufio.NewScanner(stdin); err == nil && in.Scan(); {
+		a.lines = append(a.lines, in.Text())
+		name := []string{"a b", "c", "x", "none"}[min(len(a.lines)-1, 3)]
+		_, err = io.WriteString(stdout, "yes\n./"+name+strings.Replace(" "+fileStat, "81a4", "41ed", 1)+"\n//\n\x00\x00")
+	}
+	return nil
+}
+
+// A machine that lists the same again and again is not listened to.
+func TestListGoesRound(t *testing.T) {
+	listed := 0
+	err := (&files.Tree{Machine: goesRound{}}).List(t.Context(), files.Walk{Depth: 1, Each: func(files.Entry) error {
+		listed++
+		return nil
+	}})
+	wantCode(t, "round", err, sallyport.CodeFileIO)
+	if listed != 1 {
+		t.Errorf("%d entries", listed)
+	}
+}
+
+// goesRound is a machine that answers whatever it is asked for with the file a, and that there
+// is more behind it.
+type goesRound struct{}
+
+func (goesRound) Run(_ context.Context, _ []string, stdin io.Reader, stdout io.Writer) error {
+	_, err := io.WriteString(stdout, "ok\n")
+	for asked := bufio.NewScanner(stdin); err == nil && asked.Scan(); {
+		_, err = io.WriteString(stdout, "yes\n./a "+fileStat+"\n//\n\x00a\x00")
+	}
+	return err
 }
 
 func TestChange(t *testing.T) {

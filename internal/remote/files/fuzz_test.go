@@ -41,7 +41,7 @@ func (s sender) Run(_ context.Context, _ []string, stdin io.Reader, stdout io.Wr
 		answer := "no missing\n"
 		switch asked.Text()[0] {
 		case 'd':
-			answer = "yes\n./a " + fileStat + "\n./b " + fileStat + "\n//\n\x00"
+			answer = "yes\n./a " + fileStat + "\n./b " + fileStat + "\n//\n\x00\x00"
 		case 't':
 			answer = "yes\n" + s.packed
 		}
@@ -116,8 +116,8 @@ func namesIfWhole(archive []byte) (names []string) {
 func FuzzAnswers(f *testing.F) {
 	const entry = fileStat
 	for _, s := range []string{
-		"", "no", "no outside\n", "no x\n", "ok " + entry + "\nabc", "ok " + entry + "\nab", "ok 81a4 99999999999999999999 x\n", "ok\nyes\n./a " + entry + "\n//\n\x00",
-		"ok\nyes\n./../b " + entry + "\n//\n\x00", "ok\nyes\n./a/b " + entry + "\n//\n\x00", "ok\nyes\n./a\n./b " + entry + "\n//\na\x00b\x00\x00",
+		"", "no", "no outside\n", "no x\n", "ok " + entry + "\nabc", "ok " + entry + "\nab", "ok 81a4 99999999999999999999 x\n", "ok\nyes\n./a " + entry + "\n//\n\x00\x00", "ok\nyes\n./a " + entry + "\n//\n\x00a\x00yes\n//\n\x00a\x00",
+		"ok\nyes\n./../b " + entry + "\n//\n\x00", "ok\nyes\n./a/b " + entry + "\n//\n\x00\x00", "ok\nyes\n./a\n./b " + entry + "\n//\na\x00b\x00\x00\x00",
 		"ok\nat " + entry + "\ndone " + entry + "\n", "ok\nat \n" + entry + "\n", "at " + entry + "\nremoved -1\n", strings.Repeat("x", 9000),
 	} {
 		f.Add(s)

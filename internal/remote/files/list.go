@@ -14,14 +14,9 @@ import (
 	"sallyport/client/sallyport"
 )
 
-// Bounds of what a machine may tell of one directory.
-const (
-	// dirEntriesMax is more than people keep in a directory, and some 300 MiB of memory
-	// at the worst.
-	dirEntriesMax = 200_000
-	// dirBytesMax bounds the names and fields of a directory.
-	dirBytesMax = 64 << 20
-)
+// chunkMax is how many names of a directory a machine is asked for at once, and of those that
+// begin with a dot again as many: what it tells of them takes some 30 MiB at the worst.
+const chunkMax = 4000
 
 // Walk goes through a directory: depth first, names in the order of their bytes, a
 // directory before what is in it, without following links.
@@ -32,6 +27,10 @@ type Walk struct {
 	Depth int
 	// After is the path behind which it begins; empty is the beginning.
 	After string
+	// Chunk is how many entries of a directory the machine is asked for at once, at most
+	// chunkMax, which is also what 0 stands for. A walk that ends early asks for no more
+	// than it needs.
+	Chunk int
 	// Each is called with each entry. It returns ErrStop to end the walk.
 	Each func(Entry) error
 }
@@ -53,7 +52,7 @@ func (t *Tree) List(ctx context.Context, w Walk) (err error) {
 // serve starts the script that answers what is asked for below a directory. text is what
 // searches are for. The caller calls close.
 func (t *Tree) serve(ctx context.Context, path, text string) (*talk, error) {
-	s := t.start(ctx, script(targetPart, treePart, servePart), path, text)
+	s := t.start(ctx, script(walkPart, servePart), path, text)
 	if _, _, err := s.expect("ok"); err != nil {
 		return nil, cmp.Or(err, s.close())
 	}
@@ -61,7 +60,7 @@ func (t *Tree) serve(ctx context.Context, path, text string) (*talk, error) {
 }
 
 func (w Walk) run(s *talk) error {
-	top, err := s.directory(".")
+	top, err := w.read(s, "", "")
 	if err != nil {
 		return err
 	}
@@ -71,34 +70,84 @@ func (w Walk) run(s *talk) error {
 	return err
 }
 
-// visit hands over the entries of the directory at, relative to w.Path, and those below.
-func (w Walk) visit(s *talk, at string, entries []Entry, depth int) error {
-	for _, e := range entries {
-		name := e.Path
-		below := join(at, name)
-		e.Path = join(w.Path, below)
-		if w.skips(e.Path) && !strings.HasPrefix(w.After, e.Path+"/") && w.After != e.Path {
-			continue
+// read asks for the entries of the directory at, relative to w.Path, behind the name last, but
+// for those that w.After leaves out.
+func (w Walk) read(s *talk, at, last string) (chunk, error) {
+	from := last
+	if last == "" {
+		from = w.nameIn(at)
+	}
+	count := chunkMax
+	if w.Chunk > 0 {
+		count = min(w.Chunk+1, chunkMax) // one of them is what it begins from
+	}
+	c, err := s.directory(cmp.Or(at, "."), from, count)
+	if last != "" {
+		c.entries = slices.DeleteFunc(c.entries, func(e Entry) bool { return e.Path <= last })
+	}
+	return c, err
+}
+
+// nameIn is the name in the directory at from which w.After lets the walk begin; empty is the
+// first.
+func (w Walk) nameIn(at string) string {
+	below, ok := w.After, true
+	for _, dir := range []string{w.Path, at} {
+		if dir != "" && ok {
+			below, ok = strings.CutPrefix(below, dir+"/")
 		}
-		var inside []Entry
-		var unread error
-		if e.Type == Dir && depth < w.Depth {
-			inside, unread = s.directory(below)
-			if unread != nil && !isRefusal(unread) {
-				return unread
-			}
-			e.Unreadable = unread != nil
-		}
-		if !w.skips(e.Path) {
-			if err := w.Each(e); err != nil {
+	}
+	if !ok {
+		return ""
+	}
+	name, _, _ := strings.Cut(below, "/")
+	return name
+}
+
+// visit hands over the entries of the directory at, relative to w.Path, of which c is the
+// first, and those below.
+func (w Walk) visit(s *talk, at string, c chunk, depth int) error {
+	for {
+		for _, e := range c.entries {
+			if err := w.entry(s, at, e, depth); err != nil {
 				return err
 			}
 		}
-		if err := w.visit(s, below, inside, depth+1); err != nil {
+		if c.last == "" {
+			return nil
+		}
+		var err error
+		if c, err = w.read(s, at, c.last); err != nil {
+			if at != "" && isRefusal(err) {
+				return nil // it is gone meanwhile, and what was left of it
+			}
 			return err
 		}
 	}
-	return nil
+}
+
+// entry hands over an entry of the directory at, and those below it.
+func (w Walk) entry(s *talk, at string, e Entry, depth int) error {
+	below := join(at, e.Path)
+	e.Path = join(w.Path, below)
+	if w.skips(e.Path) && !strings.HasPrefix(w.After, e.Path+"/") && w.After != e.Path {
+		return nil
+	}
+	var inside chunk
+	var unread error
+	if e.Type == Dir && depth < w.Depth {
+		inside, unread = w.read(s, below, "")
+		if unread != nil && !isRefusal(unread) {
+			return unread
+		}
+		e.Unreadable = unread != nil
+	}
+	if !w.skips(e.Path) {
+		if err := w.Each(e); err != nil {
+			return err
+		}
+	}
+	return w.visit(s, below, inside, depth+1)
 }
 
 // skips tells whether path is not behind w.After in the order of the walk: a directory
@@ -124,29 +173,44 @@ func isRefusal(err error) bool {
 	return code == sallyport.CodePermissionDenied || code == sallyport.CodeFileNotFound || code == sallyport.CodeNotADirectory
 }
 
-// directory asks for the entries of a directory, sorted, with their names as paths. The
-// server's own are left out.
-func (s *talk) directory(below string) ([]Entry, error) {
-	if err := s.say("d %s", escaped(below)); err != nil {
-		return nil, s.refused(err)
+// chunk is entries of a directory, one behind the other.
+type chunk struct {
+	entries []Entry
+	// last is the name up to which none is missing; empty stands for the end.
+	last string
+}
+
+// directory asks for the entries of a directory from a name on, sorted, with their names as
+// paths. The machine looks at count of them, and of those that begin with a dot. The server's
+// own are left out.
+func (s *talk) directory(below, from string, count int) (chunk, error) {
+	if err := s.say("d %s %d %s", escaped(below), count, escaped("./"+from)); err != nil {
+		return chunk{}, s.refused(err)
 	}
 	if _, _, err := s.expect("yes"); err != nil {
-		return nil, err
+		return chunk{}, err
 	}
-	entries, err := s.records()
+	entries, err := s.records(2 * count)
 	if err != nil {
-		return nil, err
+		return chunk{}, err
 	}
-	targets, err := s.targets()
+	targets, err := s.targets(2 * count)
 	if err != nil {
-		return nil, err
+		return chunk{}, err
+	}
+	last, err := s.nulTerminated()
+	if err != nil {
+		return chunk{}, err
+	}
+	if last != "" && (!isName(last) || last <= from) {
+		return chunk{}, invalidAnswer("a directory that goes round")
 	}
 	for i := range entries {
 		entries[i].Target = targets[entries[i].Path]
 	}
-	entries = slices.DeleteFunc(entries, func(e Entry) bool { return IsOwn(e.Path) })
+	entries = slices.DeleteFunc(entries, func(e Entry) bool { return IsOwn(e.Path) || last != "" && e.Path > last })
 	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
-	return slices.CompactFunc(entries, func(a, b Entry) bool { return a.Path == b.Path }), nil
+	return chunk{slices.CompactFunc(entries, func(a, b Entry) bool { return a.Path == b.Path }), last}, nil
 }
 
 // IsOwn tells whether name is the server's own: it is neither shown nor taken.
@@ -154,18 +218,16 @@ func IsOwn(name string) bool { return strings.HasPrefix(name, ".sallyport") }
 
 // records reads "./NAME FIELDS" a line, up to "//". A name may hold newlines, and no
 // slash: so "\n./" and "\n//" are where a record ends.
-func (s *talk) records() ([]Entry, error) {
+func (s *talk) records(most int) ([]Entry, error) {
 	var entries []Entry
 	var record []byte
-	total := 0
 	for {
 		line, err := s.out.ReadSlice('\n')
-		total += len(line)
 		switch {
 		case err != nil && !errors.Is(err, bufio.ErrBufferFull):
 			return nil, s.cut(err)
-		case total > dirBytesMax || len(entries) > dirEntriesMax || len(record) > lineMax:
-			return nil, sallyport.Errorf(sallyport.CodeFileIO, "a directory has more entries than can be listed, %d", dirEntriesMax)
+		case len(entries) > most || len(record) > lineMax:
+			return nil, invalidAnswer("more entries than were asked for")
 		}
 		if isStart := bytes.HasPrefix(line, []byte("./")) || bytes.HasPrefix(line, []byte("//")); isStart && len(record) > 0 {
 			entry, err := parseRecord(record)
@@ -203,9 +265,8 @@ func isName(name string) bool {
 }
 
 // targets reads the links' names and targets, a NUL behind each, up to an empty name.
-func (s *talk) targets() (map[string]string, error) {
+func (s *talk) targets(most int) (map[string]string, error) {
 	targets := map[string]string{}
-	total := 0
 	for {
 		name, err := s.nulTerminated()
 		if err != nil || name == "" {
@@ -215,8 +276,8 @@ func (s *talk) targets() (map[string]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if total += len(name) + len(target); total > dirBytesMax {
-			return nil, invalidAnswer("too many links")
+		if len(targets) >= most {
+			return nil, invalidAnswer("more links than were asked for")
 		}
 		targets[name] = target
 	}

@@ -79,7 +79,7 @@ func (t *Tree) rename(ctx context.Context, from, to string, p Placing) (entry En
 // times are kept, links stay links, what is neither file, directory nor link is left out.
 // A directory needs Recursive: is_a_directory.
 func (t *Tree) Copy(ctx context.Context, from, to string, p Placing) (entry Entry, err error) {
-	s := t.start(ctx, script(targetPart, treePart, copyPart), from, to, p.place(), p.recursive(), StagePrefix+id.New())
+	s := t.start(ctx, script(targetPart, walkPart, treePart, copyPart), from, to, p.place(), p.recursive(), StagePrefix+id.New())
 	defer func() { err = cmp.Or(err, s.close()) }()
 	if _, err := s.agree(from, p.ready(from, to), asIs); err != nil {
 		return Entry{}, err

@@ -14,6 +14,8 @@ var (
 	targetPart string
 	//go:embed scripts/tree.sh
 	treePart string
+	//go:embed scripts/walk.sh
+	walkPart string
 	//go:embed scripts/read.sh
 	readPart string
 	//go:embed scripts/stat.sh

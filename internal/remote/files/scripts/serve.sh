@@ -5,8 +5,10 @@ enter "$1"
 B=${w%/}
 D=$B
 echo ok
+[ ! "$2" ] || {
 g='grep -a'
 printf x | $g -q x || g=grep
+}
 command exec 8>&1
 # walk DIR: a step at a time.
 walk() {
@@ -16,27 +18,54 @@ c=${r%%/*} r=${r#*/}
 into "$c"
 done
 }
-# d: a record an entry ("./NAME FIELDS", and no name has a slash in it), "//", then of the
-# links NAME and target, a NUL behind each, and an empty name.
+# d DIR COUNT ./FROM: of the entries whose names don't begin with a dot, and of those whose names do,
+# COUNT at most, in the order of their bytes from FROM on. A record an entry ("./NAME FIELDS",
+# and no name has a slash in it), "//", then of the links NAME and target, a NUL behind each,
+# and an empty name; then the name up to which nothing is left out, empty for all of them.
 list() {
 [ "$1" = . ] || walk "$1"
 [ -r . ] && [ -x . ] || no denied
 echo yes
-for x in * .*; do
+c=$2 f=$3 r= b= i=0
+plain "$f" || {
+f=$(printf '%b.' "$f")
+f=${f%.}
+}
+unset GLOBSORT
+set -- ./*
+k=$#
+set -- "$@" ./.*
+for e in $k $#; do
+l=$i h=$e
+while [ $l -lt $h ]; do
+m=$(((l + h) / 2))
+eval "x=\${$((m + 1))}"
+if [ "$x" \< "$f" ]; then l=$((m + 1)); else h=$m; fi
+done
+n=$c
+while [ $l -lt $e ] && [ $n -gt 0 ]; do
+l=$((l + 1))
+eval "x=\${$l}"
 case $x in
-. | ..) continue ;;
+./. | ./..) continue ;;
 esac
-printf './%s\0' "$x"
-done | xargs -0 -r stat -c "%n $F"
+n=$((n - 1))
+r="$r \"\${$l}\""
+done
+[ $l = $e ] || { [ "$b" ] && [ "$b" \< "$x" ]; } || b=$x
+i=$e
+done
+eval "set -- $r"
+[ $# = 0 ] || stat -c "%n $F" "$@" || [ $? -lt 126 ] || exit 8
 echo //
-for x in * .*; do
-[ ! -L "./$x" ] || {
-printf '%s\0' "$x"
-readlink -n "./$x"
+for x; do
+[ ! -L "$x" ] || {
+printf '%s\0' "${x#./}"
+readlink -n "$x"
 printf '\0'
 }
 done
-printf '\0'
+printf '\0%s\0' "${b#./}"
 }
 open() {
 [ -f "./$1" ] && [ ! -L "./$1" ] || gone
@@ -92,7 +121,7 @@ d=${d%.}
 (
 case $k in
 t) together "$d" "$n" ;;
-d) list "$d" ;;
+d) list "$d" "${n% *}" "${n#* }" ;;
 c) content "$d" ;;
 g) search "$d" ;;
 esac
