@@ -27,9 +27,11 @@ type Workspace struct {
 	Connector *Connector `json:"connector"`
 	// ForwardAllow says where forwards may lead: HOST:PORTS each, where HOST is loopback, a
 	// name, an address or a CIDR, and PORTS a number, A-B or *. IPv6 stands in brackets.
-	ForwardAllow []string  `json:"forward_allow"`
-	CreatedAt    time.Time `json:"created_at"`
-	UpdatedAt    time.Time `json:"updated_at"`
+	ForwardAllow []string `json:"forward_allow"`
+	// RecordTerminals has every terminal recorded, also where its client doesn't ask for it.
+	RecordTerminals bool      `json:"record_terminals"`
+	CreatedAt       time.Time `json:"created_at"`
+	UpdatedAt       time.Time `json:"updated_at"`
 }
 
 // WorkspaceCreate is the body of POST /workspaces.
@@ -44,6 +46,8 @@ type WorkspaceCreate struct {
 	Connector *Connector        `json:"connector,omitempty"`
 	// ForwardAllow: nil is ForwardAllowDefault, and an empty one allows nothing.
 	ForwardAllow []string `json:"forward_allow,omitzero"`
+	// RecordTerminals has every terminal recorded.
+	RecordTerminals bool `json:"record_terminals,omitempty"`
 }
 
 // WorkspacePatch is the body of PATCH /workspaces/{id}, a JSON merge patch
@@ -57,4 +61,6 @@ type WorkspacePatch struct {
 	Connector json.RawMessage `json:"connector,omitempty"`
 	// ForwardAllow replaces the list: nil leaves it, an empty one allows nothing.
 	ForwardAllow []string `json:"forward_allow,omitzero"`
+	// RecordTerminals says whether every terminal that begins is recorded.
+	RecordTerminals *bool `json:"record_terminals,omitempty"`
 }

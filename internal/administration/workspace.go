@@ -49,7 +49,8 @@ func (a *Administration) CreateWorkspace(ctx context.Context, by access.Caller, 
 	}
 	now := a.Now().UTC()
 	ws := store.Workspace{
-		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, ForwardAllow: req.ForwardAllow, CreatedAt: now, UpdatedAt: now,
+		ID: id.New(), OrgID: orgID, Name: req.Name, Tier: req.Tier, Labels: req.Labels, ForwardAllow: req.ForwardAllow, RecordTerminals: req.RecordTerminals,
+		CreatedAt: now, UpdatedAt: now,
 	}
 	if err := a.setConnector(&ws, req.Connector); err != nil {
 		return sallyport.Workspace{}, err
@@ -136,6 +137,8 @@ type WorkspaceChange struct {
 	Connector func(now *sallyport.Connector) (*sallyport.Connector, error)
 	// ForwardAllow replaces the list; one that is nil is the default.
 	ForwardAllow *[]string
+	// RecordTerminals says whether every terminal is recorded.
+	RecordTerminals *bool
 }
 
 // UpdateWorkspace changes a workspace. It returns workspace_not_found,
@@ -180,7 +183,7 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 }
 
 func (c WorkspaceChange) isEmpty() bool {
-	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil && c.ForwardAllow == nil
+	return c.Name == nil && c.Tier == nil && !c.ClearLabels && len(c.Labels) == 0 && c.Connector == nil && c.ForwardAllow == nil && c.RecordTerminals == nil
 }
 
 // apply changes ws, and returns the changes in words.
@@ -200,6 +203,10 @@ func (c WorkspaceChange) apply(ws *store.Workspace) (changed []string) {
 	if c.ForwardAllow != nil {
 		ws.ForwardAllow = *c.ForwardAllow
 		changed = append(changed, "forward_allow")
+	}
+	if c.RecordTerminals != nil {
+		ws.RecordTerminals = *c.RecordTerminals
+		changed = append(changed, "record_terminals")
 	}
 	return changed
 }
@@ -244,6 +251,6 @@ func wireWorkspace(ws store.Workspace) sallyport.Workspace {
 	}
 	return sallyport.Workspace{
 		ID: ws.ID, OrgID: ws.OrgID, Name: ws.Name, Tier: ws.Tier, Labels: labels, Connector: ws.Connector, ForwardAllow: policy.ForwardAllow(ws),
-		CreatedAt: ws.CreatedAt, UpdatedAt: ws.UpdatedAt,
+		RecordTerminals: ws.RecordTerminals, CreatedAt: ws.CreatedAt, UpdatedAt: ws.UpdatedAt,
 	}
 }

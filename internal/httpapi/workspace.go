@@ -8,21 +8,23 @@ import (
 )
 
 type workspaceBody struct {
-	OrgID        string                  `json:"org_id"`
-	Name         string                  `json:"name"`
-	Tier         optional[integer]       `json:"tier"`
-	Labels       optional[labelSet]      `json:"labels"`
-	Connector    optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
-	ForwardAllow optional[targetList]    `json:"forward_allow"`
+	OrgID           string                  `json:"org_id"`
+	Name            string                  `json:"name"`
+	Tier            optional[integer]       `json:"tier"`
+	Labels          optional[labelSet]      `json:"labels"`
+	Connector       optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	ForwardAllow    optional[targetList]    `json:"forward_allow"`
+	RecordTerminals optional[bool]          `json:"record_terminals" want:"record_terminals must be true or false"`
 }
 
 // workspacePatch is a JSON merge patch (RFC 7396).
 type workspacePatch struct {
-	Name         optional[string]        `json:"name"`
-	Tier         optional[integer]       `json:"tier"`
-	Labels       optional[labelSet]      `json:"labels"`
-	Connector    optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
-	ForwardAllow optional[targetList]    `json:"forward_allow"`
+	Name            optional[string]        `json:"name"`
+	Tier            optional[integer]       `json:"tier"`
+	Labels          optional[labelSet]      `json:"labels"`
+	Connector       optional[connectorBody] `json:"connector" want:"connector must be an object, for example {\"type\":\"local\"}"`
+	ForwardAllow    optional[targetList]    `json:"forward_allow"`
+	RecordTerminals optional[bool]          `json:"record_terminals" want:"record_terminals must be true or false"`
 }
 
 func (c *call) createWorkspace() error {
@@ -41,7 +43,7 @@ func (c *call) createWorkspace() error {
 			return err
 		}
 	}
-	req.ForwardAllow = body.ForwardAllow.value
+	req.ForwardAllow, req.RecordTerminals = body.ForwardAllow.value, body.RecordTerminals.value
 	ws, err := c.api.Administration.CreateWorkspace(c.r.Context(), c.by, req)
 	if err != nil {
 		return err
@@ -137,6 +139,9 @@ func (b *workspacePatch) change() (change administration.WorkspaceChange, err er
 	change.Labels, change.ClearLabels = b.Labels.value, b.Labels.null
 	if b.ForwardAllow.given {
 		change.ForwardAllow = (*[]string)(&b.ForwardAllow.value) // null is nil
+	}
+	if b.RecordTerminals.given {
+		change.RecordTerminals = &b.RecordTerminals.value // null is false
 	}
 	if b.Connector.given {
 		change.Connector = func(now *sallyport.Connector) (*sallyport.Connector, error) { return mergeConnector(now, b.Connector) }

@@ -58,8 +58,10 @@ type Workspace struct {
 	ConnectorVersion int64
 	// ForwardAllow says where forwards may lead; nil is the default, and an empty one nowhere.
 	ForwardAllow []string
-	CreatedAt    time.Time
-	UpdatedAt    time.Time
+	// RecordTerminals has every terminal recorded.
+	RecordTerminals bool
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
 }
 
 // SealedKey is the private key of a workspace's connector, as it is stored.

@@ -66,7 +66,7 @@ var (
 
 // workspacesRefused are bodies for POST and PATCH; format takes the one field.
 func workspacesRefused(format string) (all []bad) {
-	for field, values := range map[string][]string{"tier": tiersRefused, "labels": labelsRefused(), "connector": connectorsRefused, "forward_allow": forwardAllowRefused} {
+	for field, values := range map[string][]string{"tier": tiersRefused, "labels": labelsRefused(), "connector": connectorsRefused, "forward_allow": forwardAllowRefused, "record_terminals": {`"yes"`, `1`, `[]`, `{}`}} {
 		for _, value := range values {
 			all = append(all, bad{fmt.Sprintf(format, `"`+field+`":`+value), "invalid_" + field})
 		}
@@ -233,13 +233,13 @@ func TestCreatedWhole(t *testing.T) {
 	tests := []struct{ path, token, body, want string }{
 		{"/orgs", s.AdminToken, `{"name":"b"}`, `{` + idForm + `,"name":"b",` + timeForm + `}`},
 		{"/workspaces", h.token, `{"name":"w1"}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w1","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w1","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],"record_terminals":false,` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", h.token, `{"name":"w2","org_id":null,"tier":null,"labels":null,"connector":null}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w2","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w2","tier":2,"labels":{},"connector":null,"forward_allow":["loopback:*"],"record_terminals":false,` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", h.token, `{"name":"w3","org_id":"a","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"}}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w3","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"},"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w3","tier":1,"labels":{"a":"<b>&","é":""},"connector":{"type":"local"},"forward_allow":["loopback:*"],"record_terminals":false,` + timeForm + `,"updated_at":"TIME"}`},
 		{"/workspaces", s.AdminToken, `{"name":"w4","org_id":"` + h.ID + `","tier":4}`,
-			`{` + idForm + `,"org_id":"ORG","name":"w4","tier":4,"labels":{},"connector":null,"forward_allow":["loopback:*"],` + timeForm + `,"updated_at":"TIME"}`},
+			`{` + idForm + `,"org_id":"ORG","name":"w4","tier":4,"labels":{},"connector":null,"forward_allow":["loopback:*"],"record_terminals":false,` + timeForm + `,"updated_at":"TIME"}`},
 	}
 	for _, tt := range tests {
 		before := time.Now().Add(-time.Millisecond)
@@ -275,9 +275,11 @@ func TestPatch(t *testing.T) {
 		{`{"connector":null}`, `"name":"build","tier":1,"labels":{"b":"3","c":""},"connector":null`},
 		{`{"name":"test","tier":3,"labels":null,"connector":{"type":"local"}}`, `"name":"test","tier":3,"labels":{},"connector":{"type":"local"}`},
 		{`{"labels":{"x":"y"}}`, `"name":"test","tier":3,"labels":{"x":"y"},"connector":{"type":"local"}`},
-		{`{"forward_allow":["db.internal:5432","[::1]:1-9"]}`, `"connector":{"type":"local"},"forward_allow":["db.internal:5432","[::1]:1-9"],"created_at"`},
-		{`{"forward_allow":[]}`, `"connector":{"type":"local"},"forward_allow":[],"created_at"`},
-		{`{"forward_allow":null}`, `"connector":{"type":"local"},"forward_allow":["loopback:*"],"created_at"`},
+		{`{"forward_allow":["db.internal:5432","[::1]:1-9"]}`, `"connector":{"type":"local"},"forward_allow":["db.internal:5432","[::1]:1-9"],"record_terminals":false,"created_at"`},
+		{`{"forward_allow":[]}`, `"connector":{"type":"local"},"forward_allow":[],"record_terminals":false,"created_at"`},
+		{`{"forward_allow":null}`, `"connector":{"type":"local"},"forward_allow":["loopback:*"],"record_terminals":false,"created_at"`},
+		{`{"record_terminals":true}`, `"forward_allow":["loopback:*"],"record_terminals":true,"created_at"`},
+		{`{"record_terminals":null}`, `"forward_allow":["loopback:*"],"record_terminals":false,"created_at"`},
 	}
 	wantAnswer(t, "without a root of its own", s.Do(t, "PATCH", "/workspaces/"+h.ws.ID, h.token, `{"connector":{"type":"local","root":null}}`), 200, "")
 	last := h.ws.UpdatedAt

@@ -10,7 +10,7 @@ import (
 )
 
 // ScanWorkspace reads position, id, org_id, name, tier, labels, connector, sealed_key,
-// connector_version, forward_allow, created_at, updated_at.
+// connector_version, forward_allow, record_terminals, created_at, updated_at.
 func ScanWorkspace(row Scanner) (store.Positioned[store.Workspace], error) {
 	var (
 		ws               store.Positioned[store.Workspace]
@@ -20,7 +20,7 @@ func ScanWorkspace(row Scanner) (store.Positioned[store.Workspace], error) {
 	)
 	r := &ws.Record
 	err := row.Scan(&ws.Position, &r.ID, &r.OrgID, &r.Name, &r.Tier, &labels, &connector, &r.SealedKey, &r.ConnectorVersion, &allow,
-		&created, &updated)
+		&r.RecordTerminals, &created, &updated)
 	if err != nil {
 		return ws, err
 	}

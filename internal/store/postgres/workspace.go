@@ -9,7 +9,7 @@ import (
 )
 
 const workspaceColumns = `position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-	forward_allow, created_at, updated_at`
+	forward_allow, record_terminals, created_at, updated_at`
 
 const selectWorkspaces = `SELECT ` + workspaceColumns + ` FROM workspaces `
 
@@ -25,10 +25,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int,
 		s.checkRoom(most, countWorkspaces, ws.OrgID)
 		s.add(`
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				forward_allow, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)`,
+				forward_allow, record_terminals, created_at, updated_at)
+			VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 			ws.ID, ws.OrgID, ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
-			in.ForwardAllow, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
+			in.ForwardAllow, ws.RecordTerminals, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 	})
 	return wrap(err, "create workspace %s", ws.Name)
 }
@@ -75,7 +75,7 @@ func (db *DB) Workspaces(
 const selectWorkspacesOfOrg = selectWorkspaces + `WHERE org_id = $3 AND position > $1 ORDER BY position LIMIT $2`
 
 // UpdateWorkspace lets change edit the workspace, and stores its name, tier,
-// labels, connector with what goes with it, forward_allow, and UpdatedAt if change returns
+// labels, connector with what goes with it, forward_allow, record_terminals, and UpdatedAt if change returns
 // nil, along with the activity change that it returned. No other change comes between; change must not call
 // the store. It returns the workspace as it is then, or change's error as it
 // is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
@@ -109,10 +109,10 @@ func updateWorkspace(s *statements, ws store.Workspace) error {
 	}
 	s.add(`
 		UPDATE workspaces SET name = $1, tier = $2, labels = $3, connector = $4, sealed_key = $5, connector_version = $6,
-			forward_allow = $7, updated_at = $8
-		WHERE org_id = $9 AND id = $10`,
+			forward_allow = $7, record_terminals = $8, updated_at = $9
+		WHERE org_id = $10 AND id = $11`,
 		ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
-		in.ForwardAllow, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
+		in.ForwardAllow, ws.RecordTerminals, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nil
 }
 

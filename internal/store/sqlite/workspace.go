@@ -10,7 +10,7 @@ import (
 )
 
 const selectWorkspaces = `SELECT position, id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-	forward_allow, created_at, updated_at FROM workspaces `
+	forward_allow, record_terminals, created_at, updated_at FROM workspaces `
 
 // CreateWorkspace adds a workspace, and change to the activity log. ErrConflict
 // if its name is in use in its organisation, ErrNotFound if there is no such
@@ -26,10 +26,10 @@ func (db *DB) CreateWorkspace(ctx context.Context, ws store.Workspace, most int,
 		}
 		result, err := w.ExecContext(ctx, `
 			INSERT INTO workspaces (id, org_id, name, tier, labels, connector, sealed_key, connector_version,
-				forward_allow, created_at, updated_at)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
+				forward_allow, record_terminals, created_at, updated_at)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (org_id, name) DO NOTHING`,
 			ws.ID, ws.OrgID, ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
-			in.ForwardAllow, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
+			in.ForwardAllow, ws.RecordTerminals, column.Time(ws.CreatedAt), column.Time(ws.UpdatedAt))
 		return oneRow(result, err, store.ErrConflict)
 	})
 	return wrap(err, "create workspace %s", ws.Name)
@@ -74,7 +74,7 @@ func (db *DB) Workspaces(
 }
 
 // UpdateWorkspace lets change edit the workspace, and stores its name, tier,
-// labels, connector with what goes with it, forward_allow, and UpdatedAt if change returns
+// labels, connector with what goes with it, forward_allow, record_terminals, and UpdatedAt if change returns
 // nil, along with the activity change that it returned. No other change comes between; change must not call
 // the store. It returns the workspace as it is then, or change's error as it
 // is, ErrNotFound if the organisation has no such workspace, or ErrConflict if
@@ -110,10 +110,10 @@ func updateWorkspace(ctx context.Context, w *sql.Conn, ws store.Workspace) error
 	}
 	_, err = w.ExecContext(ctx, `
 		UPDATE workspaces SET name = ?1, tier = ?2, labels = ?3, connector = ?4, sealed_key = ?5, connector_version = ?6,
-			forward_allow = ?7, updated_at = ?8
-		WHERE org_id = ?9 AND id = ?10`,
+			forward_allow = ?7, record_terminals = ?8, updated_at = ?9
+		WHERE org_id = ?10 AND id = ?11`,
 		ws.Name, ws.Tier, in.Labels, in.Connector, ws.SealedKey, ws.ConnectorVersion,
-		in.ForwardAllow, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
+		in.ForwardAllow, ws.RecordTerminals, column.Time(ws.UpdatedAt), ws.OrgID, ws.ID)
 	return nameInUse(err)
 }
 

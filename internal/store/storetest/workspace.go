@@ -24,7 +24,7 @@ func testWorkspaces(t *testing.T, e Engine) {
 			Type: sallyport.ConnectorSSH, Host: "h", Port: 22, User: "u", HostKey: "k", TrustOnFirstUse: true,
 			Auth: &sallyport.ConnectorAuth{Type: sallyport.AuthKey},
 		},
-		SealedKey: []byte{0, 255, 1}, ConnectorVersion: 1, ForwardAllow: []string{"loopback:*", "[::1]:1-2"},
+		SealedKey: []byte{0, 255, 1}, ConnectorVersion: 1, ForwardAllow: []string{"loopback:*", "[::1]:1-2"}, RecordTerminals: true,
 		CreatedAt: start(), UpdatedAt: start().Add(time.Minute),
 	}
 	row := newRow(org.ID, ws.ID, sallyport.ActivityWorkspaceCreated)
@@ -99,6 +99,7 @@ func testUpdateWorkspace(t *testing.T, e Engine) {
 	want.Name, want.Tier, want.Labels = "web-2", 1, map[string]string{"a": "b"}
 	want.Connector, want.UpdatedAt = &sallyport.Connector{Type: "ssh"}, start().Add(time.Hour)
 	want.ForwardAllow = []string{} // none, which is not the default
+	want.RecordTerminals = true
 	got := value(e.UpdateWorkspace(ctx, org.ID, before.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		wantEqual(t, *ws, before)
 		*ws = want
