@@ -29,7 +29,7 @@ func (c *Client) Forward(ctx context.Context, workspace, host string, port int) 
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", r.doing, err)
 	}
-	ws, out, err := c.openSocket(req, sallyport.SubprotocolForward)
+	ws, out, err := c.openSocket(req, sallyport.SubprotocolForward, nil)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ended(ctx)

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,8 +27,9 @@ const (
 )
 
 // openSocket opens the WebSocket that req asks for. A refusal is a *sallyport.Error, or a
-// *StatusError. The caller closes it; the context of req is that of the handshake alone.
-func (c *Client) openSocket(req *http.Request, subprotocol string) (*websocket.Conn, *outbox, error) {
+// *StatusError. The caller closes it; the context of req is that of the handshake alone. pinged,
+// if it isn't nil, is called when the server pings.
+func (c *Client) openSocket(req *http.Request, subprotocol string, pinged func()) (*websocket.Conn, *outbox, error) {
 	sender := http.Client{}
 	if c.HTTPClient != nil {
 		sender = *c.HTTPClient
@@ -36,6 +38,12 @@ func (c *Client) openSocket(req *http.Request, subprotocol string) (*websocket.C
 	sender.Transport = transport
 	ws, answer, err := websocket.Dial(req.Context(), req.URL.String(), &websocket.DialOptions{
 		HTTPClient: &sender, HTTPHeader: req.Header, Subprotocols: []string{subprotocol},
+		OnPingReceived: func(context.Context, []byte) bool {
+			if pinged != nil {
+				pinged()
+			}
+			return true
+		},
 	})
 	if answer != nil && answer.Body != nil { // of a refusal
 		defer answer.Body.Close()
