@@ -126,14 +126,14 @@ func (a *app) end(ctx context.Context, cmd *cobra.Command, err error) int {
 		return a.watch.exitCode()
 	}
 	a.report(err)
-	return codeOf(cmd.Name() == execName, err)
+	return codeOf(cmd.Name() == execName || cmd.Name() == shellName, err)
 }
 
 // codeOf is the exit code of a command that failed.
 func codeOf(isExec bool, err error) int {
 	var usage *usageError
 	switch {
-	case isExec && sallyport.CodeOf(err) == sallyport.CodeExecTimeout:
+	case isExec && (sallyport.CodeOf(err) == sallyport.CodeExecTimeout || sallyport.CodeOf(err) == sallyport.CodeTerminalTimeout):
 		return exitExecTimeout
 	case isExec:
 		return exitExecFailed

@@ -23,6 +23,7 @@ type execFlags struct {
 	envFiles []string
 	key      string
 	verbose  bool
+	tty      bool
 	docker   dockerFlags
 }
 
@@ -54,6 +55,7 @@ last line that holds neither was cut off: how the command ended is not known.`,
   sallyport exec --timeout 90s -w /srv/app build -- make test
   sallyport exec -e STAGE=blue -e API_TOKEN --env-file app.env build ./deploy
   tar c docs | sallyport exec -i build tar x -C /tmp
+  sallyport exec -it build vim notes.txt
   sallyport exec --idempotency-key deploy-42 build ./deploy
   sallyport exec --json build sh -c 'echo out; echo err >&2; exit 3'`,
 		Args: cobra.ArbitraryArgs,
@@ -79,6 +81,7 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 	flags.Var((*duration)(&f.timeout), "timeout", "end the command after this `TIME`, rounded up to seconds (default 30s, at most 120s)")
 	flags.StringVar(&f.stdin, "stdin", "", "feed the command this `FILE`, of 1 MiB at most; - is stdin")
 	flags.BoolVarP(&f.fromIn, "interactive", "i", false, "the same as --stdin -")
+	flags.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal, as shell does; -it is the same")
 	flags.StringVar(&f.cwd, "cwd", "", "run the command in this `DIR` (default the user's home there)")
 	flags.StringVarP(&f.cwd, "workdir", "w", "", "the same as --cwd `DIR`")
 	flags.StringArrayVarP(&f.env, "env", "e", nil, "set a variable, `K=V`; K alone takes the value it has here")
@@ -96,6 +99,9 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 func (a *app) exec(cmd *cobra.Command, args []string, f *execFlags) error {
 	r := &execRun{app: a}
 	err := r.parse(cmd, args, f)
+	if err == nil && f.tty {
+		return a.execTerminal(cmd.Context(), r.workspace, r.exec.Cmd, f)
+	}
 	if err == nil {
 		err = r.run(cmd.Context(), f)
 	}

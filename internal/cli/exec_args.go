@@ -47,15 +47,14 @@ func parseMoreFlags(cmd *cobra.Command, args []string) ([]string, error) {
 
 // dockerFlags are those of docker exec that an exec of ours has no counterpart of.
 type dockerFlags struct {
-	tty, detach bool
-	user        string
+	detach bool
+	user   string
 }
 
 func (d *dockerFlags) add(flags *pflag.FlagSet) {
-	flags.BoolVarP(&d.tty, "tty", "t", false, "")
 	flags.BoolVarP(&d.detach, "detach", "d", false, "")
 	flags.StringVarP(&d.user, "user", "u", "", "")
-	for _, name := range []string{"tty", "detach", "user"} {
+	for _, name := range []string{"detach", "user"} {
 		_ = flags.MarkHidden(name) // it is there
 	}
 }
@@ -63,8 +62,6 @@ func (d *dockerFlags) add(flags *pflag.FlagSet) {
 // refuse says what there is instead of the flags that were given.
 func (d *dockerFlags) refuse(cmd *cobra.Command) error {
 	switch {
-	case d.tty:
-		return usagef("", "-t: exec gives a command no terminal; -i alone feeds it stdin")
 	case d.detach:
 		return usagef("", "-d: exec waits for its command; a shell can leave one behind: sallyport exec WORKSPACE sh -c 'nohup COMMAND >log 2>&1 &'")
 	case cmd.Flags().Changed("user"):

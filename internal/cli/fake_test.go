@@ -33,6 +33,7 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /workspaces/{id}/execs", fakeExecs)
 	mux.HandleFunc("GET /workspaces/{id}/forwards", fakeForwards)
 	mux.HandleFunc("GET /workspaces/{id}/forward", fakeForward)
+	mux.HandleFunc("GET /workspaces/{id}/terminal", fakeTerminal)
 	mux.HandleFunc("POST /workspaces/{id}/execs/{exec}/signal", fakeAct)
 	mux.HandleFunc("DELETE /workspaces/{id}/forwards/{exec}", fakeAct)
 	mux.HandleFunc("GET /workspaces/{id}/forwards/{exec}", fakeAct)

@@ -85,6 +85,25 @@ func (w *watcher) takeServerSignals(drainOnHangup bool) (release func()) {
 	}
 }
 
+// takeHangup has SIGHUP end a command as SIGTERM does, so that it puts back what it has changed
+// of the terminal. The caller calls release.
+func (w *watcher) takeHangup() (release func()) {
+	signals := make(chan os.Signal, 1)
+	if !signal.Ignored(syscall.SIGHUP) { // as under nohup
+		signal.Notify(signals, syscall.SIGHUP)
+	}
+	w.stopped.Go(func() {
+		for range signals {
+			w.last.Store(int32(syscall.SIGHUP))
+			w.drain()
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(signals)
+	}
+}
+
 // stop ends the watching, and waits for it.
 func (w *watcher) stop() {
 	close(w.stopping)

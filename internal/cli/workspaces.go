@@ -48,7 +48,8 @@ func workspaceColumns() []column[sallyport.Workspace] {
 // workspaceDetails are the columns of one workspace alone.
 func workspaceDetails() []column[sallyport.Workspace] {
 	allow := column[sallyport.Workspace]{"FORWARDS", func(w sallyport.Workspace) string { return forwardAllowText(w.ForwardAllow) }}
-	return slices.Insert(workspaceColumns(), 6, allow)
+	recorded := column[sallyport.Workspace]{"RECORDED", func(w sallyport.Workspace) string { return mark(w.RecordTerminals, "yes") }}
+	return slices.Insert(workspaceColumns(), 6, allow, recorded)
 }
 
 // forwardAllowText is where forwards may lead.
@@ -161,6 +162,7 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
 	var labels []string
 	var connector string
 	var allow []string
+	var record bool
 	cmd := &cobra.Command{
 		Use:   "create NAME",
 		Short: "Make a workspace",
@@ -169,7 +171,9 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
   sallyport workspaces create build --admin --org acme`,
 		Args: takes("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			w := sallyport.WorkspaceCreate{Name: args[0], Tier: tier, Connector: readConnector(connector), ForwardAllow: readForwardAllow(cmd, allow)}
+			w := sallyport.WorkspaceCreate{
+				Name: args[0], Tier: tier, Connector: readConnector(connector), ForwardAllow: readForwardAllow(cmd, allow), RecordTerminals: record,
+			}
 			var err error
 			if w.Labels, err = readLabels(labels); err != nil {
 				return err
@@ -190,6 +194,7 @@ func (a *app) newWorkspacesCreate() *cobra.Command {
 	cmd.Flags().StringArrayVar(&labels, "label", nil, "a label, `K=V`; may be repeated")
 	cmd.Flags().StringVar(&connector, "connector", "none", connectorFlag)
 	addForwardAllow(cmd, &allow)
+	addRecordTerminals(cmd, &record)
 	completeWorkspaceFlags(cmd)
 	return cmd
 }
@@ -216,6 +221,13 @@ func readForwardAllow(cmd *cobra.Command, allow []string) []string {
 		return []string{}
 	}
 	return append([]string{}, allow...)
+}
+
+const recordTerminalsFlag = "record-terminals"
+
+// addRecordTerminals gives a command that makes or changes a workspace its --record-terminals.
+func addRecordTerminals(cmd *cobra.Command, record *bool) {
+	cmd.Flags().BoolVar(record, recordTerminalsFlag, false, "record every terminal, also where its client doesn't ask for it")
 }
 
 func completeWorkspaceFlags(cmd *cobra.Command) {

@@ -24,6 +24,8 @@ type addFlags struct {
 	tier                  int
 	labels                []string
 	yes                   bool
+	forwardAllow          []string
+	record                bool
 }
 
 func (a *app) newWorkspacesAdd() *cobra.Command {
@@ -45,8 +47,11 @@ the first host key is trusted without a question.`,
   sallyport workspaces add build --ssh ubuntu@build.example:2222 --key ~/.ssh/build
   sallyport workspaces add build --ssh ubuntu@192.0.2.5 --host-key "$(cat build_host_key.pub)"
   sallyport workspaces add build --eic i-0123456789abcdef0 --region us-east-2 --user ubuntu`,
-		Args:              takes("NAME"),
-		RunE:              func(cmd *cobra.Command, args []string) error { return a.addWorkspace(cmd.Context(), args[0], f) },
+		Args: takes("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.forwardAllow = readForwardAllow(cmd, f.forwardAllow)
+			return a.addWorkspace(cmd.Context(), args[0], f)
+		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	flags := cmd.Flags()
@@ -59,6 +64,8 @@ the first host key is trusted without a question.`,
 	flags.StringVar(&f.root, "root", "", "the `DIR` below which files are, absolute or relative to the home (default the home)")
 	flags.IntVar(&f.tier, "tier", sallyport.TierPrivileged, "the `TIER`, 1 to 4; commands take 3 or 4")
 	flags.StringArrayVar(&f.labels, "label", nil, "a label, `K=V`; may be repeated")
+	addForwardAllow(cmd, &f.forwardAllow)
+	addRecordTerminals(cmd, &f.record)
 	flags.BoolVar(&f.yes, "yes", false, "trust the host key that is seen, without asking")
 	complete(cmd, "tier", completeTiers)
 	for _, name := range []string{"ssh", "eic", "region", "user", "host-key", "root", "label"} {
@@ -72,7 +79,7 @@ func (a *app) addWorkspace(ctx context.Context, name string, f addFlags) error {
 	if err != nil {
 		return err
 	}
-	w := sallyport.WorkspaceCreate{Name: name, Tier: f.tier, Connector: connector}
+	w := sallyport.WorkspaceCreate{Name: name, Tier: f.tier, Connector: connector, ForwardAllow: f.forwardAllow, RecordTerminals: f.record}
 	if w.Labels, err = readLabels(f.labels); err != nil {
 		return err
 	}

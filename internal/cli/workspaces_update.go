@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -18,8 +19,8 @@ func (a *app) newWorkspacesUpdate() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update WORKSPACE",
 		Short: "Change a workspace; what no flag names stays as it is",
-		Long: `Changes a workspace: its name, its tier, its labels, where forwards may lead, or how its
-machine is reached.
+		Long: `Changes a workspace: its name, its tier, its labels, where forwards may lead,
+whether its terminals are recorded, or how its machine is reached.
 What runs on it goes on over its connection; the next exec makes a new one.
 
 A machine that was made anew shows another host key, and is refused until the new one
@@ -30,6 +31,7 @@ key, too.`,
   sallyport workspaces update --label stage=green --remove-label team build
   sallyport workspaces update --name build-2 build
   sallyport workspaces update --forward-allow 'loopback:*' --forward-allow db.internal:5432 build
+  sallyport workspaces update --record-terminals build
   sallyport workspaces update --ssh ubuntu@192.0.2.7 --key ~/.ssh/build build
   sallyport workspaces update --trust-new-key build`,
 		Args: takes("WORKSPACE"),
@@ -70,6 +72,7 @@ type workspaceUpdate struct {
 	hostKey         string
 	trustNewKey     bool
 	forwardAllow    []string
+	record          bool
 }
 
 func (u *workspaceUpdate) add(cmd *cobra.Command) {
@@ -85,6 +88,7 @@ func (u *workspaceUpdate) add(cmd *cobra.Command) {
 	flags.StringVar(&u.hostKey, "host-key", "", "the machine's host `KEY`, its type and base64")
 	flags.BoolVar(&u.trustNewKey, "trust-new-key", false, "forget the machine's host key, and pin the first one that is seen")
 	addForwardAllow(cmd, &u.forwardAllow)
+	addRecordTerminals(cmd, &u.record)
 	cmd.MarkFlagsMutuallyExclusive("connector", "ssh")
 	cmd.MarkFlagsMutuallyExclusive("host-key", "trust-new-key")
 	completeWorkspaceFlags(cmd)
@@ -103,6 +107,9 @@ func (u *workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, e
 		patch.Tier = &u.tier
 	}
 	patch.ForwardAllow = readForwardAllow(cmd, u.forwardAllow)
+	if cmd.Flags().Changed(recordTerminalsFlag) {
+		patch.RecordTerminals = &u.record
+	}
 	var err error
 	if patch.Connector, err = u.connectorPatch(cmd); err != nil {
 		return patch, err
@@ -120,7 +127,7 @@ func (u *workspaceUpdate) patch(cmd *cobra.Command) (sallyport.WorkspacePatch, e
 	for _, key := range u.without {
 		patch.Labels[key] = nil
 	}
-	if patch.Name == nil && patch.Tier == nil && patch.Connector == nil && patch.Labels == nil && patch.ForwardAllow == nil {
+	if reflect.ValueOf(patch).IsZero() {
 		return patch, usagef("see "+cmd.CommandPath()+" --help", "no flag says what to change")
 	}
 	return patch, nil
