@@ -28,10 +28,11 @@ STARTED := $(addprefix sallyport/test/,acceptance)
 # The one suite of this runs on four machines. What is ours does the same for each, so that
 # two of them are enough for the race detector.
 MACHINES := $(addprefix sallyport/test/,files)
-# Every caller asks every route of a server on SQLite, whose Go is some times as slow under the
-# race detector. Under it each route and each caller come on PostgreSQL, and all else does.
-WALK := ^TestAccess$$/^SQLite$$
-WALKED := $(addprefix sallyport/test/,contract)
+# These send one request after another, by the thousands or of many bytes each, to which the
+# race detector has nothing to say and takes five times as long. What they ask is asked under it
+# too: each route and each caller on PostgreSQL, bodies, pages and outputs by other tests.
+PLAIN := ^TestAccess$$/^SQLite$$|^Test(UncleanBodies|BodyWithoutEnd|Caps|PagesAreBounded|PageSizes|OddIDs|PublicRoutes|BufferedOutputMemory)$$
+PLAIN_IN := $(addprefix sallyport/test/,contract)
 RACE := CGO_ENABLED=1 go test -race
 TESTFLAGS ?=
 BENCHFLAGS ?=
@@ -74,10 +75,10 @@ test: ## run every test, under the race detector where our code runs (installs a
 # One lane after the other: beside the first, servers of the second miss the bounds of time by
 # which they tell an outage.
 .quick:
-	$(call gotest,$(RACE) -skip '$(WALK)',$(filter-out $(WATCHED) $(STARTED) $(MACHINES),$(PACKAGES)))
+	$(call gotest,$(RACE) -skip '$(PLAIN)',$(filter-out $(WATCHED) $(STARTED) $(MACHINES),$(PACKAGES)))
 	$(call gotest,$(RACE) -run '/^(embedded|without_sftp)$$',$(filter $(MACHINES),$(PACKAGES)))
 	$(call gotest,CGO_ENABLED=0 go test -skip '/^(embedded|without_sftp)$$',$(filter $(STARTED) $(MACHINES),$(PACKAGES)))
-	$(call gotest,CGO_ENABLED=0 go test -run '$(WALK)',$(filter $(WALKED),$(PACKAGES)))
+	$(call gotest,CGO_ENABLED=0 go test -run '$(PLAIN)',$(filter $(PLAIN_IN),$(PACKAGES)))
 
 # Tests of these that may be side by side mostly wait, so that more of them are than processors.
 .watched:
