@@ -211,8 +211,9 @@ func TestBodyWithoutEnd(t *testing.T) {
 			if status, _, _ := strings.Cut(string(answer), "\r\n"); !strings.HasPrefix(status, "HTTP/1.1 413 ") || !bytes.Contains(answer, []byte("body_too_large")) {
 				t.Errorf("%s: %.300q", what, answer)
 			}
-			// What is beyond the limit are the buffers on the way.
-			if total := <-sent; total > limits.BodyBytesMax+16<<20 {
+			// What is beyond the limit are the system's buffers on the way, which grow with
+			// what comes: where net.ipv4.tcp_rmem lets them, to 32 MiB.
+			if total := <-sent; total > limits.BodyBytesMax+64<<20 {
 				t.Errorf("%s: %d bytes were taken", what, total)
 			}
 		}
