@@ -34,6 +34,8 @@ type Carried struct {
 // ends with the channel and the caller, which Forward's own caller closes.
 func Forward(ctx context.Context, ch *sshpool.Channel, caller ForwardCaller, n *Carried) error {
 	input, output, gone := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+	over := make(chan struct{})
+	defer close(over)
 	ch.Go(func() {
 		err := forwardInput(ch, caller, n)
 		input <- err
@@ -41,7 +43,7 @@ func Forward(ctx context.Context, ch *sshpool.Channel, caller ForwardCaller, n *
 			gone <- caller.AwaitGone()
 		}
 	})
-	ch.Go(func() { output <- forwardOutput(ch, caller, n) })
+	ch.Go(func() { output <- forwardOutput(ch, caller, n, over) })
 	for ended := 0; ended < 2; {
 		var err error
 		select {
@@ -83,8 +85,12 @@ func forwardInput(ch *sshpool.Channel, caller io.Reader, n *Carried) error {
 	}
 }
 
-// forwardOutput copies to the caller until the target's direction ends.
-func forwardOutput(ch *sshpool.Channel, caller ForwardCaller, n *Carried) error {
+// errOver is the end of a direction by that of the forward.
+var errOver = errors.New("the forward is over")
+
+// forwardOutput copies to the caller until the target's direction ends. An end that is seen
+// when the forward is over is that of the channel, and none of the target's.
+func forwardOutput(ch *sshpool.Channel, caller ForwardCaller, n *Carried, over <-chan struct{}) error {
 	piece := make([]byte, limits.ForwardPieceBytes)
 	for {
 		got, err := ch.Read(piece)
@@ -97,6 +103,8 @@ func forwardOutput(ch *sshpool.Channel, caller ForwardCaller, n *Carried) error 
 		switch {
 		case err != nil && (!errors.Is(err, io.EOF) || ch.Broken()):
 			return broke(err)
+		case err != nil && isClosed(over):
+			return errOver
 		case err != nil:
 			return caller.CloseWrite()
 		}

@@ -5,6 +5,8 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"slices"
 	"sync"
 	"testing"
@@ -12,6 +14,7 @@ import (
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
+	"sallyport/test/loopback"
 )
 
 // What is made over one server is there on every other, and what ends on one has ended
@@ -22,6 +25,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("WorkspaceDeleted", func(t *testing.T) { testWorkspaceDeleted(t, w) })
 	t.Run("WorkspaceUpdated", func(t *testing.T) { testWorkspaceUpdated(t, w, 6) })
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
+	t.Run("Forward", func(t *testing.T) { testForward(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
 	t.Run("CA", func(t *testing.T) { testCA(t, w) })
@@ -165,6 +169,41 @@ func testSignal(t *testing.T, w *world) {
 		}
 		if err := by.SignalExec(t.Context(), w.ws.ID, s.frames.ExecID, "TERM"); codeOf(err) != sallyport.CodeNotRunning {
 			t.Errorf("a command that has ended: %v", err)
+		}
+	}
+}
+
+// A forward is ended by whichever server is asked, and says so.
+func testForward(t *testing.T, w *world) {
+	token, err := w.admin.CreateToken(t.Context(), client.Owner{Org: w.org.ID}, sallyport.TokenCreate{Name: "forwards", Scopes: []sallyport.Scope{sallyport.ScopeForward}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	port := loopback.Serve(t, func(conn *net.TCPConn) { _, _ = io.Copy(io.Discard, conn) }).Port
+	for i := range w.Replicas {
+		conn, err := w.at(t, i, token.Secret).Forward(t.Context(), w.ws.ID, "127.0.0.1", port)
+		if err != nil {
+			t.Fatal(err)
+		}
+		by := w.at(t, (i+1)%3, token.Secret)
+		var running sallyport.List[sallyport.Activity]
+		eventually(t, "the forward in a list", func() bool {
+			running, err = by.ListForwards(t.Context(), w.ws.ID, sallyport.StatusRunning, client.Page{})
+			return err == nil && len(running.Items) == 1
+		})
+		id := running.Items[0].ID
+		if err := by.EndForward(t.Context(), w.ws.ID, id); err != nil {
+			t.Error(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); codeOf(err) != sallyport.CodeKilled {
+			t.Errorf("it ended with %v", err)
+		}
+		if err := by.EndForward(t.Context(), w.ws.ID, id); codeOf(err) != sallyport.CodeNotRunning {
+			t.Errorf("a forward that has ended: %v", err)
+		}
+		conn.Close()
+		if all, err := by.ListForwards(t.Context(), w.ws.ID, "", client.Page{}); err != nil || all.Items[0].ID != id || all.Items[0].Reason != string(sallyport.CodeKilled) {
+			t.Errorf("rows %+v, %v", all, err)
 		}
 	}
 }

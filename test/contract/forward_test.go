@@ -62,7 +62,9 @@ func writeMessage(t *testing.T, conn *websocket.Conn, kind websocket.MessageType
 }
 
 // readForward reads until the connection ends: the bytes, the last text message, and the close.
-func readForward(ctx context.Context, conn *websocket.Conn) (got []byte, last string, end websocket.CloseError) {
+func readForward(ctx context.Context, conn interface {
+	Read(context.Context) (websocket.MessageType, []byte, error)
+}) (got []byte, last string, end websocket.CloseError) {
 	for {
 		kind, message, err := conn.Read(ctx)
 		if err != nil {
@@ -77,12 +79,27 @@ func readForward(ctx context.Context, conn *websocket.Conn) (got []byte, last st
 	}
 }
 
-// wantEnd demands an error frame and a close with the same code.
+// onlyLast reads a connection on which no direction ends by itself.
+type onlyLast struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func (o onlyLast) Read(ctx context.Context) (websocket.MessageType, []byte, error) {
+	kind, message, err := o.conn.Read(ctx)
+	if string(message) == `{"type":"eof"}` {
+		o.t.Error("an end by force begins as one of the target's")
+	}
+	return kind, message, err
+}
+
+// wantEnd demands an error frame, with no word of an end before it, and a close with the same
+// code.
 func wantEnd(t *testing.T, conn *websocket.Conn, status websocket.StatusCode, code sallyport.Code) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	_, last, end := readForward(ctx, conn)
+	_, last, end := readForward(ctx, onlyLast{t, conn})
 	var frame sallyport.SocketError
 	if err := json.Unmarshal([]byte(last), &frame); err != nil || frame.Type != "error" || frame.Code != code || frame.Message == "" {
 		t.Errorf("last %s, want %s", last, code)
