@@ -104,7 +104,7 @@ func (r *forwardRun) do(ctx context.Context, a *act, f Forward, opened func(rowI
 	}
 	a.g.live.Handle(a.call, a.row.ID(), r)
 	need := a.g.need(a.by, a.ws, a.row.ID(), 0)
-	need.ConnectTime = a.g.ConnectTime
+	need.ConnectTime, need.ForwardOpenTime = a.g.ConnectTime, a.g.ForwardOpenTime
 	ch, err := a.g.Pool.OpenForward(ctx, target(a.ws), need, f.Host, f.Port)
 	if err != nil {
 		return forwardFailed(err, a.ws)

@@ -68,6 +68,9 @@ type Gateway struct {
 	// EndTime bounds how long an answer waits for the end of a command that is ended; 0 is
 	// limits.EndTimeMax.
 	EndTime time.Duration
+	// ForwardOpenTime is how long the target of a forward may take to take the connection; 0
+	// is limits.ForwardOpenTime.
+	ForwardOpenTime time.Duration
 	// Watch is told of each exec when it is over, refused ones too, on the exec's own
 	// goroutine, with the context that Exec was called with: it must not block. Nil
 	// is for nobody.

@@ -60,6 +60,9 @@ type RunOptions struct {
 	// EndTime bounds how long an answer waits for the end of a command that is ended, for
 	// tests; zero is limits.EndTimeMax.
 	EndTime time.Duration
+	// ForwardOpenTime is how long the target of a forward may take to take the connection, for
+	// tests; zero is limits.ForwardOpenTime.
+	ForwardOpenTime time.Duration
 	// Interrupt, when closed, ends the server at once, also while it drains.
 	Interrupt <-chan struct{}
 	// SFTP is the argv of the embedded host's SFTP server, as sshhost.Config has it; nil is
@@ -193,7 +196,8 @@ func (s *server) open(ctx context.Context) error {
 		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Log: s.log, Now: now,
 		MAC:         s.ca.Seal.MAC,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace, EndTime: s.options.EndTime,
-		Watch: s.watchAct,
+		ForwardOpenTime: s.options.ForwardOpenTime,
+		Watch:           s.watchAct,
 	}
 	s.administration = &administration.Administration{
 		Access: may, Orgs: s.store, Workspaces: s.store, Tokens: s.store, CARecords: s.store,

@@ -17,7 +17,7 @@ var ErrTargetSilent = errors.New("the target has not taken the connection in tim
 // up and connects to it, and the channel carries what comes and goes. It takes none of the
 // machine's sessions. Its errors are those of Open, but for a machine that refuses the
 // channel, since it may not or can't connect: an *ssh.OpenChannelError is in the chain
-// then. A target that has not taken the connection after limits.ForwardOpenTime is
+// then. A target that has not taken the connection within the need's ForwardOpenTime is
 // ErrTargetSilent. The caller closes the channel.
 func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host string, port uint16) (*Channel, error) {
 	need.slotless = true
@@ -37,7 +37,7 @@ func (p *Pool) OpenForward(ctx context.Context, target Target, need Need, host s
 			c.letGo()
 			return nil, capacityError()
 		}
-		openCtx, cancel := context.WithTimeoutCause(ctx, limits.ForwardOpenTime, ErrTargetSilent)
+		openCtx, cancel := context.WithTimeoutCause(ctx, or(need.ForwardOpenTime, limits.ForwardOpenTime), ErrTargetSilent)
 		ch, err := c.openSlotless(openCtx, "direct-tcpip", payload)
 		cancel()
 		if err == nil {

@@ -29,6 +29,9 @@ type Need struct {
 	// ConnectTime bounds how long the machine may take until a channel can be asked for; 0 is
 	// no bound but the context's. OpenForward alone looks at it.
 	ConnectTime time.Duration
+	// ForwardOpenTime is how long the target of a forward may take to take the connection; 0
+	// is limits.ForwardOpenTime.
+	ForwardOpenTime time.Duration
 	// By reaches the machine on the caller's behalf. It is used where this caller's need
 	// is what causes a dial.
 	By Dialer

@@ -57,11 +57,11 @@ func isReset(t testing.TB, addr string) {
 	wasReset(t, conn)
 }
 
-// Fifty connections at once, each of which needs the half-close: all is sent, then writing
+// Two hundred connections at once, each of which needs the half-close: all is sent, then writing
 // ends, then the answer is read.
 func TestManyHalfClosed(t *testing.T) {
 	each(t, func(t *testing.T, m *machine) {
-		const many, size = 50, 300_000
+		const many, size = 200, 50_000
 		port := listen(t, func(conn *net.TCPConn) {
 			sum := sha256.New()
 			if _, err := io.Copy(sum, conn); err == nil {
@@ -202,7 +202,8 @@ func TestAllOrNone(t *testing.T) {
 	}
 }
 
-// A server that is killed resets what it carried. Once it is back, so are the ports.
+// A server that is killed resets what it carried, whose row is interrupted. Once it is back, so
+// are the ports.
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddr(t), t.TempDir()
@@ -220,8 +221,13 @@ func TestServerKilled(t *testing.T) {
 	wasReset(t, conn)
 	isReset(t, f.local[0])
 	until(t, "the failure on stderr", func() bool { return strings.Contains(f.stderr.String(), "hint: is the server running?") })
-	startServer(t, dir, address)
+	back := startServer(t, dir, address)
 	exchange(t, dial(t, f.local[0]))
+	m.token = back.Token // which may see rows
+	rows := m.newest(t)
+	if first := rows[len(rows)-1]; first.Status != sallyport.StatusInterrupted || first.CompletedAt == nil || first.InputBytes != nil {
+		t.Errorf("the row of what the server carried when it was killed: %+v", first)
+	}
 }
 
 // process is a server of its own process.

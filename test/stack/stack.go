@@ -51,6 +51,9 @@ type Options struct {
 	// EndTime is how long an answer waits for the end of a command, where a test wants to know
 	// what is left of it on a machine that is slow to tell.
 	EndTime time.Duration
+	// ForwardOpenTime is how long a forward's target is waited for, where limits' is too long
+	// for a test.
+	ForwardOpenTime time.Duration
 }
 
 // Start starts a stack and waits until it can serve.
@@ -75,7 +78,7 @@ func Start(t testing.TB, o Options) *Stack {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- server.Run(ctx, loaded.Config, server.RunOptions{
-			LogWriter: s.Log, Times: o.Times, EndTime: o.EndTime, Ready: func(r server.Ready) { ready <- r },
+			LogWriter: s.Log, Times: o.Times, EndTime: o.EndTime, ForwardOpenTime: o.ForwardOpenTime, Ready: func(r server.Ready) { ready <- r },
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {
