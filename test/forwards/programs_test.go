@@ -98,15 +98,7 @@ func TestProxyCommand(t *testing.T) {
 	client := need(t, "ssh")
 	t.Parallel()
 	m := openSSH(t)
-	public, private, err := ed25519.GenerateKey(nil)
-	must(t, err)
-	key, err := ssh.NewPublicKey(public)
-	must(t, err)
-	m.sshd.Authorize(t, key)
-	block, err := ssh.MarshalPrivateKey(private, "")
-	must(t, err)
-	keyFile := filepath.Join(t.TempDir(), "key")
-	must(t, os.WriteFile(keyFile, pem.EncodeToMemory(block), 0o600))
+	keyFile := newKey(t, m)
 	_, port, err := net.SplitHostPort(m.sshd.Addr)
 	must(t, err)
 	run := func(target string, stdin []byte, command ...string) (code int, stdout []byte, stderr string) {
@@ -132,4 +124,19 @@ func TestProxyCommand(t *testing.T) {
 	if row := m.rows(t)[0]; row.Status != sallyport.StatusOK && row.Status != sallyport.StatusCanceled || row.Target != "127.0.0.1:"+port {
 		t.Errorf("row %+v", row)
 	}
+}
+
+// newKey is the file of a private key that may log in on the machine's own sshd.
+func newKey(t testing.TB, m *machine) string {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	must(t, err)
+	key, err := ssh.NewPublicKey(public)
+	must(t, err)
+	m.sshd.Authorize(t, key)
+	block, err := ssh.MarshalPrivateKey(private, "")
+	must(t, err)
+	file := filepath.Join(t.TempDir(), "key")
+	must(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
+	return file
 }
