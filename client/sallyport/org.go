@@ -42,6 +42,10 @@ type OrgLimits struct {
 	// RunningForwardsPerWorkspace those of one of its workspaces.
 	RunningForwards             int `json:"running_forwards,omitempty"`
 	RunningForwardsPerWorkspace int `json:"running_forwards_per_workspace,omitempty"`
+	// RunningTerminals bounds the terminals of the organisation that run at once,
+	// RunningTerminalsPerWorkspace those of one of its workspaces.
+	RunningTerminals             int `json:"running_terminals,omitempty"`
+	RunningTerminalsPerWorkspace int `json:"running_terminals_per_workspace,omitempty"`
 }
 
 // OrgAWS is an organisation's access to AWS.

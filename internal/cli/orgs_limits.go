@@ -27,6 +27,8 @@ var limitFlagNames = [...]struct{ flag, limit, meaning string }{
 	{"attachments-bytes", "attachments_bytes", "let its live attachments have `N` bytes together"},
 	{"running-forwards", "running_forwards", "let `N` forwards of the organisation run at once"},
 	{"running-forwards-per-workspace", "running_forwards_per_workspace", "let `N` forwards run at once on each of its workspaces"},
+	{"running-terminals", "running_terminals", "let `N` terminals of the organisation run at once"},
+	{"running-terminals-per-workspace", "running_terminals_per_workspace", "let `N` terminals run at once on each of its workspaces"},
 }
 
 func (l *limitFlags) add(cmd *cobra.Command, none string) {
@@ -77,6 +79,7 @@ func limitsCell(o sallyport.Org) string {
 		o.Limits.RunningExecs, o.Limits.RunningExecsPerWorkspace, o.Limits.RequestsPerS, o.Limits.RequestBurst,
 		o.Limits.OrgRequestsPerS, o.Limits.OrgRequestBurst, o.Limits.Tokens, o.Limits.Workspaces,
 		o.Limits.AttachmentBytes, o.Limits.AttachmentsBytes, o.Limits.RunningForwards, o.Limits.RunningForwardsPerWorkspace,
+		o.Limits.RunningTerminals, o.Limits.RunningTerminalsPerWorkspace,
 	} {
 		if n != 0 {
 			words = append(words, fmt.Sprintf("%s=%d", limitFlagNames[i].flag, n))

@@ -64,11 +64,18 @@ type Config struct {
 	// DrainTimeout is how long running execs may go on after SIGTERM.
 	DrainTimeout time.Duration
 	Limits       LimitsConfig
+	Terminals    TerminalsConfig
 	// MetricsListen is HOST:PORT for the metrics alone; empty to serve them on Listen.
 	MetricsListen string
 	// TracesEndpoint is the URL that traces are posted to; empty for none.
 	TracesEndpoint string
 	Log            LogConfig
+}
+
+// TerminalsConfig is how terminals are kept.
+type TerminalsConfig struct {
+	// Resume is how long a terminal goes on whose connection is lost.
+	Resume time.Duration
 }
 
 // EICConfig is how EC2 instances are reached.

@@ -76,7 +76,7 @@ func groups() []group {
 		{"Data", dataKeys()},
 		{"Who may", identityKeys()},
 		{"Reaching machines", connectorKeys()},
-		{"Limits", slices.Concat(limitKeys(), tenantKeys(), fileKeys())},
+		{"Limits", slices.Concat(limitKeys(), tenantKeys(), terminalKeys(), fileKeys())},
 		{"Watching", watchingKeys()},
 	}
 }
@@ -237,6 +237,27 @@ func fileKeys() []key {
 			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.AttachmentsBytes }, 1, limits.OrgBytesLimitMax),
 			takes:   "1 to 1099511627776",
 			meaning: "How many bytes the live attachments of one organisation have together, on all of its machines."},
+	}
+}
+
+// terminalKeys are of what terminals may take, and how they are kept.
+func terminalKeys() []key {
+	return []key{
+		{name: "limits.running_terminals", env: "SALLYPORT_LIMITS_RUNNING_TERMINALS", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningTerminals), dev: strconv.Itoa(limits.RunningTerminals),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningTerminals }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many terminals of one organisation run at once, on all replicas together; more are refused. The admin may set another limit for an organisation, as for the next one."},
+		{name: "limits.running_terminals_per_workspace", env: "SALLYPORT_LIMITS_RUNNING_TERMINALS_PER_WORKSPACE", kind: kindNumber,
+			server: strconv.Itoa(limits.RunningTerminalsPerWorkspace), dev: strconv.Itoa(limits.RunningTerminalsPerWorkspace),
+			set:     setInteger(func(c *Config) *int { return &c.Limits.Orgs.RunningTerminalsPerWorkspace }, 1, limits.OrgLimitMax),
+			takes:   "1 to 1000000",
+			meaning: "How many terminals run at once on one workspace."},
+		{name: "terminals.resume", env: "SALLYPORT_TERMINALS_RESUME", kind: kindDuration,
+			server: limits.TerminalResume.String(), dev: limits.TerminalResume.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Terminals.Resume }, time.Second, limits.TerminalResumeMax),
+			takes:   "1s to 1h",
+			meaning: "How long a terminal goes on whose connection is lost, for its client to come again."},
 	}
 }
 

@@ -25,6 +25,7 @@ func orgLimits(l sallyport.OrgLimits) []orgLimit {
 		{"tokens", l.Tokens, most}, {"workspaces", l.Workspaces, most},
 		{"attachment_bytes", l.AttachmentBytes, mostBytes}, {"attachments_bytes", l.AttachmentsBytes, mostBytes},
 		{"running_forwards", l.RunningForwards, most}, {"running_forwards_per_workspace", l.RunningForwardsPerWorkspace, most},
+		{"running_terminals", l.RunningTerminals, most}, {"running_terminals_per_workspace", l.RunningTerminalsPerWorkspace, most},
 	}
 }
 

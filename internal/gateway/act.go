@@ -39,11 +39,14 @@ type actSpec struct {
 	kind
 	// detail holds the row's fields that are known at the begin.
 	detail audit.Detail
-	// reserve sets memory aside for an act of the organisation, or refuses it; nil is for
-	// an act that needs none.
-	reserve func(orgID string) error
+	// reserve sets aside what an act on the workspace needs, or refuses it; nil is for an act
+	// that needs nothing.
+	reserve func(store.Workspace) error
 	// claim is what the act's idempotency key stands for; nil is an act without keys.
 	claim func(store.Workspace) (*store.Claim, error)
+	// announce is called when the server begins to end, with the time that is left for the
+	// act; nil is nobody. It must not block.
+	announce func(left time.Duration)
 	// recorded is called once, when the row is on disk; nil is nobody.
 	recorded func(rowID string)
 }
@@ -81,7 +84,7 @@ func (g *Gateway) begin(ctx context.Context, by Caller, ref Ref, spec actSpec) (
 		g.tell(ctx, a.report, err)
 		return ctx, nil, err
 	}
-	a.call = &live.Call{OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID, By: by.Principal, Class: spec.class, OnDrain: spec.drain, Acts: true, EndsBelowTier: spec.endsBelowTier}
+	a.call = &live.Call{OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID, By: by.Principal, Class: spec.class, OnDrain: spec.drain, Acts: true, EndsBelowTier: spec.endsBelowTier, Announce: spec.announce}
 	acting, untrack := g.live.Track(ctx, a.call)
 	a.untrack = untrack
 	if err := a.admit(acting, spec); err != nil {
@@ -141,7 +144,7 @@ func (a *act) admit(ctx context.Context, spec actSpec) (err error) {
 		return err
 	}
 	if spec.reserve != nil {
-		if err := spec.reserve(a.ws.OrgID); err != nil {
+		if err := spec.reserve(a.ws); err != nil {
 			return err
 		}
 	}

@@ -51,6 +51,13 @@ type ExecOutput struct {
 	Stdout, Stderr io.Writer
 }
 
+func (o ExecOutput) reserve(ws store.Workspace) error {
+	if o.Reserve == nil {
+		return nil
+	}
+	return o.Reserve(ws.OrgID)
+}
+
 // Exec runs an argv on a workspace, and leaves one row. It returns when the
 // command has ended and its row is complete. The command's own failure is a
 // result; a *sallyport.Error is a refusal, or what kept us from carrying it
@@ -83,7 +90,7 @@ func (g *Gateway) execSpec(e Exec, out ExecOutput) actSpec {
 		detail: audit.Exec{
 			Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
 		},
-		reserve:  out.Reserve,
+		reserve:  out.reserve,
 		claim:    func(ws store.Workspace) (*store.Claim, error) { return g.claim(ws, e) },
 		recorded: out.Dispatched,
 	}

@@ -30,30 +30,33 @@ func (g *Gateway) ForwardRow(ctx context.Context, by Caller, ref Ref, forwardID 
 // workspace_not_found, scope_forbidden, not_found, not_running, or platform_unavailable where
 // the replica does not answer.
 func (g *Gateway) EndForward(ctx context.Context, by Caller, ref Ref, forwardID string) error {
-	ws, row, err := g.actRow(ctx, by, ref, g.forwardRecords(), forwardID, "end a forward")
-	if err != nil {
-		return err
-	}
-	if !g.runs(row) {
-		return forwardNotRunning()
-	}
-	err = g.Audit.Record(ctx, audit.Event{
-		Type: sallyport.ActivityForwardKilled, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
-		Summary: "forward " + forwardID + " to " + row.Target + " ended",
+	return g.endAct(ctx, by, ref, g.forwardRecords(), forwardID, func(row sallyport.Activity) audit.Event {
+		return audit.Event{Type: sallyport.ActivityForwardKilled, Summary: "forward " + forwardID + " to " + row.Target + " ended"}
 	})
-	if err != nil {
-		return err
-	}
-	ended, err := g.signal(ctx, by, row.Replica, forwardID, "KILL")
-	switch {
-	case err != nil:
-		return sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server that has the forward does not answer; try again in a moment").Because(err)
-	case !ended:
-		return forwardNotRunning()
-	}
-	return nil
 }
 
-func forwardNotRunning() *sallyport.Error {
-	return sallyport.Errorf(sallyport.CodeNotRunning, "the forward is not running")
+// endAct ends an act that lasts, on whichever replica it runs, and returns when its row is
+// complete. killed makes the row that it leaves, which is on disk before.
+func (g *Gateway) endAct(ctx context.Context, by Caller, ref Ref, of recordsOf, rowID string, killed func(sallyport.Activity) audit.Event) error {
+	ws, row, err := g.actRow(ctx, by, ref, of, rowID, "end a "+of.one)
+	if err != nil {
+		return err
+	}
+	notRunning := sallyport.Errorf(sallyport.CodeNotRunning, "the %s is not running", of.one)
+	if !g.runs(row) {
+		return notRunning
+	}
+	event := killed(row.Activity)
+	event.By, event.ClientAddr, event.OrgID, event.WorkspaceID = by.Principal, by.Addr, ws.OrgID, ws.ID
+	if err := g.Audit.Record(ctx, event); err != nil {
+		return err
+	}
+	ended, err := g.signal(ctx, by, row.Replica, rowID, "KILL")
+	switch {
+	case err != nil:
+		return sallyport.Errorf(sallyport.CodePlatformUnavailable, "the server that has the %s does not answer; try again in a moment", of.one).Because(err)
+	case !ended:
+		return notRunning
+	}
+	return nil
 }

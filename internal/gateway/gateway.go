@@ -71,6 +71,9 @@ type Gateway struct {
 	// ForwardOpenTime is how long the target of a forward may take to take the connection; 0
 	// is limits.ForwardOpenTime.
 	ForwardOpenTime time.Duration
+	// TerminalResume is how long a terminal goes on whose connection is lost; 0 is
+	// limits.TerminalResume.
+	TerminalResume time.Duration
 	// Watch is told of each exec when it is over, refused ones too, on the exec's own
 	// goroutine, with the context that Exec was called with: it must not block. Nil
 	// is for nobody.

@@ -23,6 +23,8 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 	switch class {
 	case store.ClassStream:
 		*quota = store.Quota{OfWorkspace: inForce.RunningForwardsPerWorkspace, OfOrg: inForce.RunningForwards}
+	case store.ClassTerminal:
+		*quota = store.Quota{OfWorkspace: inForce.RunningTerminalsPerWorkspace, OfOrg: inForce.RunningTerminals}
 	case store.ClassTransfer:
 		*quota = store.Quota{OfWorkspace: g.RunningFiles.PerWorkspace, OfOrg: g.RunningFiles.PerOrg}
 	}
@@ -43,6 +45,8 @@ func tooMany(class store.Class, over store.QuotaVerdict, q store.Quota) *sallypo
 	switch class {
 	case store.ClassStream:
 		return sallyport.Errorf(sallyport.CodeTooManyForwards, "the %s has as many forwards open as it may at once, %d; try again when one has ended", whose, most)
+	case store.ClassTerminal:
+		return sallyport.Errorf(sallyport.CodeTooManyTerminals, "the %s has as many terminals as it may at once, %d; try again when one has ended", whose, most)
 	case store.ClassTransfer:
 		return sallyport.Errorf(sallyport.CodeTooManyTransfers, "the %s has as many file operations on their way as it may at once, %d; try again when one has ended", whose, most)
 	}

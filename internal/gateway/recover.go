@@ -27,8 +27,11 @@ type closer func(ctx context.Context, g *Gateway, rows []store.Activity) audit.E
 // closerOf returns the closer of a kind of act. A kind without one leaves nothing on the
 // machine: its rows are completed, and that is all.
 func closerOf(rowType string) closer {
-	if rowType == sallyport.ActivityExec {
+	switch rowType {
+	case sallyport.ActivityExec:
 		return closeExecs
+	case sallyport.ActivityTerminal:
+		return closeTerminals
 	}
 	return func(context.Context, *Gateway, []store.Activity) audit.End {
 		return audit.End{Status: sallyport.StatusInterrupted}
@@ -87,7 +90,20 @@ func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 
 // closeExecs ends the processes that one workspace's execs have left.
 func closeExecs(ctx context.Context, g *Gateway, rows []store.Activity) audit.End {
-	outcome := audit.ExecOutcome{SurvivorsUnknown: true}
+	survivors := closeProcesses(ctx, g, rows)
+	return audit.End{Status: sallyport.StatusInterrupted, Outcome: audit.ExecOutcome{Survivors: survivors, SurvivorsUnknown: survivors == nil}}
+}
+
+// closeTerminals ends the processes that one workspace's terminals have left.
+func closeTerminals(ctx context.Context, g *Gateway, rows []store.Activity) audit.End {
+	survivors := closeProcesses(ctx, g, rows)
+	return audit.End{Status: sallyport.StatusInterrupted, Outcome: audit.TerminalOutcome{Survivors: survivors, SurvivorsUnknown: survivors == nil}}
+}
+
+// closeProcesses ends the processes that acts have left on one workspace's machine, and
+// returns how many are left, nil where nobody knows: one number for all rows of the machine,
+// since nobody can tell whose it is.
+func closeProcesses(ctx context.Context, g *Gateway, rows []store.Activity) (survivors *int) {
 	ids := make([]string, len(rows))
 	for i, row := range rows {
 		ids[i] = row.ID
@@ -95,12 +111,11 @@ func closeExecs(ctx context.Context, g *Gateway, rows []store.Activity) audit.En
 	left, err := g.endAll(ctx, rows[0].OrgID, rows[0].WorkspaceID, ids)
 	switch {
 	case err != nil:
-		g.Log.Warn("what a crash left running could not be ended", "workspace", rows[0].WorkspaceID, "execs", ids, "error", err)
+		g.Log.Warn("what a crash left running could not be ended", "workspace", rows[0].WorkspaceID, "acts", ids, "error", err)
 	case left.Known:
-		// One number for all rows of the machine: nobody can tell whose it is.
-		outcome.Survivors, outcome.SurvivorsUnknown = &left.Count, false
+		survivors = &left.Count
 	}
-	return audit.End{Status: sallyport.StatusInterrupted, Outcome: outcome}
+	return survivors
 }
 
 func (g *Gateway) endAll(ctx context.Context, orgID, workspaceID string, ids []string) (remote.Survivors, error) {

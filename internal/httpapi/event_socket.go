@@ -112,7 +112,8 @@ func closeStatus(code sallyport.Code) websocket.StatusCode {
 	case sallyport.CodeSlowReader, sallyport.CodePlatformUnavailable:
 		return websocket.StatusTryAgainLater
 	case sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted, sallyport.CodeUnauthenticated, sallyport.CodeUnknownField, sallyport.CodeRequestTimeout,
-		sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeKilled:
+		sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeKilled, sallyport.CodeTerminalNotFound,
+		sallyport.CodeTakenOver, sallyport.CodeTerminalTimeout, sallyport.CodeRecordingFull, sallyport.CodeArgvTooLarge:
 		return websocket.StatusPolicyViolation
 	case sallyport.CodeCanceled:
 		return websocket.StatusNormalClosure

@@ -38,11 +38,18 @@ func (b execBody) exec() (gateway.Exec, error) {
 	if e.Stdin, err = b.stdin(); err != nil {
 		return e, err
 	}
-	if strings.Contains(b.Cwd, "\x00") || len(b.Cwd) > limits.CwdBytesMax {
-		return e, sallyport.Errorf(sallyport.CodeInvalidCwd, "cwd must be a path of at most %d bytes without NUL bytes", limits.CwdBytesMax)
+	if err := checkCwd(b.Cwd); err != nil {
+		return e, err
 	}
 	e.MaxOutputBytes, err = b.maxOutput()
 	return e, err
+}
+
+func checkCwd(cwd string) error {
+	if strings.Contains(cwd, "\x00") || len(cwd) > limits.CwdBytesMax {
+		return sallyport.Errorf(sallyport.CodeInvalidCwd, "cwd must be a path of at most %d bytes without NUL bytes", limits.CwdBytesMax)
+	}
+	return nil
 }
 
 // argv is an argv within the contract's bounds. It is nil for none: null counts as missing,

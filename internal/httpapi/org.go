@@ -37,8 +37,10 @@ type limitsBody struct {
 	AttachmentBytes          optional[integer] `json:"attachment_bytes"`
 	AttachmentsBytes         optional[integer] `json:"attachments_bytes"`
 
-	RunningForwards             optional[integer] `json:"running_forwards"`
-	RunningForwardsPerWorkspace optional[integer] `json:"running_forwards_per_workspace"`
+	RunningForwards              optional[integer] `json:"running_forwards"`
+	RunningForwardsPerWorkspace  optional[integer] `json:"running_forwards_per_workspace"`
+	RunningTerminals             optional[integer] `json:"running_terminals"`
+	RunningTerminalsPerWorkspace optional[integer] `json:"running_terminals_per_workspace"`
 }
 
 // UnmarshalJSONFrom implements json.UnmarshalerFrom.
@@ -156,6 +158,8 @@ func (b *limitsBody) apply(now *sallyport.OrgLimits) error {
 		{"attachments_bytes", b.AttachmentsBytes, &now.AttachmentsBytes, limits.OrgBytesLimitMax},
 		{"running_forwards", b.RunningForwards, &now.RunningForwards, limits.OrgLimitMax},
 		{"running_forwards_per_workspace", b.RunningForwardsPerWorkspace, &now.RunningForwardsPerWorkspace, limits.OrgLimitMax},
+		{"running_terminals", b.RunningTerminals, &now.RunningTerminals, limits.OrgLimitMax},
+		{"running_terminals_per_workspace", b.RunningTerminalsPerWorkspace, &now.RunningTerminalsPerWorkspace, limits.OrgLimitMax},
 	} {
 		if f.given.is() && (f.given.value < 1 || f.given.value > f.most) {
 			return sallyport.Errorf(sallyport.CodeInvalidLimits, "limits.%s must be an integer from 1 to %d", f.name, f.most)

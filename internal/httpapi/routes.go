@@ -76,6 +76,10 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
 
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/terminal", acts: true, handle: admitted((*call).terminal)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/terminals", handle: (*call).listTerminals},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/terminals/{terminal}", handle: (*call).getTerminal},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/terminals/{terminal}", acts: true, handle: (*call).endTerminal},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forward", acts: true, handle: admitted((*call).forward)},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forwards", handle: (*call).listForwards},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/forwards/{forward}", handle: (*call).getForward},

@@ -206,12 +206,20 @@ func (s *socket) writeControl(ctx context.Context, v any) error {
 // browsers look; nil is an end by both sides. Then it closes the connection, so that read and
 // write return.
 func (s *socket) end(why *sallyport.Error) {
-	code, reason := websocket.StatusNormalClosure, ""
+	if why == nil {
+		s.close(nil, websocket.StatusNormalClosure, "")
+		return
+	}
+	s.close(sallyport.SocketError{Type: sallyport.FrameError, Error: *why}, closeStatus(why.Code), string(why.Code))
+}
+
+// close sends a last message, unless it is nil, closes the connection, and tells whether the
+// other side has taken that.
+func (s *socket) close(last any, code websocket.StatusCode, reason string) (taken bool) {
 	var err error
-	if why != nil {
-		code, reason = closeStatus(why.Code), string(why.Code)
+	if last != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(s.ctx), limits.SocketEndTime)
-		err = s.writeControl(ctx, sallyport.SocketError{Type: sallyport.FrameError, Error: *why})
+		err = s.writeControl(ctx, last)
 		cancel()
 	}
 	if err == nil {
@@ -222,4 +230,5 @@ func (s *socket) end(why *sallyport.Error) {
 	}
 	s.cancel()
 	s.pings.Wait()
+	return err == nil
 }

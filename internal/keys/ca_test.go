@@ -131,7 +131,7 @@ func TestCertificate(t *testing.T) {
 	cert := signers[0].PublicKey().(*ssh.Certificate)
 	if cert.CertType != ssh.UserCert || len(cert.ValidPrincipals) != 1 || cert.ValidPrincipals[0] != "deploy" ||
 		cert.KeyId != "sallyport org/"+a.org+" workspace/01980000-0000-7000-8000-000000000001 exec/01980000-0000-7000-8000-000000000002" || cert.Key.Type() != ssh.KeyAlgoED25519 || cert.SignatureKey.Type() != ssh.KeyAlgoED25519 ||
-		len(cert.CriticalOptions) != 0 || !maps.Equal(cert.Extensions, map[string]string{"permit-port-forwarding": ""}) {
+		len(cert.CriticalOptions) != 0 || !maps.Equal(cert.Extensions, map[string]string{"permit-port-forwarding": "", "permit-pty": ""}) {
 		t.Errorf("certificate %+v", cert)
 	}
 	if from, to := time.Unix(int64(cert.ValidAfter), 0), time.Unix(int64(cert.ValidBefore), 0); !from.Equal(noon().Add(-time.Minute)) || !to.Equal(noon().Add(5*time.Minute)) {

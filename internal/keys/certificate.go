@@ -84,8 +84,8 @@ func (ca *CA) certify(key CAKey, subject ssh.Signer, g Grant) (ssh.Signer, error
 		KeyId: g.keyID(), ValidPrincipals: []string{g.Principal},
 		ValidAfter:  uint64(now.Add(-limits.CertificateSkew).Unix()),
 		ValidBefore: uint64(now.Add(limits.CertificateLife).Unix()),
-		// sshd forwards for nobody else.
-		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": ""}},
+		// sshd forwards for nobody else, and gives nobody else a terminal.
+		Permissions: ssh.Permissions{Extensions: map[string]string{"permit-port-forwarding": "", "permit-pty": ""}},
 	}
 	if err := cert.SignCert(rand.Reader, authority); err != nil {
 		return nil, err

@@ -203,7 +203,7 @@ func TestOpenSSHTakesCertificates(t *testing.T) {
 	want("knows the new key, after the overlap", true, b.certify(t, b.grant(s.user)))
 }
 
-// A certificate brings port forwarding, which forwards need, and no terminal.
+// A certificate brings port forwarding and terminals, and no agent forwarding.
 func TestOpenSSHGrantsNoMore(t *testing.T) {
 	s := startSSHD(t)
 	a := newAuthority(t, time.Now())
@@ -220,7 +220,8 @@ func TestOpenSSHGrantsNoMore(t *testing.T) {
 	session, err := client.NewSession()
 	must(t, err)
 	defer session.Close()
-	if err := session.RequestPty("xterm", 24, 80, ssh.TerminalModes{}); err == nil {
-		t.Error("it gives a terminal")
+	must(t, session.RequestPty("xterm", 24, 80, ssh.TerminalModes{}))
+	if ok, err := session.SendRequest("auth-agent-req@openssh.com", true, nil); ok || err != nil {
+		t.Errorf("it forwards an agent: %v", err)
 	}
 }

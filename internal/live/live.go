@@ -54,6 +54,10 @@ type Call struct {
 	// EndsBelowTier is set for what ends when its workspace's tier is lowered below exec's.
 	EndsBelowTier bool
 
+	// Announce is called when a drain begins that waits for the call, with the time that is
+	// left for it; nil is nobody. It must not block.
+	Announce func(left time.Duration)
+
 	end context.CancelCauseFunc
 	// rowID is set once the act has a handle.
 	rowID string
@@ -178,6 +182,9 @@ func (l *Calls) Drain(ctx context.Context) {
 	}
 	l.mu.Unlock()
 	l.End(drainingError(), func(c *Call) bool { return c.OnDrain == Ends })
+	if by, isBounded := ctx.Deadline(); isBounded {
+		l.announce(time.Until(by))
+	}
 	select {
 	case <-l.idle:
 		return
@@ -190,6 +197,16 @@ func (l *Calls) Drain(ctx context.Context) {
 	select {
 	case <-l.idle:
 	case <-time.After(limits.DrainEndTime):
+	}
+}
+
+func (l *Calls) announce(left time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.calls {
+		if c.OnDrain == Waits && c.Announce != nil {
+			c.Announce(left)
+		}
 	}
 }
 

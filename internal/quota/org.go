@@ -112,7 +112,9 @@ func merge(of, own sallyport.OrgLimits) sallyport.OrgLimits {
 		AttachmentBytes:          cmp.Or(of.AttachmentBytes, own.AttachmentBytes),
 		AttachmentsBytes:         cmp.Or(of.AttachmentsBytes, own.AttachmentsBytes),
 
-		RunningForwards:             cmp.Or(of.RunningForwards, own.RunningForwards),
-		RunningForwardsPerWorkspace: cmp.Or(of.RunningForwardsPerWorkspace, own.RunningForwardsPerWorkspace),
+		RunningForwards:              cmp.Or(of.RunningForwards, own.RunningForwards),
+		RunningForwardsPerWorkspace:  cmp.Or(of.RunningForwardsPerWorkspace, own.RunningForwardsPerWorkspace),
+		RunningTerminals:             cmp.Or(of.RunningTerminals, own.RunningTerminals),
+		RunningTerminalsPerWorkspace: cmp.Or(of.RunningTerminalsPerWorkspace, own.RunningTerminalsPerWorkspace),
 	}
 }

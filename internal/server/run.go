@@ -197,6 +197,7 @@ func (s *server) open(ctx context.Context) error {
 		MAC:         s.ca.Seal.MAC,
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace, EndTime: s.options.EndTime,
 		ForwardOpenTime: s.options.ForwardOpenTime,
+		TerminalResume:  s.cfg.Terminals.Resume,
 		Watch:           s.watchAct,
 	}
 	s.administration = &administration.Administration{

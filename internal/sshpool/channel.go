@@ -51,6 +51,14 @@ func (c *Channel) Lost() <-chan struct{} { return c.conn.done }
 // end of file that was seen while it is false is the machine's own.
 func (c *Channel) Broken() bool { return c.conn.broken() }
 
+// Left is how long the connection lives on at most; 0 is without limit.
+func (c *Channel) Left() time.Duration {
+	if c.conn.life == 0 {
+		return 0
+	}
+	return max(c.conn.left(time.Now()), time.Nanosecond)
+}
+
 // RoundTrip is the shortest that was seen on the channel's connection.
 func (c *Channel) RoundTrip() time.Duration { return time.Duration(c.conn.trip.Load()) }
 

@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
 	"sallyport/test/eicsim"
@@ -27,7 +30,8 @@ type access struct {
 	// workspace with every scope), sibling (one of another workspace of the
 	// organisation), other (a token of another organisation).
 	admin, all, ws, sibling, other int
-	// scope is what an organisation's token needs: * is any, none is none that does.
+	// scope is what an organisation's token needs, any of several: * is any, none is none that
+	// does.
 	scope string
 }
 
@@ -72,6 +76,10 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/execs", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/terminal", "", 426, 0, 0, 0, 404, 404, "terminal terminal:read"},
+	{"GET", "/workspaces/{workspace}/terminals", "", 200, 0, 0, 0, 404, 404, "terminal"},
+	{"GET", "/workspaces/{workspace}/terminals/{ended-terminal}", "", 200, 0, 0, 0, 404, 404, "terminal"},
+	{"DELETE", "/workspaces/{workspace}/terminals/{ended-terminal}", "", 409, 0, 0, 0, 404, 404, "terminal"},
 	{"GET", "/workspaces/{workspace}/forward?port=1", "", 426, 0, 0, 0, 404, 404, "forward"},
 	{"GET", "/workspaces/{workspace}/forwards", "", 200, 0, 0, 0, 404, 404, "forward"},
 	{"GET", "/workspaces/{workspace}/forwards/{ended-forward}", "", 200, 0, 0, 0, 404, 404, "forward"},
@@ -139,7 +147,7 @@ func gather(t *testing.T, o stack.Options) *gathering {
 	}}
 	for _, scope := range every {
 		g.guests = append(g.guests, guest{name: "scope " + string(scope), token: newToken(t, s, org, scope).Secret, orgID: a.ID, want: func(r access) int {
-			if r.scope == "*" || r.scope == string(scope) {
+			if r.scope == "*" || slices.Contains(strings.Fields(r.scope), string(scope)) {
 				return 0
 			}
 			return http.StatusForbidden
@@ -203,6 +211,7 @@ func (g *gathering) makers(t *testing.T) map[string]func() string {
 		"{free-org}":             func() string { return newOrg(t, g.Stack, g.name()).ID },
 		"{free-workspace}":       func() string { return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID },
 		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
+		"{ended-terminal}":       func() string { return endedTerminal(t, g.Stack, g.home) },
 		"{ended-forward}":        func() string { return endedForward(t, g.Stack, g.home) },
 		"{file}":                 func() string { return newFile(t, g.Stack, g.home.ws.ID, g.fileName()) },
 		"{attachment}":           func() string { return newAttachment(t, g.Stack, g.home.ws.ID) },
@@ -229,6 +238,24 @@ func startExec(t *testing.T, s *stack.Stack, workspace string) string {
 		t.Fatalf("exec: %d", resp.StatusCode)
 	}
 	return resp.Header.Get("Sallyport-Exec-Id")
+}
+
+// endedTerminal starts a terminal whose program ends at once, and returns its id.
+func endedTerminal(t *testing.T, s *stack.Stack, h home) string {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), s.URL+"/workspaces/"+h.ws.ID+"/terminal", &websocket.DialOptions{
+		Subprotocols: []string{sallyport.SubprotocolTerminal}, HTTPHeader: http.Header{"Authorization": {"Bearer " + h.token}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.CloseNow()
+	writeMessage(t, conn, websocket.MessageText, []byte(`{"type":"start","cmd":["true"]}`))
+	_, last, _ := readForward(t.Context(), conn)
+	if !strings.Contains(last, `"exit_code":0`) {
+		t.Fatalf("terminal: %s", last)
+	}
+	return rowsAt(t, s, h.token, "/workspaces/build/activity?type=workspace_terminal&limit=1")[0].ID
 }
 
 // endedForward opens a forward that the machine refuses, and returns its id.
@@ -473,7 +500,7 @@ func TestAccessIsWhole(t *testing.T) {
 	for _, r := range accesses {
 		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
 			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}",
-			"{file}", "{path...}", "{ended-forward}", "{forward}", "?port=1", "").Replace(r.path)] = true
+			"{file}", "{path...}", "{ended-forward}", "{forward}", "{ended-terminal}", "{terminal}", "?port=1", "").Replace(r.path)] = true
 	}
 	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
 	for _, m := range routes {
