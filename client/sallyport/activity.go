@@ -31,6 +31,9 @@ const (
 	ActivityTerminal        = "workspace_terminal"
 	ActivityTerminalWatched = "terminal_watched"
 	ActivityTerminalKilled  = "terminal_killed"
+	// ActivityRecordingRead and ActivityRecordingDeleted are of a terminal's recording.
+	ActivityRecordingRead    = "recording_read"
+	ActivityRecordingDeleted = "recording_deleted"
 	// ActivityCARotated is about the server's own SSH CA, and of no organisation.
 	ActivityCARotated = "ca_rotated"
 )

@@ -62,7 +62,7 @@ have the command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newShell(), a.newCp(), a.newLs(), a.newFiles(), a.newAttachments(), a.newForward(), a.newPs(), a.newKill(), a.newActivity())
+	addTo(root, groupWork, a.newExec(), a.newShell(), a.newCp(), a.newLs(), a.newFiles(), a.newAttachments(), a.newRecordings(), a.newForward(), a.newPs(), a.newKill(), a.newActivity())
 	addTo(root, groupAccount, a.newLogin(), a.newLogout(), a.newWhoami(), a.newProfiles(), a.newEnv())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),

@@ -294,3 +294,9 @@ func TestEscapeKeys(t *testing.T) {
 		t.Errorf("without an escape: %q", keys)
 	}
 }
+
+// isRawNow tells whether the terminal is another than before the program.
+func isRawNow(w *sitter) bool {
+	now, err := term.GetState(int(w.tty.Fd()))
+	return err == nil && fmt.Sprintf("%+v", now) != fmt.Sprintf("%+v", w.before)
+}

@@ -65,6 +65,7 @@ type Config struct {
 	DrainTimeout time.Duration
 	Limits       LimitsConfig
 	Terminals    TerminalsConfig
+	Recordings   RecordingsConfig
 	// MetricsListen is HOST:PORT for the metrics alone; empty to serve them on Listen.
 	MetricsListen string
 	// TracesEndpoint is the URL that traces are posted to; empty for none.
@@ -138,6 +139,16 @@ type LimitsConfig struct {
 	EventStreams         int
 	// BufferedOutputBytes is the memory for output that isn't streamed.
 	BufferedOutputBytes int64
+}
+
+// RecordingsConfig says where recordings of terminals are kept, and how long.
+type RecordingsConfig struct {
+	// Dir is empty for one in DataDir.
+	Dir string
+	// Retention is how long one is kept.
+	Retention time.Duration
+	// BytesMax bounds one.
+	BytesMax int64
 }
 
 // LogConfig says what is logged, and how.

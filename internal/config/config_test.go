@@ -84,8 +84,9 @@ func TestLoadDefaults(t *testing.T) {
 			RunningForwards: limits.RunningForwards, RunningForwardsPerWorkspace: limits.RunningForwardsPerWorkspace,
 			RunningTerminals: limits.RunningTerminals, RunningTerminalsPerWorkspace: limits.RunningTerminalsPerWorkspace,
 		}, RunningFiles: limits.RunningFiles, RunningFilesPerWorkspace: limits.RunningFilesPerWorkspace, EventStreamsPerToken: limits.EventStreamsPerToken, EventStreams: limits.EventStreams, BufferedOutputBytes: limits.BufferedOutputBytes},
-		Terminals: TerminalsConfig{Resume: limits.TerminalResume},
-		Log:       LogConfig{Level: slog.LevelInfo, Format: "json"},
+		Terminals:  TerminalsConfig{Resume: limits.TerminalResume},
+		Recordings: RecordingsConfig{Retention: limits.RecordingRetention, BytesMax: limits.RecordingBytesMax},
+		Log:        LogConfig{Level: slog.LevelInfo, Format: "json"},
 	}
 	checkConfig(t, given{}, want)
 
@@ -130,6 +131,7 @@ limits.output_grace: 1s
 limits: {running_execs: 7, running_execs_per_workspace: 6, requests_per_s: 5, request_burst: 4, org_requests_per_s: 9, org_request_burst: 8, tokens: 11, workspaces: 12, attachment_bytes: 15, attachments_bytes: 16, running_forwards: 17, running_forwards_per_workspace: 18, running_terminals: 19, running_terminals_per_workspace: 20, running_files: 14, running_files_per_workspace: 13, event_streams_per_token: 3, event_streams: 2, buffered_output_bytes: 100000000}
 drain_timeout: 1m
 terminals.resume: 90s
+recordings: {dir: /srv/recordings, retention: 48h, bytes_max: 65536}
 log: {level: debug, format: text}
 `, "FILE", file)
 	text = strings.ReplaceAll(text, "SEAL", seal)
@@ -155,6 +157,7 @@ log: {level: debug, format: text}
 		DrainTimeout:   time.Minute,
 		Limits:         LimitsConfig{3 * time.Second, time.Second, sallyport.OrgLimits{RunningExecs: 7, RunningExecsPerWorkspace: 6, RequestsPerS: 5, RequestBurst: 4, OrgRequestsPerS: 9, OrgRequestBurst: 8, Tokens: 11, Workspaces: 12, AttachmentBytes: 15, AttachmentsBytes: 16, RunningForwards: 17, RunningForwardsPerWorkspace: 18, RunningTerminals: 19, RunningTerminalsPerWorkspace: 20}, 14, 13, 3, 2, 100_000_000},
 		Terminals:      TerminalsConfig{90 * time.Second},
+		Recordings:     RecordingsConfig{"/srv/recordings", 48 * time.Hour, 65536},
 		Log:            LogConfig{slog.LevelDebug, "text"},
 	}
 	if got.EIC.TunnelEndpoint.String() != "ws://127.0.0.1:9" {

@@ -76,6 +76,7 @@ func groups() []group {
 		{"Data", dataKeys()},
 		{"Who may", identityKeys()},
 		{"Reaching machines", connectorKeys()},
+		{"Recordings", recordingKeys()},
 		{"Limits", slices.Concat(limitKeys(), tenantKeys(), terminalKeys(), fileKeys())},
 		{"Watching", watchingKeys()},
 	}
@@ -258,6 +259,26 @@ func terminalKeys() []key {
 			set:     setDuration(func(c *Config) *time.Duration { return &c.Terminals.Resume }, time.Second, limits.TerminalResumeMax),
 			takes:   "1s to 1h",
 			meaning: "How long a terminal goes on whose connection is lost, for its client to come again."},
+	}
+}
+
+// recordingKeys are of the recordings of terminals.
+func recordingKeys() []key {
+	return []key{
+		{name: "recordings.dir", env: "SALLYPORT_RECORDINGS_DIR", kind: kindString,
+			set:     setString(func(c *Config) *string { return &c.Recordings.Dir }),
+			takes:   "a directory, made if it is missing; nothing is `recordings` in `data_dir`",
+			meaning: "Where recordings of terminals are kept, sealed by the seal of `keys.seal_file`. Servers on the same database share it ([more](recordings.md))."},
+		{name: "recordings.retention", env: "SALLYPORT_RECORDINGS_RETENTION", kind: kindDuration,
+			server: limits.RecordingRetention.String(), dev: limits.RecordingRetention.String(),
+			set:     setDuration(func(c *Config) *time.Duration { return &c.Recordings.Retention }, limits.RecordingRetentionMin, limits.RecordingRetentionMax),
+			takes:   "24h to 87600h",
+			meaning: "How long a recording is kept; then it is deleted."},
+		{name: "recordings.bytes_max", env: "SALLYPORT_RECORDINGS_BYTES_MAX", kind: kindNumber,
+			server: strconv.Itoa(limits.RecordingBytesMax), dev: strconv.Itoa(limits.RecordingBytesMax),
+			set:     setInteger(func(c *Config) *int64 { return &c.Recordings.BytesMax }, limits.RecordingBytesMin, 1<<40),
+			takes:   "65536 to 1099511627776",
+			meaning: "How large a recording becomes; a terminal whose recording is full is ended."},
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"sallyport/internal/feed"
 	"sallyport/internal/live"
 	"sallyport/internal/quota"
+	"sallyport/internal/recording"
 	"sallyport/internal/sshpool"
 	"sallyport/internal/store"
 )
@@ -49,6 +50,9 @@ type Gateway struct {
 	ClearAuthCache func()
 	// Replica is this server among those that share the store.
 	Replica string
+
+	// Recordings keeps the recordings of terminals.
+	Recordings *recording.Archive
 
 	Audit *audit.Log
 	Feed  *feed.Feed

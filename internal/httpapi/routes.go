@@ -32,7 +32,7 @@ const (
 // routes is the only list of paths. Who may use each is said in package policy,
 // and asked by the gateway.
 func routes() []route {
-	return []route{
+	return append(recordingRoutes(), []route{
 		{method: http.MethodGet, pattern: "/healthz", public: true, everywhere: true, handle: (*call).healthz},
 		{method: http.MethodGet, pattern: "/readyz", public: true, everywhere: true, handle: (*call).readyz},
 		{method: http.MethodGet, pattern: "/metrics", public: true, everywhere: true, handle: (*call).metrics},
@@ -99,5 +99,17 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}/content", acts: true, handle: admitted((*call).attachmentContent)},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
+	}...)
+}
+
+// recordingRoutes are those of recordings.
+func recordingRoutes() []route {
+	return []route{
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/recordings", handle: (*call).listRecordings},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/recordings/{terminal}", acts: true, handle: (*call).getRecording},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/recordings/{terminal}", handle: (*call).deleteRecording},
+		{method: http.MethodGet, pattern: "/orgs/{org}/recordings", handle: (*call).listRecordings},
+		{method: http.MethodGet, pattern: "/orgs/{org}/recordings/{terminal}", acts: true, handle: (*call).getRecording},
+		{method: http.MethodDelete, pattern: "/orgs/{org}/recordings/{terminal}", handle: (*call).deleteRecording},
 	}
 }

@@ -7,6 +7,8 @@ const (
 	// RecordingBytesMax bounds one recording, as it is downloaded: the terminal is ended
 	// before it is longer.
 	RecordingBytesMax = 256 << 20
+	// RecordingBytesMin is the least that can be chosen for that bound.
+	RecordingBytesMin = 64 << 10
 	// RecordingRetention is how long one is kept, and RecordingRetentionMin the least that
 	// can be chosen: longer than any terminal lives.
 	RecordingRetention    = 30 * 24 * time.Hour

@@ -28,23 +28,24 @@ var anyToken = []principal.Kind{principal.Org, principal.Workspace}
 func Rules() RuleSet {
 	org := []principal.Kind{principal.Org}
 	return RuleSet{
-		Orgs:            Rule{Name: "the admin"},
-		AllActivity:     Rule{Name: "the admin"},
-		ReadCA:          Rule{Name: "any token of the organisation", Kinds: anyToken},
-		RotateCA:        Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
-		ReadWorkspaces:  Rule{Name: "any token of the organisation", Kinds: anyToken},
-		WriteWorkspaces: Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
-		ReadConnection:  Rule{Name: "a token with scope workspaces", Kinds: anyToken, Scope: sallyport.ScopeWorkspaces},
-		Tokens:          Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
-		Exec:            Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
-		ReadFiles:       Rule{Name: "a token with scope files:read", Kinds: anyToken, Scope: sallyport.ScopeFilesRead},
-		WriteFiles:      Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
-		Attachments:     Rule{Name: "a token with scope attachments", Kinds: anyToken, Scope: sallyport.ScopeAttachments},
-		Forward:         Rule{Name: "a token with scope forward", Kinds: anyToken, Scope: sallyport.ScopeForward},
-		Terminal:        Rule{Name: "a token with scope terminal", Kinds: anyToken, Scope: sallyport.ScopeTerminal},
-		WatchTerminal:   Rule{Name: "a token with scope terminal:read", Kinds: anyToken, Scope: sallyport.ScopeTerminalRead},
-		ReadActivity:    Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
-		ReadOrgActivity: Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
+		Orgs:              Rule{Name: "the admin"},
+		AllActivity:       Rule{Name: "the admin"},
+		ReadCA:            Rule{Name: "any token of the organisation", Kinds: anyToken},
+		RotateCA:          Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
+		ReadWorkspaces:    Rule{Name: "any token of the organisation", Kinds: anyToken},
+		WriteWorkspaces:   Rule{Name: "an organisation token with scope workspaces", Kinds: org, Scope: sallyport.ScopeWorkspaces},
+		ReadConnection:    Rule{Name: "a token with scope workspaces", Kinds: anyToken, Scope: sallyport.ScopeWorkspaces},
+		Tokens:            Rule{Name: "an organisation token with scope tokens", Kinds: org, Scope: sallyport.ScopeTokens},
+		Exec:              Rule{Name: "a token with scope exec", Kinds: anyToken, Scope: sallyport.ScopeExec},
+		ReadFiles:         Rule{Name: "a token with scope files:read", Kinds: anyToken, Scope: sallyport.ScopeFilesRead},
+		WriteFiles:        Rule{Name: "a token with scope files:write", Kinds: anyToken, Scope: sallyport.ScopeFilesWrite},
+		Attachments:       Rule{Name: "a token with scope attachments", Kinds: anyToken, Scope: sallyport.ScopeAttachments},
+		Forward:           Rule{Name: "a token with scope forward", Kinds: anyToken, Scope: sallyport.ScopeForward},
+		Terminal:          Rule{Name: "a token with scope terminal", Kinds: anyToken, Scope: sallyport.ScopeTerminal},
+		WatchTerminal:     Rule{Name: "a token with scope terminal:read", Kinds: anyToken, Scope: sallyport.ScopeTerminalRead},
+		ReadOrgRecordings: Rule{Name: "an organisation token with scope terminal:read", Kinds: org, Scope: sallyport.ScopeTerminalRead},
+		ReadActivity:      Rule{Name: "a token with scope audit:read", Kinds: anyToken, Scope: sallyport.ScopeAuditRead},
+		ReadOrgActivity:   Rule{Name: "an organisation token with scope audit:read", Kinds: org, Scope: sallyport.ScopeAuditRead},
 	}
 }
 
@@ -56,6 +57,7 @@ type RuleSet struct {
 	Exec, ReadActivity, ReadOrgActivity     Rule
 	ReadFiles, WriteFiles, Attachments      Rule
 	Forward, Terminal, WatchTerminal        Rule
+	ReadOrgRecordings                       Rule
 }
 
 // Check returns nil when the rule allows p, else scope_forbidden with a message that

@@ -194,7 +194,7 @@ func (s *server) open(ctx context.Context) error {
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
 		Audit:        log, Feed: events, Pool: pool, Connectors: connectors, Log: s.log, Now: now,
-		MAC:         s.ca.Seal.MAC,
+		MAC: s.ca.Seal.MAC, Recordings: s.recordings(),
 		ConnectTime: s.cfg.Limits.ConnectTimeout, OutputGrace: s.cfg.Limits.OutputGrace, EndTime: s.options.EndTime,
 		ForwardOpenTime: s.options.ForwardOpenTime,
 		TerminalResume:  s.cfg.Terminals.Resume,
@@ -208,7 +208,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.watchSources()
 	s.beside(ctx, s.gateway.WatchExpiry)
-	s.beside(ctx, s.expireAttachments)
+	s.expire(ctx)
 	return s.joinPeers(ctx)
 }
 

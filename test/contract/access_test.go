@@ -85,6 +85,13 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/forwards/{ended-forward}", "", 200, 0, 0, 0, 404, 404, "forward"},
 	{"DELETE", "/workspaces/{workspace}/forwards/{ended-forward}", "", 409, 0, 0, 0, 404, 404, "forward"},
 
+	{"GET", "/workspaces/{workspace}/recordings", "", 200, 0, 0, 0, 404, 404, "terminal:read"},
+	{"GET", "/workspaces/{workspace}/recordings/{recording}", "", 200, 0, 0, 0, 404, 404, "terminal:read"},
+	{"DELETE", "/workspaces/{workspace}/recordings/{recording}", "", 204, 0, 0, 403, 404, 404, "workspaces"},
+	{"GET", "/orgs/{org}/recordings", "", 200, 0, 0, 403, 403, 404, "terminal:read"},
+	{"GET", "/orgs/{org}/recordings/{recording}", "", 200, 0, 0, 403, 403, 404, "terminal:read"},
+	{"DELETE", "/orgs/{org}/recordings/{recording}", "", 204, 0, 0, 403, 403, 404, "workspaces"},
+
 	{"GET", "/workspaces/{workspace}/files", "", 200, 0, 0, 0, 404, 404, "files:read"},
 	{"GET", "/workspaces/{workspace}/files/{file}", "", 200, 0, 0, 0, 404, 404, "files:read"},
 	{"PUT", "/workspaces/{workspace}/files/{file}", "content", 200, 0, 0, 0, 404, 404, "files:write"},
@@ -212,6 +219,7 @@ func (g *gathering) makers(t *testing.T) map[string]func() string {
 		"{free-workspace}":       func() string { return newWorkspace(t, g.Stack, g.home.ID, g.name(), 2, false).ID },
 		"{running-exec}":         func() string { return startExec(t, g.Stack, g.home.ws.ID) },
 		"{ended-terminal}":       func() string { return endedTerminal(t, g.Stack, g.home) },
+		"{recording}":            func() string { return newRecording(t, g.Stack, g.home.ws, "$ ") },
 		"{ended-forward}":        func() string { return endedForward(t, g.Stack, g.home) },
 		"{file}":                 func() string { return newFile(t, g.Stack, g.home.ws.ID, g.fileName()) },
 		"{attachment}":           func() string { return newAttachment(t, g.Stack, g.home.ws.ID) },
@@ -500,7 +508,7 @@ func TestAccessIsWhole(t *testing.T) {
 	for _, r := range accesses {
 		known[r.method+" "+strings.NewReplacer("{free-org}", "{org}", "{free-workspace}", "{workspace}",
 			"{running-exec}", "{exec}", "{free-org-token}", "{token}", "{free-workspace-token}", "{token}",
-			"{file}", "{path...}", "{ended-forward}", "{forward}", "{ended-terminal}", "{terminal}", "?port=1", "").Replace(r.path)] = true
+			"{file}", "{path...}", "{ended-forward}", "{forward}", "{ended-terminal}", "{terminal}", "{recording}", "{terminal}", "?port=1", "").Replace(r.path)] = true
 	}
 	routes := regexp.MustCompile(`method: http\.Method(\w+), pattern: "([^"]+)"`).FindAllStringSubmatch(string(source), -1)
 	for _, m := range routes {
