@@ -236,6 +236,19 @@ func (m *machine) row(t testing.TB, id string) (row sallyport.Activity) {
 	return row
 }
 
+// rows are the workspace's of a type, all where it is empty, newest first.
+func (m *machine) rows(t testing.TB, rowType string) []sallyport.Activity {
+	t.Helper()
+	query := "?limit=100"
+	if rowType != "" {
+		query += "&type=" + rowType
+	}
+	a := m.Do(t, http.MethodGet, m.path("/activity"+query), m.Token, "")
+	var list sallyport.List[sallyport.Activity]
+	a.Decode(t, &list)
+	return list.Items
+}
+
 // endedRow is the row once it is complete.
 func (m *machine) endedRow(t testing.TB, id string) (row sallyport.Activity) {
 	t.Helper()
