@@ -95,7 +95,7 @@ func (s *shell) greet(started sallyport.TerminalStarted) {
 func (s *shell) tell(e client.TerminalEvent) {
 	switch e.Kind {
 	case client.TerminalLost:
-		s.say("the connection is lost; trying to take it up again: %v", e.Err)
+		s.say("the connection is lost; trying to take it up again")
 	case client.TerminalResumed:
 		s.say("connected again")
 	case client.TerminalWatched:

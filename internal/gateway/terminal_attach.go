@@ -18,8 +18,9 @@ type attachment struct {
 
 	// The fields below are guarded by run.mu.
 
-	// sent is the place in the output behind what was sent.
-	sent int64
+	// sent is the place in the output behind what was sent, and sending counts the bytes
+	// behind it that are being sent: the other side may tell of them before we know.
+	sent, sending int64
 	// gone is why the connection is at the terminal no more; errLost needs no last frame.
 	gone error
 	// told is what the other side knows.
@@ -140,7 +141,7 @@ func (r *terminalRun) isClient(a *attachment) bool {
 func (r *terminalRun) ack(a *attachment, received int64) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if received > a.sent {
+	if received > a.sent+a.sending {
 		return sallyport.Errorf(sallyport.CodeInvalidFrame, "received is more than was sent")
 	}
 	if r.client == a && (received > r.acked || !r.acks) {
@@ -189,7 +190,7 @@ func (a *attachment) sendAll() (exit *sallyport.TerminalExit, why error, isFinal
 		}
 		if out.bytes > 0 {
 			a.run.mu.Lock()
-			a.sent += int64(out.bytes)
+			a.sent, a.sending = a.sent+int64(out.bytes), 0
 			a.run.wake()
 			a.run.mu.Unlock()
 		}
@@ -219,7 +220,9 @@ func (a *attachment) next(piece *[]byte) outgoing {
 		if *piece == nil {
 			*piece = make([]byte, min(terminalPieceBytes, max(ready, keptOutputMin)))
 		}
-		return outgoing{bytes: r.output.copyFrom(a.sent, (*piece)[:min(int64(len(*piece)), ready)])}
+		n := r.output.copyFrom(a.sent, (*piece)[:min(int64(len(*piece)), ready)])
+		a.sending = int64(n)
+		return outgoing{bytes: n}
 	}
 	if r.final != nil && r.output.end == a.sent {
 		return outgoing{over: true, final: true, exit: r.final.exit}
