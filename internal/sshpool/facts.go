@@ -5,8 +5,6 @@ package sshpool
 type Facts struct {
 	// LoginShell is what the user's login shell is.
 	LoginShell LoginShell
-	// SFTP tells whether there is an SFTP server.
-	SFTP Known
 }
 
 // LoginShell is a kind of login shell, by what it can be told.
@@ -19,16 +17,6 @@ const (
 	LoginShellSh LoginShell = "sh"
 	// LoginShellOther takes nothing but the plainest line.
 	LoginShellOther LoginShell = "other"
-)
-
-// Known is the answer to a question that may not have been asked yet.
-type Known int
-
-// Answers.
-const (
-	Unknown Known = iota
-	Yes
-	No
 )
 
 // Facts returns what is known of the machine, on the channel's connection.
