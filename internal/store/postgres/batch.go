@@ -12,7 +12,7 @@ import (
 )
 
 // batch is the changes of one transaction, which the database's function commit_activity
-// decides and makes (migrations/00007_commit_activity.sql).
+// decides and makes (migrations/00010_commit_in_sets.sql).
 type batch struct {
 	changes []store.ActivityChange
 	args    []any // the function's, but for the first

@@ -2,8 +2,11 @@ package postgres
 
 import (
 	"context"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -216,4 +219,75 @@ func scans(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	})
 	must(t, err)
 	return found
+}
+
+// Changes that are committed together become what they become one by one, in their order:
+// seqs, verdicts, and rows.
+func TestCommitTogetherAsAlone(t *testing.T) {
+	db := openTest(t)
+	must(t, db.TakeLease(t.Context(), "me", "", time.Hour))
+	must(t, db.TakeLease(t.Context(), "other", "", time.Hour))
+	chance := rand.New(rand.NewPCG(1, 2))
+	orgs, workspaces := [2]string{id.New(), id.New()}, [3]string{id.New(), id.New(), id.New()}
+	var begun [2][]store.ActivityChange // of either organisation
+	refused, made := 0, 0
+	for range 60 {
+		var together [2][]store.ActivityChange
+		for range 1 + chance.IntN(12) {
+			var change [2]store.ActivityChange
+			kind, ws, of, replica := chance.IntN(8), workspaces[chance.IntN(3)], chance.IntN(max(1, len(begun[0]))), []string{"me", "me", "me", "other"}[chance.IntN(4)]
+			most := []int{3, 1000}[chance.IntN(2)]
+			for i, org := range orgs {
+				switch {
+				case kind < 4 || len(begun[i]) == 0:
+					change[i] = keyed(org, replica)
+					change[i].Row.WorkspaceID, change[i].Quota = ws, &store.Quota{OfWorkspace: most, OfOrg: 2 * most}
+					if kind > 0 {
+						change[i].Claim = nil
+					}
+					if kind == 3 {
+						change[i].Quota, change[i].Row.Status = nil, sallyport.StatusOK
+					}
+					begun[i] = append(begun[i], change[i])
+				default: // a row that runs, or has ended, or was refused, or begins in the same batch
+					row := *begun[i][of].Row
+					row.Replica = replica
+					change[i] = completed(store.ActivityChange{Row: &row})
+				}
+				together[i] = append(together[i], change[i])
+			}
+		}
+		must(t, db.CommitActivity(t.Context(), together[0], false))
+		for i := range together[1] {
+			must(t, db.CommitActivity(t.Context(), together[1][i:i+1], false))
+		}
+		for i, change := range together[0] {
+			alone := together[1][i]
+			if change.Row.Seq != alone.Row.Seq || change.Row.WrittenSeq != alone.Row.WrittenSeq {
+				t.Fatalf("%d of %d: together %d, alone %d", i, len(together[0]), change.Row.Seq, alone.Row.Seq)
+			}
+			if change.Quota != nil && change.Quota.Verdict != alone.Quota.Verdict {
+				t.Fatalf("%d of %d: together %d, alone %d", i, len(together[0]), change.Quota.Verdict, alone.Quota.Verdict)
+			}
+			if change.Row.Seq == 0 {
+				refused++
+			} else {
+				made++
+			}
+		}
+	}
+	if refused < 30 || made < 30 {
+		t.Errorf("%d changes made and %d not: that shows little", made, refused)
+	}
+	var ends [2][]string
+	for i, org := range orgs {
+		events, err := db.Events(t.Context(), org, store.Page{Limit: 10_000})
+		must(t, err)
+		for _, e := range events {
+			ends[i] = append(ends[i], fmt.Sprint(e.Position, e.Record.Status, e.Record.Replica, e.Record.WorkspaceID, e.Record.ExitCode == nil, e.Record.CompletedAt == nil))
+		}
+	}
+	if !slices.Equal(ends[0], ends[1]) {
+		t.Errorf("together\n%q\nalone\n%q", ends[0], ends[1])
+	}
 }
