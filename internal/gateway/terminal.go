@@ -101,6 +101,7 @@ func (g *Gateway) Terminal(ctx context.Context, by Caller, ref Ref, t Terminal, 
 	run.act = a
 	run.ctx, run.end = context.WithCancelCause(ctx)
 	defer run.end(nil)
+	defer func() { run.closeRecording(sallyport.StatusError) }()
 
 	outcome, err := run.do(run.ctx, client)
 	a.report.Ended = time.Now()
@@ -113,6 +114,7 @@ func (g *Gateway) Terminal(ctx context.Context, by Caller, ref Ref, t Terminal, 
 		return err
 	}
 	end, exit, err := run.conclude(outcome, err)
+	run.closeRecording(end.Status)
 	if notKept := a.finish(end); notKept != nil {
 		exit, err = nil, notKept
 	}
@@ -126,15 +128,15 @@ func (g *Gateway) Terminal(ctx context.Context, by Caller, ref Ref, t Terminal, 
 }
 
 func (g *Gateway) terminalSpec(t Terminal, run *terminalRun) actSpec {
+	detail := &audit.Terminal{Argv: t.Argv, Cwd: t.Cwd, EnvNames: envNames(t.Env), TimeoutS: t.TimeoutS}
 	return actSpec{
-		kind:     g.terminalKind(),
-		detail:   audit.Terminal{Argv: t.Argv, Cwd: t.Cwd, EnvNames: envNames(t.Env), TimeoutS: t.TimeoutS},
-		announce: run.announce,
+		kind: g.terminalKind(), detail: detail, announce: run.announce,
 		reserve: func(ws store.Workspace) error {
-			if t.Record || ws.RecordTerminals {
-				return sallyport.Errorf(sallyport.CodePlatformUnavailable, "this server can't record terminals").WithStarted(false)
+			if detail.Recorded = t.Record || ws.RecordTerminals; !detail.Recorded {
+				return nil
 			}
-			return nil
+			run.recorded = detail
+			return g.Recordings.Check(ws.OrgID)
 		},
 	}
 }
@@ -169,13 +171,21 @@ func (r *terminalRun) command(connectBy time.Time, client TerminalClient) remote
 		Argv: r.spec.Argv, Env: r.spec.Env, Dir: r.spec.Cwd, ExecID: a.row.ID(),
 		PTY:     &remote.PTY{Term: termOf(r.spec.Env), Cols: r.spec.Cols, Rows: r.spec.Rows},
 		Timeout: time.Duration(r.spec.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: limits.TerminalExitGrace, EndTime: a.g.EndTime,
-		Gate: a.gate, Stdout: r, Stderr: r,
+		Gate: r.gate, Stdout: r, Stderr: r,
 		Started: func(p remote.Process) {
 			a.report.Started = time.Now()
 			r.start(p, client)
 			a.runs(r)
 		},
 	}
+}
+
+// gate lets the program start: when its row is on disk, and its recording has begun.
+func (r *terminalRun) gate() error {
+	if err := r.act.gate(); err != nil {
+		return err
+	}
+	return r.beginRecording()
 }
 
 // termOf is the terminal's type.

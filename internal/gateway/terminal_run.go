@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/audit"
 	"sallyport/internal/limits"
+	"sallyport/internal/recording"
 	"sallyport/internal/remote"
 )
 
@@ -20,6 +22,11 @@ type terminalRun struct {
 	ctx  context.Context
 	end  context.CancelCauseFunc
 	over chan struct{} // closed when its row is complete
+
+	// recorded describes a terminal that is recorded, by recorder once that has begun; nil is
+	// one that isn't.
+	recorded *audit.Terminal
+	recorder *recording.Writer
 
 	process remote.Process // set before the first client is served
 	typing  sync.Mutex     // held while something is typed, so that keys arrive in order
@@ -69,12 +76,17 @@ func (r *terminalRun) start(p remote.Process, client TerminalClient) {
 	r.process = p
 	first := &attachment{run: r, client: client, hello: sallyport.TerminalStarted{
 		Type: sallyport.FrameStarted, ID: r.act.row.ID(), Cols: r.spec.Cols, Rows: r.spec.Rows, TimeoutS: r.spec.TimeoutS, IdleTimeoutS: r.spec.IdleTimeoutS,
+		Recorded: r.recorded != nil,
 	}}
+	if r.recorder != nil {
+		r.recorder.Start()
+	}
 	r.mu.Lock()
 	r.client, r.active = first, time.Now()
 	r.mu.Unlock()
 	r.work.Go(first.serve)
-	r.work.Go(r.superviseUntilTaken)
+	failed := r.recordingFailed()
+	r.work.Go(func() { r.superviseUntilTaken(failed) })
 }
 
 // wake wakes all that wait for a change. r.mu is held.
@@ -92,6 +104,9 @@ func (r *terminalRun) line() {
 // Write takes the program's output, and blocks while what is kept for the client is as much as
 // may be: nobody but its client holds the program up.
 func (r *terminalRun) Write(p []byte) (int, error) {
+	if err := r.record(p); err != nil {
+		return 0, err
+	}
 	for rest := p; len(rest) > 0; {
 		r.mu.Lock()
 		n := min(r.room(), len(rest))
@@ -128,7 +143,7 @@ func (r *terminalRun) room() int {
 }
 
 // superviseUntilTaken ends the terminal when it has been idle, or without a client, for too long.
-func (r *terminalRun) superviseUntilTaken() {
+func (r *terminalRun) superviseUntilTaken(recordingFailed <-chan struct{}) {
 	for {
 		left, lines, cause := r.patience()
 		if left <= 0 {
@@ -139,6 +154,8 @@ func (r *terminalRun) superviseUntilTaken() {
 		select {
 		case <-timer.C:
 		case <-lines:
+		case <-recordingFailed:
+			r.end(r.recorder.Err())
 		case <-r.taken:
 		case <-r.ctx.Done():
 		}
@@ -261,6 +278,9 @@ func (r *terminalRun) resize(cols, rows int) {
 	r.wake()
 	r.mu.Unlock()
 	if was.Cols != now.Cols || was.Rows != now.Rows {
+		if r.recorder != nil {
+			_ = r.recorder.Resize(now.Cols, now.Rows) // a failure ends the terminal
+		}
 		_ = r.process.Resize(now.Cols, now.Rows) // a connection that has broken shows elsewhere
 	}
 }

@@ -124,7 +124,7 @@ func (r *terminalRun) resume(a *attachment, t TerminalResume) error {
 	r.resumes++
 	a.hello = sallyport.TerminalResumed{
 		Type: sallyport.FrameResumed, ID: r.act.row.ID(), From: from, InputReceived: r.input, Cols: sizeOr(t.Cols, r.spec.Cols), Rows: sizeOr(t.Rows, r.spec.Rows),
-		TimeoutS: r.spec.TimeoutS, IdleTimeoutS: r.spec.IdleTimeoutS,
+		TimeoutS: r.spec.TimeoutS, IdleTimeoutS: r.spec.IdleTimeoutS, Recorded: r.recorded != nil,
 	}
 	r.line()
 	r.wake()
