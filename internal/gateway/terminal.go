@@ -152,8 +152,8 @@ func (r *terminalRun) do(ctx context.Context, client TerminalClient) (remote.Out
 		if err != nil {
 			return remote.Outcome{}, err
 		}
-		if left := session.Left(); left > 0 && int(left.Seconds()) < r.spec.TimeoutS {
-			r.spec.TimeoutS = max(1, int(left.Seconds()))
+		if left := session.Left(); left > 0 { // its end takes some of it, too
+			r.spec.TimeoutS = max(1, min(r.spec.TimeoutS, int((left-limits.ConnectionSpare).Seconds())))
 		}
 		process, err := remote.Start(ctx, session, r.command(connectBy, client))
 		if err == nil {

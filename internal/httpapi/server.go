@@ -17,6 +17,8 @@ type Times struct {
 	BodyRead time.Duration
 	// Keepalive is how long a stream is quiet before something is written all the same.
 	Keepalive time.Duration
+	// TerminalStart ends a terminal's connection whose client doesn't say what it wants.
+	TerminalStart time.Duration
 	// EventWrite cuts an event stream whose reader takes nothing.
 	EventWrite time.Duration
 }
@@ -24,10 +26,11 @@ type Times struct {
 // orLimits fills in what is 0.
 func (t Times) orLimits() Times {
 	return Times{
-		HeaderRead: cmp.Or(t.HeaderRead, limits.HeaderReadTime),
-		BodyRead:   cmp.Or(t.BodyRead, limits.BodyReadTime),
-		Keepalive:  cmp.Or(t.Keepalive, limits.KeepaliveFrameEvery),
-		EventWrite: cmp.Or(t.EventWrite, limits.EventWriteTime),
+		HeaderRead:    cmp.Or(t.HeaderRead, limits.HeaderReadTime),
+		BodyRead:      cmp.Or(t.BodyRead, limits.BodyReadTime),
+		Keepalive:     cmp.Or(t.Keepalive, limits.KeepaliveFrameEvery),
+		TerminalStart: cmp.Or(t.TerminalStart, limits.TerminalStartTime),
+		EventWrite:    cmp.Or(t.EventWrite, limits.EventWriteTime),
 	}
 }
 

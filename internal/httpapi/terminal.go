@@ -9,7 +9,6 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/gateway"
-	"sallyport/internal/limits"
 )
 
 // terminal is GET /workspaces/{workspace}/terminal: a terminal as a WebSocket. What the client
@@ -113,13 +112,13 @@ func (t *terminalSocket) first() ([]byte, error) {
 		}
 		read <- result{text, err}
 	})
-	late := time.NewTimer(limits.TerminalStartTime)
+	late := time.NewTimer(t.call.api.Times.orLimits().TerminalStart)
 	defer late.Stop()
 	select {
 	case r := <-read:
 		return r.text, r.err
 	case <-late.C:
-		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the first message did not come within %s", limits.TerminalStartTime)
+		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the first message did not come within %s", t.call.api.Times.orLimits().TerminalStart)
 	}
 }
 

@@ -5,10 +5,12 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/httpapi"
 	"sallyport/test/stack"
 )
 
@@ -65,6 +67,20 @@ func TestLoginShell(t *testing.T) {
 			t.Errorf("row %+v", row)
 		}
 	})
+}
+
+// Who doesn't say in time what it wants is not waited for.
+func TestSilentClient(t *testing.T) {
+	t.Parallel()
+	m := embedded(t, stack.Options{Times: httpapi.Times{TerminalStart: 50 * time.Millisecond}})
+	conn, _, err := websocket.Dial(t.Context(), m.URL+m.path("/terminal"), &websocket.DialOptions{
+		Subprotocols: []string{sallyport.SubprotocolTerminal}, HTTPHeader: http.Header{"Authorization": {"Bearer " + m.Token}},
+	})
+	must(t, err)
+	defer conn.CloseNow()
+	s := &screen{conn: conn}
+	go s.read(0)
+	s.wantError(t, websocket.StatusPolicyViolation, sallyport.CodeRequestTimeout)
 }
 
 // What can't be started is said in the last message, with the contract's codes, and so is what
