@@ -34,6 +34,9 @@ func newFake() *httptest.Server {
 	mux.HandleFunc("GET /workspaces/{id}/forwards", fakeForwards)
 	mux.HandleFunc("GET /workspaces/{id}/forward", fakeForward)
 	mux.HandleFunc("GET /workspaces/{id}/terminal", fakeTerminal)
+	mux.HandleFunc("GET /workspaces/{id}/terminals", fakeTerminals)
+	mux.HandleFunc("GET /workspaces/{id}/terminals/{exec}", fakeAct)
+	mux.HandleFunc("DELETE /workspaces/{id}/terminals/{exec}", fakeAct)
 	mux.HandleFunc("POST /workspaces/{id}/execs/{exec}/signal", fakeAct)
 	mux.HandleFunc("DELETE /workspaces/{id}/forwards/{exec}", fakeAct)
 	mux.HandleFunc("GET /workspaces/{id}/forwards/{exec}", fakeAct)
@@ -252,6 +255,21 @@ func fakeForwards(w http.ResponseWriter, r *http.Request) {
 	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{row}})
 }
 
+// fakeTerminalID is that of the only terminal.
+const fakeTerminalID = "0198c9a4-cd10-7c3d-8e5f-6a7b8c9d0e1f"
+
+// fakeTerminals lists the only terminal, which runs on w9.
+func fakeTerminals(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("id") != "w9" {
+		fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{}})
+		return
+	}
+	fakeJSON(w, 200, sallyport.List[sallyport.Activity]{Items: []sallyport.Activity{{
+		ID: fakeTerminalID, Type: sallyport.ActivityTerminal, Status: sallyport.StatusRunning, WorkspaceID: "id-of-w9",
+		Actor: "org-token:sp_org_12345678", Summary: "login shell", CreatedAt: time.Date(2026, 11, 24, 8, 2, 0, 0, time.UTC),
+	}}})
+}
+
 // fakeForward allows every target but port 81, and answers a plain GET alone.
 func fakeForward(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Get("port") == "81" {
@@ -263,10 +281,12 @@ func fakeForward(w http.ResponseWriter, r *http.Request) {
 
 // fakeAct knows the only exec, and the only forward, each on its own route.
 func fakeAct(w http.ResponseWriter, r *http.Request) {
-	isForward := strings.Contains(r.URL.Path, "/forwards/")
 	only := fakeExecID
-	if isForward {
+	switch {
+	case strings.Contains(r.URL.Path, "/forwards/"):
 		only = fakeForwardID
+	case strings.Contains(r.URL.Path, "/terminals/"):
+		only = fakeTerminalID
 	}
 	switch id := r.PathValue("exec"); {
 	case id != only:

@@ -17,11 +17,12 @@ func (a *app) newKill() *cobra.Command {
 	var signal string
 	cmd := &cobra.Command{
 		Use:   "kill WORKSPACE ID...",
-		Short: "Send a signal to a running exec, or end a forward",
+		Short: "Send a signal to a running exec, or end a terminal or a forward",
 		Long: `Sends a signal to the process group of an exec's command: TERM, unless --signal names
-another. A forward has no signals, and is ended: both of its ends see a connection that
-was reset. ID is one as ps shows it, or the beginning of one. The one who began it gets
-its end, and so does its row in the activity log; the kill leaves a row of its own.`,
+another. A terminal or a forward takes no signals here, and is ended: a terminal with all
+that it started, a forward so that both of its ends see a connection that was reset. ID is
+one as ps shows it, or the beginning of one. The one who began it gets its end, and so does
+its row in the activity log; the kill leaves a row of its own.`,
 		Example: `  sallyport kill build 0198c9a4-9d10-7c3d-8e5f-6a7b8c9d0e1f
   sallyport kill --signal KILL build 0198c9a4-9d10-7c3d`,
 		Args: takesPlaces(2, "WORKSPACE", "ID"),
@@ -95,20 +96,20 @@ func (k *killing) end(ctx context.Context, id string) error {
 }
 
 func (k *killing) endAs(ctx context.Context, kind runningKind, id string) error {
-	if kind.activity == sallyport.ActivityExec {
+	if kind.end == nil {
 		if err := k.api.SignalExec(ctx, k.workspace, id, k.signal); err != nil {
 			return err
 		}
 		return k.done("%s sent to %s", k.signal, id)
 	}
 	if k.named {
-		row, err := k.api.GetForward(ctx, k.workspace, id)
+		row, err := kind.get(k.api.Client, ctx, k.workspace, id)
 		if err != nil {
 			return err
 		}
-		return usagef("leave --signal out: kill ends it", "%s is a forward, which has no signals", row.ID)
+		return usagef("leave --signal out: kill ends it", "%s is a %s, which has no signals", row.ID, kind.name)
 	}
-	if err := k.api.EndForward(ctx, k.workspace, id); err != nil {
+	if err := kind.end(k.api.Client, ctx, k.workspace, id); err != nil {
 		return err
 	}
 	return k.done("%s ended", id)

@@ -22,7 +22,7 @@ func (a *app) newPs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ps [WORKSPACE]",
 		Short: "List what runs on a workspace, or in the whole organisation",
-		Long: `Lists the execs and forwards that run on a workspace, or without WORKSPACE on all that
+		Long: `Lists the execs, terminals and forwards that run on a workspace, or without WORKSPACE on all that
 the token may see, newest first; with --all those that have ended, too. KIND says which
 it is; a token without the scope of a kind doesn't see it. sallyport kill ends one.
 

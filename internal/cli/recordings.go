@@ -27,6 +27,8 @@ configured otherwise.
 An organisation's token finds the recordings of all its workspaces by their id, a
 workspace's token its own. Listing and reading take the scope terminal:read, deleting takes
 workspaces; each reading leaves a row in the activity log.`,
+		Example: `  sallyport recordings list build
+  sallyport recordings play 0198c9a4-9d10-7c3d`,
 	}, a.newRecordingsList(), a.newRecordingsPlay(), a.newRecordingsDownload(), a.newRecordingsDelete())
 }
 

@@ -23,8 +23,9 @@ type player struct {
 }
 
 // afterPlay puts a terminal back that a recording may have left in any state: the main screen,
-// the cursor shown, no colours, no mouse, no bracketed paste.
-const afterPlay = "\x1b[?1049l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n"
+// the cursor shown, no colours, no mouse, no bracketed paste. It leaves the cursor where it is, which
+// ?1049l would not.
+const afterPlay = "\x1b[?47l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n"
 
 // play shows a recording here.
 func (a *app) play(ctx context.Context, ref string, p player) error {

@@ -17,12 +17,18 @@ type runningKind struct {
 	scope          sallyport.Scope
 	// all yields those of a workspace, newest first.
 	all func(c *client.Client, ctx context.Context, workspace, status string) iter.Seq2[sallyport.Activity, error]
+	// get returns one of them, and end ends it; both are nil for what takes signals.
+	get func(c *client.Client, ctx context.Context, workspace, id string) (sallyport.Activity, error)
+	end func(c *client.Client, ctx context.Context, workspace, id string) error
 }
 
 func runningKinds() []runningKind {
 	return []runningKind{
-		{"exec", sallyport.ActivityExec, sallyport.ScopeExec, (*client.Client).AllExecs},
-		{"forward", sallyport.ActivityForward, sallyport.ScopeForward, (*client.Client).AllForwards},
+		{"exec", sallyport.ActivityExec, sallyport.ScopeExec, (*client.Client).AllExecs, nil, nil},
+		{"terminal", sallyport.ActivityTerminal, sallyport.ScopeTerminal, (*client.Client).AllTerminals,
+			(*client.Client).GetTerminal, (*client.Client).EndTerminal},
+		{"forward", sallyport.ActivityForward, sallyport.ScopeForward, (*client.Client).AllForwards,
+			(*client.Client).GetForward, (*client.Client).EndForward},
 	}
 }
 
