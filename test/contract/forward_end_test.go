@@ -96,29 +96,29 @@ func TestForwardLostPings(t *testing.T) {
 // back itself, and the caller isn't lost by that.
 func TestForwardPongsHeldBack(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{Times: httpapi.Times{Keepalive: time.Second}})
+	s := stack.Start(t, stack.Options{Times: httpapi.Times{Keepalive: 3 * time.Second}})
 	h := newHome(t, s, "a")
 	conn, in, id := rawForward(t, s, h, holding(t))
-	var mu sync.Mutex // of what is written
+	pongs := make(chan []byte, 8)
 	var both sync.WaitGroup
 	defer both.Wait()
 	defer conn.Close()
 	both.Go(func() {
 		for err := error(nil); err == nil; { // until it is held back, and ended
-			mu.Lock()
-			_, err = conn.Write(zeros)
-			mu.Unlock()
+			select {
+			case pong := <-pongs:
+				_, err = conn.Write(append([]byte{0x8a, 0x80 | byte(len(pong)), 0, 0, 0, 0}, pong...))
+			default:
+				_, err = conn.Write(zeros)
+			}
 		}
 	})
-	for pings := 0; pings < 4; { // of which the server has given up two, or three
+	for range 3 { // of which the server has given up one, or two
 		opcode, payload := readFrame(t, in)
 		if opcode != 9 {
 			t.Fatalf("frame %x %q", opcode, payload)
 		}
-		if pings++; mu.TryLock() { // the input isn't held back yet
-			_, _ = conn.Write(append([]byte{0x8a, 0x80 | byte(len(payload)), 0, 0, 0, 0}, payload...))
-			mu.Unlock()
-		}
+		pongs <- payload
 	}
 	wantAnswer(t, "DELETE", s.Do(t, "DELETE", "/workspaces/build/forwards/"+id, h.token, ""), 204, "")
 	if row := forwardRow(t, s, h, id); row.Reason != "killed" {
