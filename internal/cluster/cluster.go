@@ -21,8 +21,9 @@ import (
 
 // What servers tell and ask each other.
 const (
-	topicEnded  = "ended"
-	topicSignal = "signal"
+	topicEnded    = "ended"
+	topicSignal   = "signal"
+	topicTerminal = "terminal"
 )
 
 // Cluster is this server among the others: it implements gateway.Peers. Its fields are set
@@ -99,7 +100,25 @@ func (c *Cluster) signalOverBus(ctx context.Context, replica string, signal gate
 
 // Handlers answer what the others ask this server.
 func (c *Cluster) Handlers() map[string]peer.Handler {
-	return map[string]peer.Handler{topicSignal: peer.Answer(c.signal)}
+	return map[string]peer.Handler{topicSignal: peer.Answer(c.signal), topicTerminal: c.terminal}
+}
+
+// OpenTerminal implements gateway.Peers.
+func (c *Cluster) OpenTerminal(ctx context.Context, replica string, p gateway.PassedTerminal) (gateway.PeerStream, error) {
+	s, err := c.Peer.Open(ctx, replica, topicTerminal, p)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// terminal serves a client at another server.
+func (c *Cluster) terminal(ctx context.Context, _ string, question []byte, s *peer.Stream) error {
+	var p gateway.PassedTerminal
+	if err := json.Unmarshal(question, &p); err != nil {
+		return err
+	}
+	return c.Gateway.ServePassedTerminal(ctx, p, s)
 }
 
 // Listen takes what the others tell and ask over the bus, until stop is called.

@@ -23,6 +23,9 @@ type Peers interface {
 	// Signal has the replica signal the command of an exec, or end the forward, that it runs, and tells
 	// whether there was one.
 	Signal(ctx context.Context, replica string, s Signal) (sent bool, err error)
+	// OpenTerminal has the replica serve a client of a terminal that it holds. A
+	// *sallyport.Error is the replica's own. The caller closes the stream.
+	OpenTerminal(ctx context.Context, replica string, p PassedTerminal) (PeerStream, error)
 }
 
 // Signal is a signal for the command of an exec, as one server passes it on to another.

@@ -6,8 +6,10 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
+	"sallyport/internal/id"
 	"sallyport/internal/limits"
 	"sallyport/internal/live"
+	"sallyport/internal/store"
 )
 
 func (g *Gateway) terminalRecords() recordsOf {
@@ -50,7 +52,10 @@ type TerminalResume struct {
 // gone or was taken over from. Its error, for the log, is why, or terminal_not_found or
 // invalid_frame.
 func (g *Gateway) ResumeTerminal(ctx context.Context, by Caller, ref Ref, t TerminalResume, client TerminalClient) error {
-	r, err := g.findTerminal(ctx, by, ref, t.ID)
+	r, ws, err := g.findTerminal(ctx, by, ref, t.ID)
+	if err == nil && r == nil {
+		return g.passOn(ctx, by, ws, PassedTerminal{ID: t.ID, Received: t.Received, Cols: t.Cols, Rows: t.Rows}, client)
+	}
 	if err == nil && !r.isOf(by) {
 		err = terminalNotFound()
 	}
@@ -78,18 +83,24 @@ func terminalNotFound() *sallyport.Error {
 	return sallyport.Errorf(sallyport.CodeTerminalNotFound, "no such terminal, or it is over")
 }
 
-// findTerminal finds a terminal of a workspace that runs on this server.
-func (g *Gateway) findTerminal(ctx context.Context, by Caller, ref Ref, terminalID string) (*terminalRun, error) {
+// findTerminal finds a terminal of a workspace: nil is one that doesn't run on this server.
+func (g *Gateway) findTerminal(ctx context.Context, by Caller, ref Ref, terminalID string) (*terminalRun, store.Workspace, error) {
 	ws, err := g.Access.CachedWorkspace(ctx, by, ref)
 	if err != nil {
-		return nil, err
+		return nil, ws, err
+	}
+	if !id.Is(terminalID) {
+		return nil, ws, terminalNotFound()
 	}
 	h, _ := g.live.Find(terminalID)
 	r, ok := h.(*terminalRun)
-	if !ok || r.act.ws.ID != ws.ID {
-		return nil, terminalNotFound()
+	if !ok {
+		return nil, ws, nil
 	}
-	return r, nil
+	if r.act.ws.ID != ws.ID {
+		return nil, ws, terminalNotFound()
+	}
+	return r, ws, nil
 }
 
 // isOf tells whether a caller is the one who started the terminal: the same token, or a session
@@ -144,7 +155,10 @@ func sizeOr(side, is int) int {
 // platform_unavailable.
 func (g *Gateway) WatchTerminal(ctx context.Context, by Caller, ref Ref, terminalID string, client TerminalClient) error {
 	a := &attachment{client: client, watch: true}
-	err := g.beginWatch(ctx, by, ref, terminalID, a)
+	ws, err := g.beginWatch(ctx, by, ref, terminalID, a)
+	if err == nil && a.run == nil {
+		return g.passOn(ctx, by, ws, PassedTerminal{ID: terminalID, Watch: true}, client)
+	}
 	if err != nil {
 		client.End(nil, err)
 		return err
@@ -161,29 +175,33 @@ func (g *Gateway) WatchTerminal(ctx context.Context, by Caller, ref Ref, termina
 	return nil
 }
 
-func (g *Gateway) beginWatch(ctx context.Context, by Caller, ref Ref, terminalID string, a *attachment) error {
+// beginWatch lets a watch a terminal of this server. The run stays nil for one that another
+// holds.
+func (g *Gateway) beginWatch(ctx context.Context, by Caller, ref Ref, terminalID string, a *attachment) (store.Workspace, error) {
 	ws, err := g.Access.CachedWorkspace(ctx, by, ref)
 	if err != nil {
-		return err
+		return ws, err
 	}
 	if err := g.Access.Check(ctx, by, g.Access.Rules.WatchTerminal, &ws, "watch a terminal"); err != nil {
-		return err
+		return ws, err
 	}
-	r, err := g.findTerminal(ctx, by, ref, terminalID)
+	r, _, err := g.findTerminal(ctx, by, ref, terminalID)
+	if err == nil && r != nil {
+		err = r.mayWatch()
+	} else if err == nil {
+		_, err = g.holder(ctx, ws, terminalID)
+	}
 	if err != nil {
-		return err
-	}
-	if err := r.mayWatch(); err != nil {
-		return err
+		return ws, err
 	}
 	err = g.Audit.Record(ctx, audit.Event{
 		Type: sallyport.ActivityTerminalWatched, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Summary: "terminal " + terminalID + " watched",
 	})
-	if err != nil {
-		return err
+	if err != nil || r == nil {
+		return ws, err
 	}
-	return r.watch(a)
+	return ws, r.watch(a)
 }
 
 func (r *terminalRun) mayWatch() error {

@@ -20,6 +20,8 @@ const (
 	TerminalWatchersMax = 16
 	// TerminalStartTime is how long a client may take to say what it wants.
 	TerminalStartTime = 10 * time.Second
+	// TerminalPassedBytesMax bounds a message about a terminal between two servers.
+	TerminalPassedBytesMax = 64 << 10
 	// TerminalExitGrace is how long a terminal may be silent behind its program's exit status
 	// before it is over without its end: SSH servers close it with the program.
 	TerminalExitGrace = 5 * time.Second

@@ -26,6 +26,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("WorkspaceUpdated", func(t *testing.T) { testWorkspaceUpdated(t, w, 6) })
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
 	t.Run("Forward", func(t *testing.T) { testForward(t, w) })
+	t.Run("Terminal", func(t *testing.T) { testTerminal(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
 	t.Run("OneKey", func(t *testing.T) { testOneKey(t, w) })
 	t.Run("CA", func(t *testing.T) { testCA(t, w) })
