@@ -73,9 +73,7 @@ func (r *terminalRun) detach(a *attachment, why error) {
 	if a.gone == nil {
 		a.gone = why
 	}
-	if _, watches := r.watchers[a]; watches {
-		delete(r.watchers, a)
-	}
+	delete(r.watchers, a)
 	if r.client == a {
 		r.client, r.lostAt = nil, time.Now()
 		r.line()

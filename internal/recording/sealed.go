@@ -14,7 +14,7 @@ import (
 	"sallyport/internal/limits"
 )
 
-// ErrBroken: the file was changed since it was written.
+// ErrBroken is that the file was changed since it was written.
 var ErrBroken = errors.New("the recording was changed since it was written")
 
 // A file is a version, the recording's own key, sealed, and frames:

@@ -21,7 +21,7 @@ type PTY struct {
 	Cols, Rows int
 }
 
-// ErrHungUp, as the cause of Start's context, ends a command at a PTY by closing the PTY: the
+// ErrHungUp is the cause of Start's context that ends a command at a PTY by closing the PTY: the
 // kernel sends HUP, and what was meant to survive that does. Any other cause ends by force
 // whatever the command has started.
 var ErrHungUp = errors.New("the terminal's line was closed")

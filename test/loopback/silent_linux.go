@@ -15,7 +15,7 @@ func Silent(t testing.TB) *net.TCPAddr {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
+	closeAfter(t, fd)
 	if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 		t.Fatal(err)
 	}
@@ -31,10 +31,18 @@ func Silent(t testing.TB) *net.TCPAddr {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { unix.Close(waiting) })
+		closeAfter(t, waiting)
 		if err := unix.Connect(waiting, at); err != nil && err != unix.EINPROGRESS {
 			t.Fatal(err)
 		}
 	}
 	return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: at.(*unix.SockaddrInet4).Port}
+}
+
+func closeAfter(t testing.TB, fd int) {
+	t.Cleanup(func() {
+		if err := unix.Close(fd); err != nil {
+			t.Error(err)
+		}
+	})
 }
