@@ -27,6 +27,34 @@ func (c *Client) listActs(ctx context.Context, kind, workspace, status string, p
 	return list, err
 }
 
+// getAct returns the row of one act that lasts, a forward or a terminal, as kind says.
+func (c *Client) getAct(ctx context.Context, kind, workspace, id string) (row sallyport.Activity, err error) {
+	r, err := c.oneAct("get ", http.MethodGet, kind, workspace, id)
+	if err != nil {
+		return row, err
+	}
+	return row, c.do(ctx, r, &row)
+}
+
+// endAct ends one act that lasts, as getAct names it.
+func (c *Client) endAct(ctx context.Context, kind, workspace, id string) error {
+	r, err := c.oneAct("end ", http.MethodDelete, kind, workspace, id)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, r, nil)
+}
+
+func (c *Client) oneAct(doing, method, kind, workspace, id string) (call, error) {
+	if err := checkRef("workspace", workspace); err != nil {
+		return call{}, err
+	}
+	if err := checkRef(kind, id); err != nil {
+		return call{}, err
+	}
+	return call{doing: doing + kind + " " + id, method: method, path: path("workspaces", workspace, kind+"s", id), query: orgQuery(c.Org)}, nil
+}
+
 // AllExecs yields every one of them, newest first, and ends with the first error.
 func (c *Client) AllExecs(ctx context.Context, workspace, status string) iter.Seq2[sallyport.Activity, error] {
 	return all(func(cursor string) (sallyport.List[sallyport.Activity], error) {

@@ -46,14 +46,7 @@ func (c *Client) CheckForward(ctx context.Context, workspace, host string, port 
 	if err != nil {
 		return err
 	}
-	err = c.do(ctx, r, nil)
-	switch {
-	case sallyport.CodeOf(err) == sallyport.CodeUpgradeRequired:
-		return nil
-	case err == nil:
-		return fmt.Errorf("%s: the server takes no WebSocket there", r.doing)
-	}
-	return err
+	return c.checkUpgrade(ctx, r)
 }
 
 func (c *Client) forwardCall(workspace, host string, port int) (call, error) {
@@ -91,31 +84,12 @@ func (c *Client) AllForwards(ctx context.Context, workspace, status string) iter
 
 // GetForward returns one forward of a workspace: its row in the activity log.
 func (c *Client) GetForward(ctx context.Context, workspace, id string) (sallyport.Activity, error) {
-	var row sallyport.Activity
-	r, err := c.oneForward("get forward ", http.MethodGet, workspace, id)
-	if err != nil {
-		return row, err
-	}
-	return row, c.do(ctx, r, &row)
+	return c.getAct(ctx, "forward", workspace, id)
 }
 
 // EndForward ends a running forward, whoever opened it, and returns when it has ended. Both
 // of its ends see a connection that was reset. The error's code is not_running where it has
 // ended before.
 func (c *Client) EndForward(ctx context.Context, workspace, id string) error {
-	r, err := c.oneForward("end forward ", http.MethodDelete, workspace, id)
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, r, nil)
-}
-
-func (c *Client) oneForward(doing, method, workspace, id string) (call, error) {
-	if err := checkRef("workspace", workspace); err != nil {
-		return call{}, err
-	}
-	if err := checkRef("forward", id); err != nil {
-		return call{}, err
-	}
-	return call{doing: doing + id, method: method, path: path("workspaces", workspace, "forwards", id), query: orgQuery(c.Org)}, nil
+	return c.endAct(ctx, "forward", workspace, id)
 }

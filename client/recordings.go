@@ -80,7 +80,7 @@ type recordingBody struct {
 // Read reads the next bytes of the asciicast.
 func (b *recordingBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
-	if err != nil && !errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	if err != nil && !errors.Is(err, io.EOF) {
 		err = fmt.Errorf("%s: the answer was cut off: %w", b.doing, err)
 	}
 	return n, err

@@ -231,3 +231,16 @@ func cutBy(err error) error {
 	}
 	return &socketCut{err}
 }
+
+// checkUpgrade asks what a handshake would be answered, and opens nothing. Nil is that it would
+// succeed, as far as is known before.
+func (c *Client) checkUpgrade(ctx context.Context, r call) error {
+	err := c.do(ctx, r, nil)
+	switch {
+	case sallyport.CodeOf(err) == sallyport.CodeUpgradeRequired:
+		return nil
+	case err == nil:
+		return fmt.Errorf("%s: the server takes no WebSocket there", r.doing)
+	}
+	return err
+}

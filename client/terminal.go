@@ -163,14 +163,7 @@ func (c *Client) CheckTerminal(ctx context.Context, workspace string) error {
 	if err != nil {
 		return err
 	}
-	err = c.do(ctx, r, nil)
-	switch {
-	case sallyport.CodeOf(err) == sallyport.CodeUpgradeRequired:
-		return nil
-	case err == nil:
-		return fmt.Errorf("%s: the server takes no WebSocket there", r.doing)
-	}
-	return err
+	return c.checkUpgrade(ctx, r)
 }
 
 // Read reads what the program printed.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"net/http"
 	"sync/atomic"
 
 	"sallyport/client/sallyport"
@@ -27,32 +26,13 @@ func (c *Client) AllTerminals(ctx context.Context, workspace, status string) ite
 
 // GetTerminal returns one terminal of a workspace: its row in the activity log.
 func (c *Client) GetTerminal(ctx context.Context, workspace, id string) (sallyport.Activity, error) {
-	var row sallyport.Activity
-	r, err := c.oneTerminal("get terminal ", http.MethodGet, workspace, id)
-	if err != nil {
-		return row, err
-	}
-	return row, c.do(ctx, r, &row)
+	return c.getAct(ctx, "terminal", workspace, id)
 }
 
 // EndTerminal ends a running terminal and all that it started, whosever it is, and returns when
 // it has ended. The error's code is not_running where it has ended before.
 func (c *Client) EndTerminal(ctx context.Context, workspace, id string) error {
-	r, err := c.oneTerminal("end terminal ", http.MethodDelete, workspace, id)
-	if err != nil {
-		return err
-	}
-	return c.do(ctx, r, nil)
-}
-
-func (c *Client) oneTerminal(doing, method, workspace, id string) (call, error) {
-	if err := checkRef("workspace", workspace); err != nil {
-		return call{}, err
-	}
-	if err := checkRef("terminal", id); err != nil {
-		return call{}, err
-	}
-	return call{doing: doing + id, method: method, path: path("workspaces", workspace, "terminals", id), query: orgQuery(c.Org)}, nil
+	return c.endAct(ctx, "terminal", workspace, id)
 }
 
 // TerminalWatch shows what somebody's terminal shows, as Client.WatchTerminal opens it. Its
