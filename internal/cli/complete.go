@@ -164,6 +164,15 @@ func completeFirst(with cobra.CompletionFunc) cobra.CompletionFunc {
 	}
 }
 
+// completeWorkspaceThenFiles completes a workspace, and behind it files, as a program's
+// arguments may be.
+func (a *app) completeWorkspaceThenFiles(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completeWorkspaces(cmd, args, toComplete)
+}
+
 func (a *app) completeProfiles(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	a.Stderr = io.Discard
 	stored, err := a.readProfiles()

@@ -62,12 +62,7 @@ last line that holds neither was cut off: how the command ended is not known.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.exec(cmd, args, &f)
 		},
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return a.completeWorkspaces(cmd, args, toComplete)
-		},
+		ValidArgsFunction: a.completeWorkspaceThenFiles,
 	}
 	f.add(a, cmd)
 	return cmd

@@ -66,14 +66,9 @@ Besides the program's own exit code there are:
   sallyport shell --cwd /srv/app -e STAGE=blue build
   sallyport shell --record build                   # see recordings
   sallyport shell --watch 0198c9a4-9d10 build`,
-		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.shell(cmd, args, &f) },
-		ValidArgsFunction: func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
-			if len(args) > 0 {
-				return nil, cobra.ShellCompDirectiveDefault
-			}
-			return a.completeWorkspaces(cmd, args, toComplete)
-		},
+		Args:              cobra.ArbitraryArgs,
+		RunE:              func(cmd *cobra.Command, args []string) error { return a.shell(cmd, args, &f) },
+		ValidArgsFunction: a.completeWorkspaceThenFiles,
 	}
 	f.add(a, cmd)
 	return cmd
