@@ -13,7 +13,6 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
-	"sallyport/internal/live"
 	"sallyport/internal/principal"
 	"sallyport/internal/store"
 )
@@ -229,10 +228,7 @@ func (g *Gateway) passOn(ctx context.Context, by Caller, ws store.Workspace, p P
 		return err
 	}
 	defer s.Close()
-	acting, untrack := g.live.Track(ctx, &live.Call{OrgID: ws.OrgID, WorkspaceID: ws.ID, By: by.Principal, EndsBelowTier: true})
-	defer untrack()
-	stop := context.AfterFunc(acting, func() { _ = s.Close() })
-	defer stop()
+	defer g.attend(ctx, by, ws, func(error) { _ = s.Close() })()
 	link := &passedLink{PeerStream: s}
 	var receiving sync.WaitGroup
 	receiving.Go(func() { passInput(link, client) })

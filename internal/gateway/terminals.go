@@ -67,10 +67,7 @@ func (g *Gateway) ResumeTerminal(ctx context.Context, by Caller, ref Ref, t Term
 		client.End(nil, err)
 		return err
 	}
-	acting, untrack := g.live.Track(ctx, &live.Call{OrgID: r.act.ws.OrgID, WorkspaceID: r.act.ws.ID, By: by.Principal, EndsBelowTier: true})
-	stop := context.AfterFunc(acting, func() { r.end(context.Cause(acting)) })
-	defer untrack()
-	defer stop()
+	defer g.attend(ctx, by, r.act.ws, r.end)()
 	if _, err := g.stillMay(ctx, by, &r.act.ws); err != nil {
 		r.end(sallyport.Errorf(sallyport.CodeRevoked, "the token or the session has ended").Because(err))
 	}
@@ -101,6 +98,17 @@ func (g *Gateway) findTerminal(ctx context.Context, by Caller, ref Ref, terminal
 		return nil, ws, terminalNotFound()
 	}
 	return r, ws, nil
+}
+
+// attend has end called when somebody may not be at a terminal any more, with the cause: ctx has
+// ended, the token, the workspace. The caller calls leave when it is over.
+func (g *Gateway) attend(ctx context.Context, by Caller, ws store.Workspace, end func(cause error)) (leave func()) {
+	acting, untrack := g.live.Track(ctx, &live.Call{OrgID: ws.OrgID, WorkspaceID: ws.ID, By: by.Principal, EndsBelowTier: true})
+	stop := context.AfterFunc(acting, func() { end(context.Cause(acting)) })
+	return func() {
+		stop()
+		untrack()
+	}
 }
 
 // isOf tells whether a caller is the one who started the terminal: the same token, or a session
@@ -164,10 +172,7 @@ func (g *Gateway) WatchTerminal(ctx context.Context, by Caller, ref Ref, termina
 		return err
 	}
 	r := a.run
-	acting, untrack := g.live.Track(ctx, &live.Call{OrgID: r.act.ws.OrgID, WorkspaceID: r.act.ws.ID, By: by.Principal, EndsBelowTier: true})
-	stop := context.AfterFunc(acting, func() { a.leave(context.Cause(acting)) })
-	defer untrack()
-	defer stop()
+	defer g.attend(ctx, by, r.act.ws, a.leave)()
 	if _, err := g.stillMay(ctx, by, &r.act.ws); err != nil {
 		a.leave(sallyport.Errorf(sallyport.CodeRevoked, "the token or the session has ended").Because(err))
 	}
