@@ -11,13 +11,17 @@ import (
 func (c *conn) left(now time.Time) time.Duration { return c.life - now.Sub(c.since) }
 
 // lasts tells whether a connection lasts for what needs so long. Where no connection's
-// life is so long, a fresh one has to do.
+// life is so long, one with half of its life left has to do.
 func (c *conn) lasts(need time.Duration, now time.Time) bool {
 	if c.life == 0 {
 		return true
 	}
 	need += limits.ConnectionSpare
-	return c.left(now) >= min(need, c.life-c.life/4)
+	enough := min(need, c.life-c.life/4) // a fresh one is some seconds old when it is asked
+	if need > c.life {
+		enough = c.life / 2
+	}
+	return c.left(now) >= enough
 }
 
 // isEnding tells whether it is time for the next connection.

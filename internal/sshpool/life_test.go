@@ -77,6 +77,24 @@ func TestMortalConnectionTooShort(t *testing.T) {
 	})
 }
 
+// What no connection lasts for takes one with half of its life left, and waits for the next where
+// less is left.
+func TestMortalConnectionHalfSpent(t *testing.T) {
+	t.Parallel()
+	m, _ := newHost(t)
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, &sshpool.Pool{IdleTime: 24 * time.Hour}, m)
+		endless := m.mortal("k", time.Hour, 12*time.Hour, "")
+		use(t, p, endless)
+		<-time.After(29 * time.Minute)
+		use(t, p, endless)
+		m.wantConnections(t, 1)
+		<-time.After(2 * time.Minute)
+		use(t, p, endless)
+		m.wantConnections(t, 2)
+	})
+}
+
 // The connection that is idle for longest is evicted, of those that share the thing; one
 // in use never is.
 func TestEvictIdle(t *testing.T) {
