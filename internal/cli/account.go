@@ -98,6 +98,9 @@ func (a *app) account(asAdmin bool) (account, error) {
 		if a.flags.profile != "" {
 			a.warn("%s and %s are set, so profile %s is not used", envURL, envToken, a.flags.profile)
 		}
+		if a.flags.admin {
+			a.warn("%s and %s are set, so a profile's admin token is not used", envURL, envToken)
+		}
 		caCert, err := readCACert(a.env(envCACert))
 		return account{url: url, token: token, caCert: caCert}, err
 	}
