@@ -95,19 +95,24 @@ func TestCutConnections(t *testing.T) {
 			}
 			typed = int(s.first.InputReceived)
 		}
-		var want strings.Builder
-		fmt.Fprintf(&want, "go\n%x  -\n", sha256.Sum256(keys))
-		for i := range lines {
-			fmt.Fprintln(&want, i+1)
-		}
-		if string(shown) != want.String() {
-			t.Errorf("after %d cuts %d bytes are shown, want %d", resumes, len(shown), want.Len())
+		if want := hashAndLines(keys, lines); string(shown) != want {
+			t.Errorf("after %d cuts %d bytes are shown, want %d", resumes, len(shown), len(want))
 		}
 		// A client that comes for the exit alone comes when the row is complete.
 		if row := m.endedRow(t, id); *row.Resumes > resumes || *row.Resumes == 0 || *row.InputBytes != int64(len(keys)) || *row.OutputBytes != int64(len(shown)) || resumes < 5 {
 			t.Errorf("%d cuts, row %+v", resumes, row)
 		}
 	})
+}
+
+// hashAndLines is what the program of TestCutConnections prints.
+func hashAndLines(typed []byte, lines int) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "go\n%x  -\n", sha256.Sum256(typed))
+	for i := range lines {
+		fmt.Fprintln(&b, i+1)
+	}
+	return b.String()
 }
 
 // A reader that stops stops the program, and takes all in the end; who has forgotten what came
