@@ -90,7 +90,7 @@ func (r *run) hangUp(ctx context.Context, cause error) *Outcome {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limits.HangUpLookTime)
 	defer cancel()
 	if wait(ctx, limits.HangUpGrace) {
-		if found, err := watchOf(r.s).act(ctx, r.s, r.goal(false), "", limits.EndTimeMax); err == nil {
+		if found, err := watchOf(r.s).act(ctx, r.s, r.goal(false), "", limits.ConnectTime); err == nil {
 			out.Survivors = survivorsOf(found)
 		}
 	}
