@@ -8,11 +8,13 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/limits"
 	"sallyport/test/stack"
 )
 
@@ -233,21 +235,63 @@ func TestSlowWatcher(t *testing.T) {
 	s.wantExit(t, 0, "")
 }
 
-// Over its quota a terminal is refused, and leaves no row.
+// Over a quota, the workspace's or the organisation's, a terminal is refused, and leaves no row;
+// one that ends makes room.
 func TestQuota(t *testing.T) {
 	t.Parallel()
 	m := embedded(t, stack.Options{Env: map[string]string{"SALLYPORT_LIMITS_RUNNING_TERMINALS_PER_WORKSPACE": "1"}})
+	second := &machine{Stack: m.Stack, workspace: "second"}
+	second.create(t, sallyport.Connector{Type: sallyport.ConnectorLocal})
+	refused := func(m *machine) {
+		t.Helper()
+		before := len(m.rows(t, sallyport.ActivityTerminal))
+		more := m.dial(t, m.Token, `{"type":"start","cmd":["cat"]}`)
+		go more.read(0)
+		if e := more.wantError(t, websocket.StatusTryAgainLater, sallyport.CodeTooManyTerminals); e.Reason != "" {
+			t.Errorf("%+v", e)
+		}
+		if n := len(m.rows(t, sallyport.ActivityTerminal)); n != before {
+			t.Errorf("%d rows", n)
+		}
+	}
 	s := m.sit(t, `{"type":"start","cmd":["cat"]}`)
 	_ = s.conn.CloseNow() // one that is lost counts
-	more := m.dial(t, m.Token, `{"type":"start","cmd":["cat"]}`)
-	go more.read(0)
-	more.wantError(t, websocket.StatusTryAgainLater, sallyport.CodeTooManyTerminals)
-	if rows := m.rows(t, sallyport.ActivityTerminal); len(rows) != 1 {
-		t.Errorf("%d rows", len(rows))
-	}
-	if a := m.Do(t, http.MethodDelete, m.path("/terminals/"+s.first.ID), m.Token, ""); a.Status != http.StatusNoContent {
-		t.Errorf("%d %s", a.Status, a.Body)
-	}
+	refused(m)
+	want(t, m.Do(t, http.MethodPatch, "/orgs/"+m.OrgID, m.AdminToken, `{"limits":{"running_terminals":2,"running_terminals_per_workspace":2}}`), http.StatusOK)
+	other := second.sit(t, `{"type":"start","cmd":["cat"]}`)
+	refused(m)
+	refused(second)
+	want(t, m.Do(t, http.MethodDelete, m.path("/terminals/"+s.first.ID), m.Token, ""), http.StatusNoContent)
 	next := m.sit(t, `{"type":"start","cmd":["true"]}`)
 	next.wantExit(t, 0, "")
+	other.types(t, "\x04")
+	other.wantExit(t, 0, "")
+}
+
+// As many terminals as a workspace may have by default run at once on one machine, each in a
+// session of its own, and each comes to its end.
+func TestManyTerminals(t *testing.T) {
+	t.Parallel()
+	m := embedded(t, stack.Options{})
+	many := make([]*screen, limits.RunningTerminalsPerWorkspace)
+	var all sync.WaitGroup
+	for i := range many {
+		many[i] = m.dial(t, m.Token, `{"type":"start","cmd":["cat"]}`) // the next doesn't wait for it
+	}
+	for _, s := range many {
+		s.begin(t, sallyport.FrameStarted)
+		all.Go(func() { s.read(0) })
+	}
+	more := m.dial(t, m.Token, `{"type":"start"}`)
+	all.Go(func() { more.read(0) })
+	more.wantError(t, websocket.StatusTryAgainLater, sallyport.CodeTooManyTerminals)
+	for i, s := range many {
+		s.types(t, fmt.Sprintf("I am %d\r\x04", i))
+	}
+	for i, s := range many {
+		if s.wantExit(t, 0, ""); !strings.Contains(s.text(), fmt.Sprintf("I am %d\r\nI am %d\r\n", i, i)) {
+			t.Errorf("%d: shown %q", i, s.text())
+		}
+	}
+	all.Wait()
 }

@@ -93,15 +93,25 @@ func (m *machine) path(rest string) string { return "/workspaces/" + m.workspace
 // dial connects, and sends a first message.
 func (m *machine) dial(t testing.TB, token, first string) *screen {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), m.URL+m.path("/terminal"), &websocket.DialOptions{
-		Subprotocols: []string{sallyport.SubprotocolTerminal}, HTTPHeader: http.Header{"Authorization": {"Bearer " + token}},
-	})
+	s, err := m.dialAs(t, http.Header{"Authorization": {"Bearer " + token}}, first)
 	must(t, err)
+	return s
+}
+
+// dialAs is dial with any credential.
+func (m *machine) dialAs(t testing.TB, credential http.Header, first string) (*screen, error) {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), m.URL+m.path("/terminal"), &websocket.DialOptions{
+		Subprotocols: []string{sallyport.SubprotocolTerminal}, HTTPHeader: credential,
+	})
+	if err != nil {
+		return nil, err
+	}
 	t.Cleanup(func() { _ = conn.CloseNow() })
 	conn.SetReadLimit(64 << 10) // the server's messages have no more
 	s := &screen{conn: conn}
 	s.says(t, first)
-	return s
+	return s, nil
 }
 
 // sit starts a terminal, and reads what comes.
