@@ -211,6 +211,7 @@ func (t *Terminal) writeErr() error {
 }
 
 // Resize tells the program that the terminal has another size, in characters; 0 leaves a side.
+// The program has what was written before, and then the size.
 func (t *Terminal) Resize(cols, rows int) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -220,21 +221,24 @@ func (t *Terminal) Resize(cols, rows int) error {
 	if rows > 0 {
 		t.rows = rows
 	}
-	if t.conn != nil { // else the resume says it
-		t.conn.control(sallyport.TerminalResize{Type: sallyport.FrameResize, Cols: cols, Rows: rows})
+	if !t.input.addControl(sallyport.TerminalResize{Type: sallyport.FrameResize, Cols: t.cols, Rows: t.rows}) {
+		return fmt.Errorf("%s: resize: %w", t.call.doing, errControlsFull)
 	}
 	return nil
 }
 
 // Signal sends a signal, one of sallyport.Signals, to the terminal's foreground process group,
-// whatever the terminal's modes. While the connection is lost it is an error.
+// whatever the terminal's modes, behind what was written before. While the connection is lost it
+// is an error, and so it is where 64 sizes and signals wait to be sent.
 func (t *Terminal) Signal(name string) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.conn == nil {
 		return fmt.Errorf("%s: send %s: %w", t.call.doing, name, ErrCut)
 	}
-	t.conn.control(sallyport.TerminalSignal{Type: sallyport.FrameSignal, Signal: name})
+	if !t.input.addControl(sallyport.TerminalSignal{Type: sallyport.FrameSignal, Signal: name}) {
+		return fmt.Errorf("%s: send %s: %w", t.call.doing, name, errControlsFull)
+	}
 	return nil
 }
 

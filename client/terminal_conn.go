@@ -163,7 +163,7 @@ func (conn *terminalConn) control(frame any) {
 	}
 }
 
-// sendInput sends what is typed until the connection is over.
+// sendInput sends what is typed, and the control frames in between, until the connection is over.
 func (conn *terminalConn) sendInput(input *terminalInput) {
 	for !isClosed(conn.over) {
 		if !conn.out.hasRoom() {
@@ -173,7 +173,11 @@ func (conn *terminalConn) sendInput(input *terminalInput) {
 			}
 			continue
 		}
-		piece := input.next()
+		piece, frame := input.next()
+		if frame != nil {
+			conn.control(frame)
+			continue
+		}
 		if len(piece) == 0 {
 			select {
 			case <-input.more:
@@ -239,73 +243,6 @@ func decodeControl(text []byte, into any) error {
 
 func unexpectedControl(frame string) error {
 	return cutBy(fmt.Errorf("the server sends a control frame %q out of its turn", frame))
-}
-
-// terminalInputMax is how much input is kept that may have to be sent again: more than lies
-// between the two ends.
-const terminalInputMax = 4 << 20
-
-// terminalInput is what was typed: it is kept after it was sent, since only a resume tells what
-// has arrived.
-type terminalInput struct {
-	// more says that there is something to send, room that there is room again; each holds one
-	// word.
-	more, room chan struct{}
-
-	mu    sync.Mutex // guards the fields below
-	kept  []byte
-	first int64 // the place of the first byte that is kept, in all that was typed
-	sent  int   // how much of kept was sent
-}
-
-func newTerminalInput() *terminalInput {
-	return &terminalInput{more: make(chan struct{}, 1), room: make(chan struct{}, 1)}
-}
-
-// hasRoom tells whether more may be added. Where it may not, room says when to ask again.
-func (i *terminalInput) hasRoom() bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return len(i.kept)-i.sent < messageBytesMax
-}
-
-func (i *terminalInput) add(p []byte) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.kept = append(i.kept, p...)
-	say(i.more)
-}
-
-// next returns what is to be sent next, as if it were sent; nil where there is nothing.
-func (i *terminalInput) next() []byte {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if over := i.sent - terminalInputMax; over > terminalInputMax/4 { // seldom, since it moves what is kept
-		i.drop(over)
-	}
-	piece := i.kept[i.sent:min(len(i.kept), i.sent+messageBytesMax)]
-	i.sent += len(piece)
-	say(i.room)
-	return append([]byte(nil), piece...)
-}
-
-// rewind has what comes behind a place be sent again. It tells whether that is kept.
-func (i *terminalInput) rewind(received int64) bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if received < i.first || received > i.first+int64(i.sent) {
-		return false
-	}
-	i.drop(int(received - i.first))
-	i.sent = 0
-	say(i.more)
-	return true
-}
-
-func (i *terminalInput) drop(n int) {
-	i.kept = i.kept[:copy(i.kept, i.kept[n:])]
-	i.first += int64(n)
-	i.sent -= n
 }
 
 // terminalOutputMax bounds the output that waits for Read. The server's window is smaller: more

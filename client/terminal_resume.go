@@ -69,8 +69,5 @@ func (t *Terminal) tryResume(ctx context.Context) (*terminalConn, error) {
 	defer t.mu.Unlock()
 	// The server counts what has arrived as acked, and an ack is never less than one before.
 	t.conn, t.acked = conn, arrived
-	if t.cols != cols || t.rows != rows {
-		conn.control(sallyport.TerminalResize{Type: sallyport.FrameResize, Cols: t.cols, Rows: t.rows})
-	}
 	return conn, nil
 }

@@ -248,6 +248,36 @@ func TestTerminalResumes(t *testing.T) {
 	}
 }
 
+// Sizes and signals arrive in the order of the calls, between what was typed.
+func TestTerminalOrder(t *testing.T) {
+	t.Parallel()
+	input := strings.Repeat("0123456789abcdef", 20_000)
+	c := serveTerminals(t, func(ctx context.Context, ws *websocket.Conn) error {
+		return steps(
+			func() error { return begun(ctx, ws, plainStart) },
+			func() error { return typed(ctx, ws, input) },
+			func() error { return wantFrame(ctx, ws, `{"type":"resize","cols":90,"rows":20}`) },
+			func() error { return typed(ctx, ws, "x") },
+			func() error { return wantFrame(ctx, ws, `{"type":"resize","cols":91,"rows":20}`) },
+			func() error { return wantFrame(ctx, ws, `{"type":"signal","signal":"INT"}`) },
+			func() error { return typed(ctx, ws, input) },
+			func() error { return wantFrame(ctx, ws, `{"type":"signal","signal":"TERM"}`) },
+			func() error { return exits(ctx, ws, 0) },
+		)
+	})
+	terminal := openTerminal(t, c, client.TerminalOptions{})
+	must(t, write(terminal, input))
+	must(t, terminal.Resize(90, 20))
+	must(t, write(terminal, "x"))
+	must(t, terminal.Resize(91, 0))
+	must(t, terminal.Signal("INT"))
+	must(t, write(terminal, input))
+	must(t, terminal.Signal("TERM"))
+	if _, err := io.ReadAll(terminal); err != nil {
+		t.Error(err)
+	}
+}
+
 // A size that is set while the connection is lost comes with the resume, or behind it.
 func TestTerminalResizedWhileLost(t *testing.T) {
 	t.Parallel()
