@@ -38,6 +38,19 @@ type Client struct {
 	// OnAnswer, if it is set, gets the JSON of every answer but an exec's and an
 	// error's, as it came, before the call returns.
 	OnAnswer func(json []byte)
+	// Go, if it is set, starts the goroutines of terminals, in place of the go statement. It
+	// must not wait for f. A program that has changed something which outlives it, such as
+	// the modes of its own terminal, can so put that back where f panics.
+	Go func(f func())
+}
+
+// start runs f in a goroutine of its own.
+func (c *Client) start(f func()) {
+	if c.Go == nil {
+		go f()
+		return
+	}
+	c.Go(f)
 }
 
 // New returns a client of the server at url that presents token. A mistake in url is an

@@ -34,7 +34,7 @@ func (c *Client) openSocket(req *http.Request, subprotocol string, pinged func()
 	if c.HTTPClient != nil {
 		sender = *c.HTTPClient
 	}
-	transport := &socketTransport{base: sender.Transport}
+	transport := &socketTransport{base: sender.Transport, start: c.start}
 	sender.Transport = transport
 	ws, answer, err := websocket.Dial(req.Context(), req.URL.String(), &websocket.DialOptions{
 		HTTPClient: &sender, HTTPHeader: req.Header, Subprotocols: []string{subprotocol},
@@ -78,8 +78,9 @@ func dialError(req *http.Request, err error) error {
 // socketTransport sends the request of one handshake. It reads a refusal whole, of which the
 // library keeps 1 KiB, and puts an outbox before the connection.
 type socketTransport struct {
-	base http.RoundTripper // nil is http.DefaultTransport
-	out  *outbox
+	base  http.RoundTripper // nil is http.DefaultTransport
+	start func(f func())    // the client's
+	out   *outbox
 }
 
 // RoundTrip returns the answer to a handshake that was accepted; any other is an error.
@@ -97,7 +98,7 @@ func (t *socketTransport) RoundTrip(req *http.Request) (*http.Response, error) {
 		defer answer.Body.Close()
 		return nil, readError(answer)
 	}
-	t.out = newOutbox(conn)
+	t.out = newOutbox(conn, t.start)
 	answer.Body = t.out
 	return answer, nil
 }
@@ -122,10 +123,10 @@ type outbox struct {
 
 var errOutboxFull = errors.New("the server doesn't read")
 
-// newOutbox returns the outbox of conn. Close ends its goroutine.
-func newOutbox(conn io.ReadWriteCloser) *outbox {
+// newOutbox returns the outbox of conn, whose goroutine start starts, and Close ends.
+func newOutbox(conn io.ReadWriteCloser, start func(f func())) *outbox {
 	o := &outbox{conn: conn, wake: make(chan struct{}, 1), room: make(chan struct{}, 1), ended: make(chan struct{})}
-	go o.send()
+	start(o.send)
 	return o
 }
 

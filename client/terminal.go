@@ -142,7 +142,7 @@ func (c *Client) Terminal(ctx context.Context, workspace string, o TerminalOptio
 	}
 	conn.control(sallyport.TerminalAck{Type: sallyport.FrameAck}) // from now on there is a window
 	t.conn = conn
-	go t.run(conn)
+	c.start(func() { t.run(conn) })
 	return t, nil
 }
 
@@ -323,7 +323,7 @@ func (t *Terminal) serve(conn *terminalConn) error {
 		t.mu.Unlock()
 		conn.close()
 	}()
-	conn.beside.Go(func() { conn.sendInput(t.input) })
+	conn.startBeside(func() { conn.sendInput(t.input) })
 	return conn.receive(t.output, t.count, t.obey)
 }
 

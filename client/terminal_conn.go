@@ -29,6 +29,7 @@ func (c *Client) terminalCall(doing, workspace string) (call, error) {
 
 // terminalConn is one connection of a terminal.
 type terminalConn struct {
+	start   func(f func()) // the client's
 	lasting context.Context
 	ws      *websocket.Conn
 	out     *outbox
@@ -48,7 +49,7 @@ func (c *Client) openTerminal(ctx, lasting context.Context, r call, first any, w
 	if err != nil {
 		return nil, err
 	}
-	conn := &terminalConn{lasting: lasting, buffer: make([]byte, readBytes), heard: new(atomic.Bool), over: make(chan struct{})}
+	conn := &terminalConn{start: c.start, lasting: lasting, buffer: make([]byte, readBytes), heard: new(atomic.Bool), over: make(chan struct{})}
 	conn.ws, conn.out, err = c.openSocket(req, sallyport.SubprotocolTerminal, func() { conn.heard.Store(true) })
 	if err == nil {
 		if err = conn.begin(ctx, first, want, answer); err != nil {
@@ -64,8 +65,17 @@ func (c *Client) openTerminal(ctx, lasting context.Context, r call, first any, w
 	case err != nil:
 		return nil, err
 	}
-	conn.beside.Go(conn.listen)
+	conn.startBeside(conn.listen)
 	return conn, nil
+}
+
+// startBeside runs f in a goroutine of its own, for whose end close waits.
+func (conn *terminalConn) startBeside(f func()) {
+	conn.beside.Add(1)
+	conn.start(func() {
+		defer conn.beside.Done()
+		f()
+	})
 }
 
 func (conn *terminalConn) begin(ctx context.Context, first any, want string, answer any) error {

@@ -74,7 +74,7 @@ func (c *Client) WatchTerminal(ctx context.Context, workspace, id string, notify
 		stop(err)
 		return nil, fmt.Errorf("%s: %w", r.doing, err)
 	}
-	go w.run(lasting)
+	c.start(func() { w.run(lasting) })
 	return w, nil
 }
 

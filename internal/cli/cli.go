@@ -85,6 +85,8 @@ type app struct {
 	flags globalFlags
 	// closeWords writes what is queued for stderr; nil where nothing is.
 	closeWords func() error
+	// local is the terminal that a command has made its own; nil is none.
+	local *localTerminal
 	// quiet keeps warnings and notes from stderr.
 	quiet bool
 	// used is the account that was called, and workspace the one that was asked for:

@@ -3,6 +3,7 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -43,7 +44,7 @@ func (a *app) warn(format string, args ...any) {
 	if a.quiet {
 		return
 	}
-	fmt.Fprintf(a.Stderr, "sallyport: warning: %s\n", visible(fmt.Sprintf(format, args...)))
+	a.writeLine("sallyport: warning: " + visible(fmt.Sprintf(format, args...)))
 }
 
 // note writes one line that is no warning.
@@ -51,7 +52,17 @@ func (a *app) note(format string, args ...any) {
 	if a.quiet {
 		return
 	}
-	fmt.Fprintf(a.Stderr, "sallyport: %s\n", visible(fmt.Sprintf(format, args...)))
+	a.writeLine("sallyport: " + visible(fmt.Sprintf(format, args...)))
+}
+
+// writeLine writes a line to stderr, which may be a terminal that is raw, and on which a program
+// may have left the cursor anywhere.
+func (a *app) writeLine(line string) {
+	end := "\n"
+	if a.local != nil && a.local.isRaw() {
+		line, end = "\r\n"+line, "\r\n"
+	}
+	_, _ = io.WriteString(a.Stderr, line+end) // nobody reads it, if it fails
 }
 
 // plainly is a message as the program's own read: without a capital at its

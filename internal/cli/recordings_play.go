@@ -22,11 +22,6 @@ type player struct {
 	atOnce bool
 }
 
-// afterPlay puts a terminal back that a recording may have left in any state: the main screen,
-// the cursor shown, no colours, no mouse, no bracketed paste. It leaves the cursor where it is, which
-// ?1049l would not.
-const afterPlay = "\x1b[?47l\x1b[?25h\x1b[?1000l\x1b[?1002l\x1b[?1003l\x1b[?1006l\x1b[?2004l\x1b[0m\r\n"
-
 // play shows a recording here.
 func (a *app) play(ctx context.Context, ref string, p player) error {
 	from, _, err := a.openRecording(ctx, ref)
@@ -40,24 +35,24 @@ func (a *app) play(ctx context.Context, ref string, p player) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	local := openLocalTerminal(a.Stdin)
-	defer local.restore()
+	local := a.openLocalTerminal()
+	defer local.putBack()
 	if err := local.makeRaw(); err != nil {
 		return err
 	}
 	interrupted := make(chan struct{})
 	if local.is {
 		// What the recording asks the terminal is answered here, as if it were typed.
-		go func() {
-			defer local.restore()
+		go local.guard(func() {
 			if awaitInterrupt(a.Stdin) {
 				close(interrupted)
 				cancel()
 			}
-		}()
+		})()
 	}
-	err = p.play(ctx, a.out, from)
-	_, _ = io.WriteString(a.out, afterPlay) // the output remembers that it failed
+	err = p.play(ctx, local.out, from)
+	local.putBack()
+	_, _ = io.WriteString(a.out, "\n") // the output remembers that it failed
 	select {
 	case <-interrupted:
 		return exitCode(exitInterrupt)

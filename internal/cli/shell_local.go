@@ -9,21 +9,32 @@ import (
 	"golang.org/x/term"
 )
 
-// localTerminal is the terminal here, if stdin is one. It is safe for concurrent use.
+// localTerminal is the terminal here. It is safe for concurrent use.
 type localTerminal struct {
+	// is tells that stdin is a terminal, fd.
 	is bool
 	fd int
+	// out is stdout, and modes is too, where that is a terminal.
+	out   io.Writer
+	modes *screenModes
 
 	mu     sync.Mutex // guards before
 	before *term.State
 }
 
-func openLocalTerminal(stdin io.Reader) *localTerminal {
-	f, ok := stdin.(*os.File)
-	if !ok || !term.IsTerminal(int(f.Fd())) {
-		return &localTerminal{}
+// openLocalTerminal returns the terminal of stdin and stdout, which from then on is what lines on
+// stderr are written for.
+func (a *app) openLocalTerminal() *localTerminal {
+	l := &localTerminal{out: a.out}
+	if f, ok := a.Stdin.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		l.is, l.fd = true, int(f.Fd())
 	}
-	return &localTerminal{is: true, fd: int(f.Fd())}
+	if isTerminal(a.Stdout) {
+		l.modes = newScreenModes(a.out)
+		l.out = l.modes
+	}
+	a.local = l
+	return l
 }
 
 // size is in characters; 0 and 0 where it isn't known.
@@ -39,7 +50,7 @@ func (l *localTerminal) size() (cols, rows int) {
 }
 
 // makeRaw has each key come as it is typed, and none be a signal here. The caller calls
-// restore, whatever happens.
+// putBack, whatever happens.
 func (l *localTerminal) makeRaw() error {
 	if !l.is {
 		return nil
@@ -60,7 +71,30 @@ func (l *localTerminal) isRaw() bool {
 	return l.before != nil
 }
 
-// restore puts the terminal back as it was before makeRaw. More calls do nothing.
+// guard is f, with the terminal put back where f panics: no other goroutine outlives that.
+func (l *localTerminal) guard(f func()) func() {
+	return func() {
+		returned := false
+		defer func() {
+			if !returned {
+				l.putBack()
+			}
+		}()
+		f()
+		returned = true
+	}
+}
+
+// putBack puts the terminal back as it was, and takes back what programs have changed of it. Nothing
+// may be shown behind it. More calls do nothing.
+func (l *localTerminal) putBack() {
+	l.restore()
+	if l.modes != nil {
+		l.modes.reset()
+	}
+}
+
+// restore has keys come as before makeRaw. More calls do nothing.
 func (l *localTerminal) restore() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

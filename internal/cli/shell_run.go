@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -28,7 +27,6 @@ type shell struct {
 	workspace string // as it was typed
 	options   client.TerminalOptions
 	escape    byte
-	local     *localTerminal
 	// left tells that the user has left.
 	left atomic.Bool
 }
@@ -42,7 +40,8 @@ func (s *shell) run(ctx context.Context) error {
 	defer api.Close()
 	release := s.app.watch.takeHangup()
 	defer release()
-	s.local = openLocalTerminal(s.Stdin)
+	s.openLocalTerminal()
+	api.Go = func(f func()) { go s.local.guard(f)() }
 	s.options.Cols, s.options.Rows = s.local.size()
 	s.options.Notify = s.tell
 	terminal, err := api.Terminal(ctx, ref, s.options)
@@ -51,19 +50,19 @@ func (s *shell) run(ctx context.Context) error {
 	}
 	defer terminal.Close()
 	s.greet(terminal.Started)
-	defer s.local.restore()
+	defer s.local.putBack()
 	if err := s.local.makeRaw(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, s.local.guard(func() {
 		s.local.restore()
 		_ = terminal.Close()
-	})
+	}))
 	defer stop()
 	defer s.followSize(terminal)()
-	go s.sendKeys(terminal) // a Read of stdin may be left behind
-	from, to := copyBytes(s.out, terminal)
-	s.local.restore() // before anything is said
+	go s.local.guard(func() { s.sendKeys(terminal) })() // a Read of stdin may be left behind
+	from, to := copyBytes(s.local.out, terminal)
+	s.local.putBack() // before anything is said
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -95,36 +94,22 @@ func (s *shell) greet(started sallyport.TerminalStarted) {
 func (s *shell) tell(e client.TerminalEvent) {
 	switch e.Kind {
 	case client.TerminalLost:
-		s.say("the connection is lost; trying to take it up again")
+		s.note("the connection is lost; trying to take it up again")
 	case client.TerminalResumed:
-		s.say("connected again")
+		s.note("connected again")
 	case client.TerminalWatched:
 		if e.Watchers > 0 {
-			s.say("watched by %d", e.Watchers)
+			s.note("watched by %d", e.Watchers)
 		} else {
-			s.say("watched by nobody now")
+			s.note("watched by nobody now")
 		}
 	case client.TerminalEnding:
-		s.say("the server ends this terminal in %s (%s)", e.Left, e.Code)
+		s.note("the server ends this terminal in %s (%s)", e.Left, e.Code)
 	}
-}
-
-// say writes a line to a terminal that may be raw, on which a program may have left the cursor
-// anywhere.
-func (s *shell) say(format string, args ...any) {
-	if s.quiet {
-		return
-	}
-	line := "sallyport: " + visible(fmt.Sprintf(format, args...)) + "\n"
-	if s.local.isRaw() {
-		line = "\r\n" + strings.ReplaceAll(line, "\n", "\r\n")
-	}
-	_, _ = io.WriteString(s.Stderr, line)
 }
 
 // sendKeys sends what is typed, until the terminal or stdin ends.
 func (s *shell) sendKeys(terminal *client.Terminal) {
-	defer s.local.restore() // also in a panic, which no other goroutine outlives
 	keys := escapeKeys{escape: s.escape}
 	if !s.local.is {
 		keys.escape = 0
@@ -168,7 +153,7 @@ func (s *shell) typed(terminal *client.Terminal, escapes *escapeKeys, typed []by
 
 func (s *shell) help() {
 	c := string(s.escape)
-	s.say("behind a newline: %s. leaves, %s? shows this, %s%s is a %s", c, c, c, c, c)
+	s.note("behind a newline: %s. leaves, %s? shows this, %s%s is a %s", c, c, c, c, c)
 }
 
 // followSize tells the program of each new size of the terminal here, until the returned
@@ -180,13 +165,13 @@ func (s *shell) followSize(terminal *client.Terminal) (stop func()) {
 	changes := make(chan os.Signal, 1)
 	signal.Notify(changes, syscall.SIGWINCH)
 	var following sync.WaitGroup
-	following.Go(func() {
+	following.Go(s.local.guard(func() {
 		for range changes {
 			if cols, rows := s.local.size(); cols > 0 {
 				_ = terminal.Resize(cols, rows)
 			}
 		}
-	})
+	}))
 	return func() {
 		signal.Stop(changes)
 		close(changes)
@@ -209,27 +194,28 @@ func (s *shell) watch(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	s.local = openLocalTerminal(s.Stdin)
+	s.openLocalTerminal()
+	api.Go = func(f func()) { go s.local.guard(f)() }
 	w, err := api.WatchTerminal(ctx, ref, id, nil)
 	if err != nil {
 		return withShellHint(withScopes(err, sallyport.ScopeTerminalRead))
 	}
 	defer w.Close()
 	s.note("watching a terminal of %s, %d×%d; %c. or Ctrl-C leaves", w.Watching.Actor, w.Watching.Cols, w.Watching.Rows, max(s.escape, ' '))
-	defer s.local.restore()
+	defer s.local.putBack()
 	if err := s.local.makeRaw(); err != nil {
 		return err
 	}
-	stop := context.AfterFunc(ctx, func() {
+	stop := context.AfterFunc(ctx, s.local.guard(func() {
 		s.local.restore()
 		_ = w.Close()
-	})
+	}))
 	defer stop()
 	if s.local.is {
-		go s.awaitLeave(w) // a Read of stdin may be left behind
+		go s.local.guard(func() { s.awaitLeave(w) })() // a Read of stdin may be left behind
 	}
-	from, to := copyBytes(s.out, w)
-	s.local.restore()
+	from, to := copyBytes(s.local.out, w)
+	s.local.putBack()
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
@@ -243,7 +229,6 @@ func (s *shell) watch(ctx context.Context, id string) error {
 
 // awaitLeave closes w at Ctrl-C, or where the escape says so.
 func (s *shell) awaitLeave(w io.Closer) {
-	defer s.local.restore() // also in a panic, which no other goroutine outlives
 	escapes := escapeKeys{escape: s.escape}
 	buffer := make([]byte, carryBytes)
 	for {

@@ -30,7 +30,11 @@ func (t *waitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	traced := r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
 	answered := make(chan struct{})
 	var telling sync.WaitGroup
-	telling.Go(func() { t.tell(r, &sent, answered) })
+	tell := func() { t.tell(r, &sent, answered) }
+	if local := t.app.local; local != nil {
+		tell = local.guard(tell)
+	}
+	telling.Go(tell)
 	defer telling.Wait()
 	defer close(answered)
 	return t.Transport.RoundTrip(traced)

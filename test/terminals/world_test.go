@@ -25,12 +25,20 @@ import (
 	"sallyport/test/stack"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain is the program itself where it is called by its name.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == "sallyport" {
+		os.Exit(runProgram())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // machine is a workspace of a server.
 type machine struct {
 	*stack.Stack
 	workspace string
+	// sshd is nil for the embedded host.
+	sshd *sshd.Server
 }
 
 func embedded(t testing.TB, o stack.Options) *machine {
