@@ -68,6 +68,9 @@ type RunOptions struct {
 	// SFTP is the argv of the embedded host's SFTP server, as sshhost.Config has it; nil is
 	// none.
 	SFTP []string
+	// Home and LoginShell are those of the embedded host, for tests; empty is as the account of
+	// this process has it.
+	Home, LoginShell string
 }
 
 // Run serves until ctx is canceled, then drains: new execs are refused, running
@@ -273,7 +276,7 @@ func (s *server) take(address, remedy string) (net.Listener, error) {
 func (s *server) connectors(pool *sshpool.Pool) (map[string]connector.Connector, error) {
 	connectors := map[string]connector.Connector{}
 	if s.cfg.LocalEnabled {
-		c, err := local.New(local.Config{SFTP: s.options.SFTP, Log: s.log})
+		c, err := local.New(local.Config{Home: s.options.Home, Shell: s.options.LoginShell, SFTP: s.options.SFTP, Log: s.log})
 		if err != nil {
 			return nil, fmt.Errorf("embedded SSH host: %w", err)
 		}

@@ -54,6 +54,8 @@ type Options struct {
 	// ForwardOpenTime is how long a forward's target is waited for, where limits' is too long
 	// for a test.
 	ForwardOpenTime time.Duration
+	// Home and LoginShell are those of the server's own machine, where they aren't the account's.
+	Home, LoginShell string
 }
 
 // Start starts a stack and waits until it can serve.
@@ -78,7 +80,8 @@ func Start(t testing.TB, o Options) *Stack {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- server.Run(ctx, loaded.Config, server.RunOptions{
-			LogWriter: s.Log, Times: o.Times, EndTime: o.EndTime, ForwardOpenTime: o.ForwardOpenTime, Ready: func(r server.Ready) { ready <- r },
+			LogWriter: s.Log, Times: o.Times, EndTime: o.EndTime, ForwardOpenTime: o.ForwardOpenTime, Home: o.Home, LoginShell: o.LoginShell,
+			Ready: func(r server.Ready) { ready <- r },
 		})
 	}()
 	s.stop = sync.OnceValue(func() error {

@@ -48,17 +48,25 @@ func embedded(t testing.TB, o stack.Options) *machine {
 }
 
 func openSSH(t testing.TB, o stack.Options) *machine {
-	m := &machine{Stack: stack.Start(t, o), workspace: "there"}
+	m, _ := onSSHD(t, stack.Start(t, o), "there", sshd.Options{LoginShell: "bash", RC: "echo from the rc file\n"})
+	return m
+}
+
+// onSSHD is a workspace of s on a machine of its own, with a real sshd.
+func onSSHD(t testing.TB, s *stack.Stack, workspace string, o sshd.Options) (*machine, *sshd.Server) {
+	t.Helper()
+	m := &machine{Stack: s, workspace: workspace}
 	ca := filepath.Join(t.TempDir(), "ca.pub")
 	must(t, os.WriteFile(ca, []byte(m.Do(t, http.MethodGet, "/ca", m.Token, "").Body), 0o644))
-	server := sshd.Start(t, sshd.Options{LoginShell: "bash", RC: "echo from the rc file\n", Config: []string{"TrustedUserCAKeys " + ca}})
+	o.Config = append(o.Config, "TrustedUserCAKeys "+ca)
+	server := sshd.Start(t, o)
 	host, port, err := net.SplitHostPort(server.Addr)
 	must(t, err)
 	c := sallyport.Connector{Type: sallyport.ConnectorSSH, Host: host, User: server.User, TrustOnFirstUse: true}
 	_, err = fmt.Sscan(port, &c.Port)
 	must(t, err)
 	m.create(t, c)
-	return m
+	return m, server
 }
 
 func (m *machine) create(t testing.TB, c sallyport.Connector) {
