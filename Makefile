@@ -108,7 +108,7 @@ bench: ## measure the whole stack against bare SSH sessions, the engines of the 
 
 soak: ## execs, cancels and faults at random on real machines for SOAKTIME (2m), then nothing may be out of place
 	@scripts/setup
-	go test -count=1 ./test/faults -run '^Test(MemoryOfTransfers|KilledWhileWriting)$$' -v -transfer-mib 1024 -file-writes 500
+	go test -count=1 ./test/faults -run '^Test(MemoryOfTransfers|KilledWhileWriting|TerminalThroughCuts)$$' -v -transfer-mib 1024 -file-writes 500 -terminal-mib 512 -terminal-cuts 1000
 	go test -count=1 ./test/files -run '^Test(SwappedLinks|ReadersDuringWrites)$$' -v -race-time 10s -readers 50 -reader-writes 100
 	CGO_ENABLED=1 go test -race -count=1 -timeout 0 ./test/machines -run '^TestSoak$$' -v -soak $(SOAKTIME)
 
