@@ -5,6 +5,7 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"sallyport/internal/access"
@@ -84,6 +85,8 @@ type Gateway struct {
 	Watch func(context.Context, *ActReport)
 
 	live live.Calls
+	// watchers and resumes: see Stats.
+	watchers, resumes atomic.Int64
 	// fileLocks are those of files that are changed on a condition.
 	fileLocks keyedLocks
 }

@@ -26,6 +26,8 @@ type ActReport struct {
 	Reason string
 	// Exec holds the fields of an exec; zero for other kinds.
 	Exec ExecReport
+	// InputBytes and OutputBytes are what a terminal or a forward has carried.
+	InputBytes, OutputBytes int64
 	// Warm: see sshpool.Session.
 	Warm bool
 
@@ -62,8 +64,13 @@ func (r *ActReport) authorized(ws store.Workspace) {
 // ended takes the row's outcome.
 func (r *ActReport) ended(end audit.End) {
 	r.Status, r.Code, r.Reason = end.Status, end.Code, end.Reason
-	if o, ok := end.Outcome.(audit.ExecOutcome); ok {
+	switch o := end.Outcome.(type) {
+	case audit.ExecOutcome:
 		r.Exec = ExecReport{ExitCode: o.ExitCode, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes}
+	case audit.TerminalOutcome:
+		r.InputBytes, r.OutputBytes = o.InputBytes, o.OutputBytes
+	case audit.ForwardOutcome:
+		r.InputBytes, r.OutputBytes = o.InputBytes, o.OutputBytes
 	}
 }
 

@@ -32,7 +32,7 @@ func TestStartsTakeTurns(t *testing.T) {
 			return errors.New("it started before its turn")
 		})
 	}()
-	for g.live.CountActs() == 0 {
+	for len(g.live.CountActs()) == 0 {
 		runtime.Gosched()
 	}
 	cancel(context.Canceled)

@@ -73,7 +73,10 @@ func (r *terminalRun) detach(a *attachment, why error) {
 	if a.gone == nil {
 		a.gone = why
 	}
-	delete(r.watchers, a)
+	if _, watches := r.watchers[a]; watches {
+		delete(r.watchers, a)
+		r.g.watchers.Add(-1)
+	}
 	if r.client == a {
 		r.client, r.lostAt = nil, time.Now()
 		r.line()

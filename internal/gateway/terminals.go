@@ -141,6 +141,7 @@ func (r *terminalRun) resume(a *attachment, t TerminalResume) error {
 	a.sent = from
 	r.client = a
 	r.resumes++
+	r.g.resumes.Add(1)
 	a.hello = sallyport.TerminalResumed{
 		Type: sallyport.FrameResumed, ID: r.act.row.ID(), From: from, InputReceived: r.input, Cols: sizeOr(t.Cols, r.spec.Cols), Rows: sizeOr(t.Rows, r.spec.Rows),
 		TimeoutS: r.spec.TimeoutS, IdleTimeoutS: r.spec.IdleTimeoutS, Recorded: r.recorded != nil,
@@ -239,6 +240,7 @@ func (r *terminalRun) watch(a *attachment) error {
 		Type: sallyport.FrameWatching, ID: r.act.row.ID(), Actor: r.act.by.Actor(), Cols: r.spec.Cols, Rows: r.spec.Rows, From: a.sent,
 	}
 	r.watchers[a] = struct{}{}
+	r.g.watchers.Add(1)
 	r.wake()
 	return nil
 }

@@ -142,14 +142,14 @@ func (l *Calls) Find(rowID string) (Handle, bool) {
 	return h, ok
 }
 
-// CountActs returns how many acts run.
-func (l *Calls) CountActs() int {
+// CountActs returns how many acts of each class run.
+func (l *Calls) CountActs() map[store.Class]int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
+	n := map[store.Class]int{}
 	for c := range l.calls {
 		if c.Acts {
-			n++
+			n[c.Class]++
 		}
 	}
 	return n

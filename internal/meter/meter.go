@@ -47,6 +47,7 @@ type Meter struct {
 
 	actDurations *prometheus.HistogramVec
 	actRefusals  *prometheus.CounterVec
+	actBytes     *prometheus.CounterVec
 
 	dialDurations prometheus.Observer
 	dialFailures  *prometheus.CounterVec
@@ -69,7 +70,7 @@ func New(version string, log *slog.Logger) *Meter {
 	t := &table{registry: m.registry}
 	m.addHTTP(t)
 	m.addExec(t)
-	m.actDurations, m.actRefusals = t.histogram(actDurations), t.counter(actRefusals)
+	m.addActs(t)
 	m.addSSH(t)
 	m.addAudit(t)
 	t.gauge(buildInfo).WithLabelValues(version, runtime.Version()).Set(1)
@@ -93,6 +94,21 @@ func (m *Meter) addExec(t *table) {
 	output := t.counter(execOutput)
 	m.stdout, m.stderr = output.WithLabelValues(sallyport.Stdout), output.WithLabelValues(sallyport.Stderr)
 }
+
+func (m *Meter) addActs(t *table) {
+	m.actDurations, m.actRefusals, m.actBytes = t.histogram(actDurations), t.counter(actRefusals), t.counter(actBytes)
+	for _, rowType := range []string{sallyport.ActivityTerminal, sallyport.ActivityForward} {
+		m.carried(rowType, 0, 0) // what has not occurred yet counts 0
+	}
+}
+
+// carried counts what a terminal or a forward has carried.
+func (m *Meter) carried(rowType string, input, output int64) {
+	m.actBytes.WithLabelValues(kindOf(rowType), "input").Add(float64(input))
+	m.actBytes.WithLabelValues(kindOf(rowType), "output").Add(float64(output))
+}
+
+func kindOf(rowType string) string { return strings.TrimPrefix(rowType, "workspace_") }
 
 func (m *Meter) addSSH(t *table) {
 	m.dialDurations = t.histogram(dialDurations).WithLabelValues()
@@ -131,7 +147,7 @@ func statusClass(status int) string {
 
 // Act counts an act on a machine that is over.
 func (m *Meter) Act(r *gateway.ActReport) {
-	kind := strings.TrimPrefix(r.Type, "workspace_")
+	kind := kindOf(r.Type)
 	switch {
 	case r.Type == sallyport.ActivityExec:
 		m.exec(r)
@@ -139,6 +155,9 @@ func (m *Meter) Act(r *gateway.ActReport) {
 		m.actRefusals.WithLabelValues(kind, string(r.Code)).Inc()
 	default:
 		m.actDurations.WithLabelValues(kind, r.Outcome()).Observe(r.Finished.Sub(r.Began).Seconds())
+	}
+	if r.Type == sallyport.ActivityTerminal || r.Type == sallyport.ActivityForward {
+		m.carried(r.Type, r.InputBytes, r.OutputBytes)
 	}
 }
 

@@ -45,9 +45,19 @@ var (
 		help: "What commands wrote, by stream (stdout, stderr), whatever the caps let through."}
 
 	actDurations = series{name: "sallyport_act_duration_seconds", kind: histogram, labels: []string{"kind", "outcome"}, buckets: callSeconds(),
-		help: "Time of the acts on machines that left a row, but for execs, by kind (file, diagnosed) and outcome: ok, canceled, a reason of the server's for canceling, or the code of what failed. A transfer takes as long as its content."}
+		help: "Time of the acts on machines that left a row, but for execs, by kind (file, terminal, forward, diagnosed) and outcome: ok, canceled, a reason of the server's for canceling, or the code of what failed. A transfer takes as long as its content, a terminal or a forward as long as it is used."}
 	actRefusals = series{name: "sallyport_act_refusals_total", kind: counter, labels: []string{"kind", "code"},
 		help: "Acts but for execs that were refused before their row was on disk, by kind and code."}
+	actsRunning = series{name: "sallyport_acts_running", kind: gauge, labels: []string{"kind"},
+		help: "Acts but for execs on their way, by kind (file, terminal, forward), from the decision to their row's completion: also terminals whose client is lost."}
+	actBytes = series{name: "sallyport_act_bytes_total", kind: counter, labels: []string{"kind", "direction"},
+		help: "What terminals and forwards have carried, by kind and direction (input, to the machine; output), counted when each is over."}
+	terminalWatchers = series{name: "sallyport_terminal_watchers", kind: gauge,
+		help: "Those who watch a terminal of this server."}
+	terminalResumes = series{name: "sallyport_terminal_resumes_total", kind: counter,
+		help: "How often a client came again to its terminal, also for its exit alone."}
+	recordingBytes = series{name: "sallyport_recording_bytes_total", kind: counter,
+		help: "What was recorded of terminals, in asciicast, before it is sealed."}
 
 	sshMachines = series{name: "sallyport_ssh_machines", kind: gauge,
 		help: "Machines that the pool has, dials or waits for connections to."}
@@ -122,7 +132,7 @@ func all() []series {
 	return []series{
 		httpRequests, httpDurations, httpInFlight,
 		execDurations, execRefusals, execsRunning, execReach, execStart, execOutput,
-		actDurations, actRefusals,
+		actDurations, actRefusals, actsRunning, actBytes, terminalWatchers, terminalResumes, recordingBytes,
 		sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, dialDurations, dialFailures,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
 		commitDurations, commitRows, commitFailures, auditQueue, auditKept, auditSetAside,

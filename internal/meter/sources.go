@@ -35,7 +35,7 @@ type asked struct {
 func newAsked(from Sources) *asked {
 	a := &asked{from: from, descs: map[string]*prometheus.Desc{}}
 	for _, s := range []series{
-		execsRunning, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept, auditSetAside,
+		execsRunning, actsRunning, terminalWatchers, terminalResumes, recordingBytes, sshMachines, sshConnections, sshDialing, sshSessions, sshWaiters, auditQueue, auditKept, auditSetAside,
 		eicTunnels, eicWaiters, eicFull, awsFailures,
 		storeUp, storePing, storeSize, busConnected, busSent, busReceived,
 		feedOrganisations, feedReaders, feedDelivered, feedSlow, draining, logLost,
@@ -63,6 +63,12 @@ func (a *asked) Collect(to chan<- prometheus.Metric) {
 	}
 	g := a.from.Gateway()
 	tell(execsRunning, float64(g.Execs))
+	tell(actsRunning, float64(g.Transfers), "file")
+	tell(actsRunning, float64(g.Terminals), "terminal")
+	tell(actsRunning, float64(g.Forwards), "forward")
+	tell(terminalWatchers, float64(g.Watchers))
+	tell(terminalResumes, float64(g.Resumes))
+	tell(recordingBytes, float64(g.RecordedBytes))
 	tell(draining, truth(g.Draining))
 	tell(logLost, float64(a.from.LogLost()))
 	tell(sshMachines, float64(g.Pool.Machines))

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"sallyport/client/sallyport"
@@ -37,6 +38,17 @@ type Archive struct {
 	BytesMax int64
 	// Retention is how long a recording is kept after its last byte.
 	Retention time.Duration
+
+	written atomic.Int64
+}
+
+// Written is how many bytes of recordings have been written since the start, as they are read.
+// It is 0 of a nil archive.
+func (a *Archive) Written() int64 {
+	if a == nil {
+		return 0
+	}
+	return a.written.Load()
 }
 
 // Header is what is known of a recording from its start.

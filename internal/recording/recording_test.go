@@ -270,8 +270,7 @@ func TestSealed(t *testing.T) {
 	wantUnreadable(t, a, h.ID, path, append(slices.Clone(whole[:40_000]), whole[45_000:]...))
 	must(t, os.WriteFile(path, whole, 0o600))
 
-	other := *a
-	other.Seal = newSealer(t)
+	other := &recording.Archive{Dir: a.Dir, Seal: newSealer(t), BytesMax: a.BytesMax, Retention: a.Retention}
 	if _, err := other.Open("org", h.ID); !errors.Is(err, keys.ErrSealKey) {
 		t.Errorf("with another seal: %v", err)
 	}

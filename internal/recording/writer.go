@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sallyport/client/sallyport"
@@ -24,6 +25,7 @@ import (
 // not be recorded is told before.
 type Writer struct {
 	bytesMax int64
+	written  *atomic.Int64 // the archive's
 	file     *os.File
 	aead     cipher.AEAD
 	failed   chan struct{}
@@ -61,7 +63,7 @@ func (a *Archive) begin(h Header) (*Writer, error) {
 	if err != nil {
 		return nil, disk.Cause(err)
 	}
-	w := &Writer{bytesMax: a.BytesMax, file: file, cast: newCast(), failed: make(chan struct{})}
+	w := &Writer{bytesMax: a.BytesMax, written: &a.written, file: file, cast: newCast(), failed: make(chan struct{})}
 	if err := w.writeHead(a, h); err != nil {
 		return nil, errors.Join(err, file.Close(), os.Remove(path))
 	}
@@ -214,10 +216,13 @@ func (w *Writer) flush() {
 		return
 	}
 	w.sealed = appendFrame(w.sealed[:0], w.aead, kindData, w.frames, w.kept)
+	n := len(w.kept)
 	w.frames, w.kept = w.frames+1, w.kept[:0]
 	if _, err := w.file.Write(w.sealed); err != nil {
 		w.fail(err)
+		return
 	}
+	w.written.Add(int64(n))
 }
 
 // fail keeps the first failure. The caller holds mu.
