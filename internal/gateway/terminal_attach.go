@@ -47,10 +47,13 @@ func (a *attachment) serve() {
 	taken := false
 	if !errors.Is(why, errLost) {
 		taken = a.client.End(exit, why)
-	} else {
-		a.client.Abort()
+	} else { // before it was lost, its client may have hung up: what has come is read
+		a.run.mu.Lock()
+		a.abortLater()
+		a.run.mu.Unlock()
 	}
 	receiving.Wait()
+	a.client.Abort()
 	a.over(isFinal && taken)
 }
 

@@ -2,8 +2,10 @@ package terminals
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
 
@@ -199,6 +202,40 @@ func TestHangUp(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A client that leaves while its machine is still being reached hangs up, though its connection is
+// broken by the time that it could be answered.
+func TestHangUpWhileReaching(t *testing.T) {
+	t.Parallel()
+	m, machine := onSSHD(t, stack.Start(t, stack.Options{Env: map[string]string{"SALLYPORT_TERMINALS_RESUME": "2s"}}), "there", sshd.Options{})
+	machine.Stop()
+	var tcp *net.TCPConn
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		tcp, _ = conn.(*net.TCPConn)
+		return conn, err
+	}}
+	conn, _, err := websocket.Dial(t.Context(), m.URL+m.path("/terminal"), &websocket.DialOptions{
+		Subprotocols: []string{sallyport.SubprotocolTerminal}, HTTPHeader: http.Header{"Authorization": {"Bearer " + m.Token}},
+		HTTPClient: &http.Client{Transport: transport},
+	})
+	must(t, err)
+	defer conn.CloseNow() //nolint:errcheck // it is broken by then
+	must(t, conn.Write(t.Context(), websocket.MessageText, []byte(`{"type":"start","cmd":["sleep","1000"]}`)))
+	var rows []sallyport.Activity
+	until(t, "the terminal's row", func() bool {
+		rows = m.rows(t, sallyport.ActivityTerminal)
+		return len(rows) == 1
+	}, func() any { return rows })
+	_, err = tcp.Write([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8}) // a close frame, 1000
+	must(t, err)
+	must(t, tcp.SetLinger(0)) // a reset, with the frame before it
+	must(t, tcp.Close())
+	machine.Cont()
+	if row := m.endedRow(t, rows[0].ID); row.Status != sallyport.StatusCanceled || row.Reason != "hangup" {
+		t.Errorf("row %+v", row)
+	}
 }
 
 // The server that ends says so first, lets a terminal end by itself, and ends it when its time

@@ -37,8 +37,6 @@ func TestMain(m *testing.M) {
 type machine struct {
 	*stack.Stack
 	workspace string
-	// sshd is nil for the embedded host.
-	sshd *sshd.Server
 }
 
 func embedded(t testing.TB, o stack.Options) *machine {
