@@ -37,7 +37,21 @@ var errLost = errors.New("the connection is lost")
 const (
 	terminalPieceBytes = 32 << 10
 	terminalKeysBytes  = 4 << 10
+	// terminalKeysMin is what a person types.
+	terminalKeysMin = 256
 )
+
+// keysBuffer is the buffer for what is typed next: a large one where the last was full, as when
+// something is pasted.
+func keysBuffer(was []byte, n int) []byte {
+	switch {
+	case n == len(was) && n < terminalKeysBytes:
+		return make([]byte, terminalKeysBytes)
+	case n < terminalKeysMin && len(was) > terminalKeysMin:
+		return make([]byte, terminalKeysMin)
+	}
+	return was
+}
 
 // serve serves the connection until it is at the terminal no more, and ends it.
 func (a *attachment) serve() {
@@ -90,13 +104,14 @@ func (r *terminalRun) detach(a *attachment, why error) {
 // receiveAll takes what comes until the connection is over.
 func (a *attachment) receiveAll() {
 	r := a.run
-	keys := make([]byte, terminalKeysBytes)
+	keys := make([]byte, terminalKeysMin)
 	for {
 		in, err := a.client.Receive(keys)
 		if err == nil {
 			err = a.take(in, keys)
 		}
 		if err == nil {
+			keys = keysBuffer(keys, in.Bytes)
 			continue
 		}
 		r.mu.Lock()

@@ -11,8 +11,8 @@ type keptOutput struct {
 	end int64
 }
 
-// keptOutputMin is the first length of a ring: a prompt and a few lines.
-const keptOutputMin = 4 << 10
+// keptOutputMin is the first length of a ring: a prompt.
+const keptOutputMin = 1 << 10
 
 // start is the place of the oldest byte.
 func (k *keptOutput) start() int64 { return max(0, k.end-int64(len(k.ring))) }

@@ -94,16 +94,21 @@ type passedClient struct {
 	link  *passedLink
 	taken chan struct{} // closed when the client has taken the last frame
 	gone  chan struct{} // closed when nothing more comes from it
+	keys  []byte        // what has come and was not received
 }
 
 // Receive implements TerminalClient.
 func (c *passedClient) Receive(p []byte) (in TerminalInput, err error) {
+	if len(c.keys) > 0 {
+		return c.receiveKeys(p), nil
+	}
 	kind, content, err := c.link.receive()
 	if err == nil {
 		switch kind {
 		case passedBytes:
-			if len(content) <= len(p) {
-				return TerminalInput{Bytes: copy(p, content)}, nil
+			if len(content) > 0 {
+				c.keys = content
+				return c.receiveKeys(p), nil
 			}
 		case passedFrame:
 			if err = json.Unmarshal(content, &in); err == nil {
@@ -125,6 +130,14 @@ func (c *passedClient) Receive(p []byte) (in TerminalInput, err error) {
 		err = errors.New("another server says what makes no sense of a terminal")
 	}
 	return in, err
+}
+
+func (c *passedClient) receiveKeys(p []byte) TerminalInput {
+	n := copy(p, c.keys)
+	if c.keys = c.keys[n:]; len(c.keys) == 0 {
+		c.keys = nil
+	}
+	return TerminalInput{Bytes: n}
 }
 
 // Write implements TerminalClient.

@@ -97,33 +97,54 @@ func (c *call) openSocket(subprotocol string, every time.Duration) (*socket, err
 	}
 	s.conn.SetReadLimit(limits.SocketMessageBytesMax)
 	s.ctx, s.cancel = context.WithCancel(context.WithoutCancel(c.r.Context()))
-	s.pings.Go(func() { s.ping(every) })
+	s.startPings(every)
 	return s, nil
 }
 
-// ping finds out whether the other side is there. A pong is seen by who reads, and none is
-// waited for while the input is held back, or while the other side takes no output.
-func (s *socket) ping(every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for {
-		select {
-		case <-tick.C:
-		case <-s.ctx.Done():
-			return
+// startPings pings until the socket's end. Between two pings no goroutine waits: there are many
+// sockets, and most are idle.
+func (s *socket) startPings(every time.Duration) {
+	s.pings.Add(1)
+	var mu sync.Mutex // guards next, and that none is set behind the end
+	var next *time.Timer
+	mu.Lock()
+	defer mu.Unlock()
+	next = time.AfterFunc(every, func() {
+		began := time.Now()
+		isThere := s.ping(every)
+		mu.Lock()
+		defer mu.Unlock()
+		if isThere && s.ctx.Err() == nil {
+			next.Reset(max(0, every-time.Since(began)))
+		} else {
+			s.pings.Done()
 		}
-		if s.writing.Load() {
-			continue
+	})
+	context.AfterFunc(s.ctx, func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if next.Stop() { // else it is at work, and sees the end
+			s.pings.Done()
 		}
-		asked := time.Now()
-		ctx, cancel := context.WithTimeout(s.ctx, every)
-		err := s.conn.Ping(ctx)
-		cancel()
-		if err != nil && s.waiting.Load() && !s.writing.Load() && max(s.heldUntil.Load(), s.heardAt.Load()) < asked.UnixNano() {
-			_ = s.conn.CloseNow() // the reader is told
-			return
-		}
+	})
+}
+
+// ping finds out whether the other side is there, and closes the connection if it isn't. A pong is
+// seen by who reads, and none is waited for while the input is held back, or while the other side
+// takes no output.
+func (s *socket) ping(every time.Duration) (isThere bool) {
+	if s.writing.Load() {
+		return true
 	}
+	asked := time.Now()
+	ctx, cancel := context.WithTimeout(s.ctx, every)
+	defer cancel()
+	err := s.conn.Ping(ctx)
+	if err != nil && s.waiting.Load() && !s.writing.Load() && max(s.heldUntil.Load(), s.heardAt.Load()) < asked.UnixNano() {
+		_ = s.conn.CloseNow() // the reader is told
+		return false
+	}
+	return true
 }
 
 // read reads bytes. What is a control message is handed to control, whose error it returns.

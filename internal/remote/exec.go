@@ -129,9 +129,11 @@ var errLate = sallyport.Errorf(sallyport.CodeConnectTimeout, "the machine did no
 // send asks for the shell, waits for the gate, and sends the header.
 func (r *run) send(ctx context.Context) error {
 	r.listen()
-	r.s.Go(r.stdout.run)
-	r.s.Go(r.stderr.run)
-	if r.cmd.PTY != nil {
+	if r.cmd.PTY == nil {
+		r.s.Go(r.stdout.run)
+		r.s.Go(r.stderr.run)
+	} else {
+		r.s.Go(r.runAtPTY)
 		if err := r.seat(ctx); err != nil {
 			return err
 		}

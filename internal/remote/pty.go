@@ -57,6 +57,13 @@ func (r *run) seat(ctx context.Context) error {
 	}
 }
 
+// runAtPTY pumps all output, which has one stream: a terminal may be quiet for hours, and no
+// goroutine waits for what can't come.
+func (r *run) runAtPTY() {
+	defer close(r.stderr.ended)
+	r.stdout.run()
+}
+
 func size(cols, rows int) sshpool.WindowSize {
 	return sshpool.WindowSize{Cols: uint32(cols), Rows: uint32(rows)}
 }
