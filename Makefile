@@ -102,6 +102,7 @@ bench: ## measure the whole stack against bare SSH sessions, the engines of the 
 	go test -count=1 ./test/eic -run '^TestBench$$' -v -bench-runs 400
 	go test -count=1 ./test/files -run '^TestBench$$' -v -bench-mib 1024 -bench-runs 400 -bench-rounds 3 -bench-entries 10000 -bench-files 1000
 	go test -count=1 ./test/forwards -run '^TestBench$$' -v -bench-mib 256 -bench-rounds 12
+	go test -count=1 ./test/terminals -run '^Test(Bench|IdleMemory)$$' -v -bench-runs 1000 -bench-terminals 120
 	go test -count=1 ./test/engines -run '^Test(Log|Proof)$$' -v -bench-round 1s -bench-runs 2000
 	go test -count=1 ./test/cluster -run '^TestBench$$' -v -bench-round 4s
 	go test -count=1 ./test/faults -run '^TestHostileOrganisation$$' -v -hostile 60s

@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -46,6 +47,12 @@ func runProgram() int {
 	p := cli.Program{
 		Version: "test", Args: os.Args[1:], Env: os.LookupEnv, Signals: signals, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 	}
+	if file := os.Getenv(reportsMemory); file != "" {
+		runtime.MemProfileRate = 1024
+		asked := make(chan os.Signal, 1)
+		signal.Notify(asked, syscall.SIGUSR1)
+		go reportMemory(file, asked)
+	}
 	switch where, text, _ := strings.Cut(os.Getenv(panicsAt), ":"); where {
 	case "stdout":
 		p.Stdout = panicking{p.Stdout, text}
@@ -78,19 +85,43 @@ type sitter struct {
 	seen bytes.Buffer
 }
 
+// startAt starts a program at a terminal, for which the caller waits.
+func startAt(t testing.TB, tty *os.File, env []string, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(name, args...)
+	cmd.Env = append(os.Environ(), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = tty, tty, tty
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	must(t, cmd.Start())
+	return cmd
+}
+
+// atTerminal starts a program at a terminal of its own, and returns what a person there has. It ends
+// with its test.
+func atTerminal(t testing.TB, env []string, name string, args ...string) io.ReadWriter {
+	t.Helper()
+	master, tty, err := pty.Open()
+	must(t, err)
+	cmd := startAt(t, tty, env, name, args...)
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // it was killed
+		tty.Close()
+		master.Close()
+	})
+	return master
+}
+
 // sitAt runs the command line at a terminal of its own.
 func sitAt(t *testing.T, env []string, args ...string) *sitter {
 	t.Helper()
-	s := &sitter{cmd: exec.Command(program(t), args...)}
+	s := &sitter{}
 	var err error
 	s.master, s.tty, err = pty.Open()
 	must(t, err)
 	s.before, err = term.GetState(int(s.tty.Fd()))
 	must(t, err)
-	s.cmd.Env = append(os.Environ(), env...)
-	s.cmd.Stdin, s.cmd.Stdout, s.cmd.Stderr = s.tty, s.tty, s.tty
-	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	must(t, s.cmd.Start())
+	s.cmd = startAt(t, s.tty, env, program(t), args...)
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(s, s.master) }) // until all of the terminal is closed
 	t.Cleanup(func() {
@@ -258,10 +289,11 @@ type process struct {
 	kill func()
 }
 
-func startServer(t testing.TB, dir, address string) *process {
+func startServer(t testing.TB, dir, address string, env ...string) *process {
 	t.Helper()
 	ready := filepath.Join(t.TempDir(), "ready.json")
 	cmd := exec.Command(program(t), "dev", "--listen", address, "--data-dir", dir, "--ready-file", ready)
+	cmd.Env = append(os.Environ(), env...)
 	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 	must(t, err)
 	defer log.Close()
