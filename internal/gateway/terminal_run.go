@@ -29,7 +29,7 @@ type terminalRun struct {
 	recorder *recording.Writer
 
 	process remote.Process // set before the first client is served
-	typing  sync.Mutex     // held while something is typed, so that keys arrive in order
+	typing  chan struct{}  // holds one while something is typed, so that keys arrive in order
 	work    sync.WaitGroup // what watches over it, and the first client
 
 	mu sync.Mutex // guards the fields below
@@ -61,7 +61,7 @@ type terminalFinal struct {
 }
 
 func newTerminalRun(g *Gateway, t Terminal) *terminalRun {
-	return &terminalRun{g: g, spec: t, over: make(chan struct{}), changed: make(chan struct{}), lines: make(chan struct{}), taken: make(chan struct{}), watchers: map[*attachment]struct{}{}}
+	return &terminalRun{g: g, spec: t, over: make(chan struct{}), typing: make(chan struct{}, 1), changed: make(chan struct{}), lines: make(chan struct{}), taken: make(chan struct{}), watchers: map[*attachment]struct{}{}}
 }
 
 // started tells whether the program has.
@@ -250,8 +250,10 @@ func (r *terminalRun) abortLater() {
 
 // typeKeys passes on what a client has typed, and blocks while the program takes nothing.
 func (r *terminalRun) typeKeys(from *attachment, p []byte) {
-	r.typing.Lock()
-	defer r.typing.Unlock()
+	if !r.awaitTurn(from) {
+		return
+	}
+	defer func() { <-r.typing }()
 	r.mu.Lock()
 	isClient := r.client == from
 	if isClient {
@@ -261,6 +263,26 @@ func (r *terminalRun) typeKeys(from *attachment, p []byte) {
 	r.mu.Unlock()
 	if isClient {
 		_, _ = r.process.Stdin().Write(p) // who types to a program that has ended hears of its end
+	}
+}
+
+// awaitTurn waits until nothing is being typed any more, for as long as from is the client: one
+// that was taken over from doesn't wait for a program that may never read.
+func (r *terminalRun) awaitTurn(from *attachment) bool {
+	for {
+		r.mu.Lock()
+		isClient, changed := r.client == from, r.changed
+		r.mu.Unlock()
+		if !isClient {
+			return false
+		}
+		select {
+		case r.typing <- struct{}{}:
+			return true
+		case <-changed:
+		case <-r.ctx.Done():
+			return false
+		}
 	}
 }
 
