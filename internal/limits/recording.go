@@ -16,6 +16,9 @@ const (
 	RecordingRetentionMax = 10 * 365 * 24 * time.Hour
 	// RecordingFlushTime is how long what was printed waits for more before it is written.
 	RecordingFlushTime = 500 * time.Millisecond
+	// RecordingSyncTime is how long what was written may wait to be put on disk, with all that
+	// is written meanwhile.
+	RecordingSyncTime = time.Second
 	// RecordingFrameBytes is how much is sealed and written at once.
 	RecordingFrameBytes = 32 << 10
 	// RecordingSweepEvery is how often expired ones are looked for.

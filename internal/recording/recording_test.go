@@ -205,6 +205,33 @@ func TestWithinASecond(t *testing.T) {
 	})
 }
 
+// A recording that is put on disk again and again while it goes on is whole, and so is one
+// whose end comes beside that.
+func TestSyncedWhileWritten(t *testing.T) {
+	for _, beats := range []int{1, 3, 4, 5, 20} { // of which some end before a sync, at it, and behind it
+		synctest.Test(t, func(t *testing.T) {
+			a := newArchive(t)
+			h := newHeader("org", "ws")
+			w, err := a.Begin(h)
+			must(t, err)
+			var want strings.Builder
+			for range beats {
+				text := strings.Repeat("beat ", 8000) // more than is written at once
+				want.WriteString(text)
+				must(t, w.Output([]byte(text)))
+				<-time.After(limits.RecordingSyncTime / 4)
+			}
+			must(t, w.Close(sallyport.StatusOK))
+			if _, got := events(t, read(t, a, "org", h.ID)); outputOf(got) != want.String() {
+				t.Errorf("%d beats: another output than was recorded", beats)
+			}
+			if n := a.Written(); n < int64(want.Len()) {
+				t.Errorf("%d bytes are counted", n)
+			}
+		})
+	}
+}
+
 // fileOf returns the path of the only recording in an archive.
 func fileOf(t *testing.T, a *recording.Archive) string {
 	t.Helper()

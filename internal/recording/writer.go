@@ -20,7 +20,8 @@ import (
 // Writer is a recording that is being written. The caller closes it. It is safe for
 // concurrent use.
 //
-// What it is given stands in the file within a second, and survives a crash of the server.
+// What it is given stands in the file within a second, and survives a crash of the server; a
+// crash of the machine may take the last two seconds of it.
 // Its first error is its last: nothing is written after it, so that whoever shows what could
 // not be recorded is told before.
 type Writer struct {
@@ -37,8 +38,12 @@ type Writer struct {
 	frames uint64
 	sealed []byte      // a buffer
 	later  *time.Timer // writes what is kept; nil where nothing is
-	err    error
-	closed bool
+	// syncing puts what is written on disk; nil where all of it is, or is on its way. syncs has
+	// those that run, beside whoever prints.
+	syncing *time.Timer
+	syncs   sync.WaitGroup
+	err     error
+	closed  bool
 }
 
 // Begin begins a recording. The time of its events counts from Begin, or from Start. The
@@ -147,6 +152,7 @@ func (w *Writer) Close(status string) error {
 	_ = w.keep(w.cast.rest()) // a failure is in w.err
 	w.flush()
 	w.closed = true
+	w.endSyncs()
 	if w.err == nil || sallyport.CodeOf(w.err) == sallyport.CodeRecordingFull {
 		if err := w.writeEnd(status); err != nil {
 			w.fail(err)
@@ -223,6 +229,41 @@ func (w *Writer) flush() {
 		return
 	}
 	w.written.Add(int64(n))
+	w.syncLater()
+}
+
+// syncLater has what was written put on disk in a while. The caller holds mu.
+func (w *Writer) syncLater() {
+	if w.syncing != nil {
+		return
+	}
+	w.syncs.Add(1)
+	w.syncing = time.AfterFunc(limits.RecordingSyncTime, w.sync)
+}
+
+// sync is the timer's: it runs beside the caller, and holds nobody up while the disk takes its
+// time.
+func (w *Writer) sync() {
+	defer w.syncs.Done()
+	w.mu.Lock()
+	w.syncing = nil // what is written from now on is for the next
+	w.mu.Unlock()
+	if err := w.file.Sync(); err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.fail(err)
+	}
+}
+
+// endSyncs waits until no sync runs, and none will. The caller holds mu, which is given up
+// meanwhile.
+func (w *Writer) endSyncs() {
+	if w.syncing != nil && w.syncing.Stop() {
+		w.syncs.Done()
+	}
+	w.mu.Unlock()
+	w.syncs.Wait()
+	w.mu.Lock()
 }
 
 // fail keeps the first failure. The caller holds mu.
