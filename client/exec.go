@@ -38,6 +38,10 @@ type Exec struct {
 	// MaxOutputBytes cuts each of stdout and stderr; 0 is 1 MiB, and 1 GiB is
 	// the most there is.
 	MaxOutputBytes int64
+	// Output asks for the first and the newest bytes of each stream alone, in place of
+	// MaxOutputBytes, which must be 0 then; where bytes are left out, a line says how many.
+	// Nil is all, up to that cap.
+	Output *sallyport.OutputSize
 	// IdempotencyKey, 1 to 255 visible ASCII characters, keeps the exec from running
 	// twice within a day: the same again is an error with the code already_run or
 	// running, and ExecID; for another exec it is idempotency_mismatch. Empty is none.
@@ -57,8 +61,8 @@ type ExecDone struct {
 	ExecID string
 	// TimeoutS is the time-out that was in force, in seconds.
 	TimeoutS int
-	// StdoutTruncated and StderrTruncated are true if MaxOutputBytes cut the
-	// stream; a line that says so stands at its end.
+	// StdoutTruncated and StderrTruncated are true if MaxOutputBytes or Output cut the
+	// stream; a line that says so stands at its end, or where bytes are left out.
 	StdoutTruncated, StderrTruncated bool
 }
 
@@ -92,15 +96,23 @@ func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
 			return nil, fmt.Errorf("%s: %w", frames.doing, f.Err)
 		case f.Result != nil:
 			done.ExecResult = *f.Result
+			done.addCuts(e.Output)
 			return done, nil
 		}
 		// More than the cap is the cap and a marker: raw frames don't tell.
 		room[f.Stream] -= int64(len(f.Data))
-		f.Truncated = f.Truncated || room[f.Stream] < 0
+		f.Truncated = f.Truncated || e.Output == nil && room[f.Stream] < 0
 		if err := done.take(f, e); err != nil {
 			return nil, fmt.Errorf("%s: %w", frames.doing, err)
 		}
 	}
+}
+
+// addCuts tells of a stream of which a part alone was wanted whether it was longer.
+func (d *ExecDone) addCuts(size *sallyport.OutputSize) {
+	isCut := func(n *int64) bool { return size != nil && n != nil && *n > size.HeadBytes+size.TailBytes }
+	d.StdoutTruncated = d.StdoutTruncated || isCut(d.StdoutBytes)
+	d.StderrTruncated = d.StderrTruncated || isCut(d.StderrBytes)
 }
 
 // outputMax is the cap in force.
@@ -215,7 +227,7 @@ func noAnswer(ctx context.Context, err error, sent bool) error {
 // stdin that the server would refuse only after it has read a megabyte of it.
 func (e Exec) request(ctx context.Context) (sallyport.ExecRequest, error) {
 	req := sallyport.ExecRequest{
-		Cmd: e.Cmd, TimeoutS: seconds(e.Timeout), Stream: true, Env: e.Env, Cwd: e.Cwd, MaxOutputBytes: e.MaxOutputBytes,
+		Cmd: e.Cmd, TimeoutS: seconds(e.Timeout), Stream: true, Env: e.Env, Cwd: e.Cwd, MaxOutputBytes: e.MaxOutputBytes, Output: e.Output,
 	}
 	if err := checkRef("workspace", e.Workspace); err != nil {
 		return req, err

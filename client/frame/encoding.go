@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"io"
 	"strconv"
 
 	"sallyport/client/sallyport"
@@ -91,6 +92,8 @@ type piece struct {
 	length int // of the data, without the marker
 	marker string
 	text   bool // the data is UTF-8
+	// omitted is how many bytes are left out of the data, which says so itself.
+	omitted int64
 }
 
 func (e Encoding) frameOf(name string, length int, isText bool, max int64, cut bool) piece {
@@ -99,6 +102,23 @@ func (e Encoding) frameOf(name string, length int, isText bool, max int64, cut b
 		f.marker = "\n[output truncated at " + strconv.FormatInt(max, 10) + " bytes]"
 	}
 	return f
+}
+
+// appendOmitted appends the frame that says how many bytes are left out from a place on.
+func (e Encoding) appendOmitted(dst []byte, name string, offset, omitted int64) []byte {
+	if e == Raw || e == Docker {
+		return e.appendOutput(dst, name, omittedMark(omitted), true, 0, false)
+	}
+	if e == SSE {
+		dst = append(dst, "event: frame\ndata: "...)
+	}
+	dst = append(dst, `{"stream":"`+name+`","offset":`...)
+	dst = append(strconv.AppendInt(dst, offset, 10), `,"omitted":`...)
+	dst = strconv.AppendInt(dst, omitted, 10)
+	if e == SSE {
+		return append(dst, "}\n\n"...)
+	}
+	return append(dst, "}\n"...)
 }
 
 // raw tells whether output travels as it is.
@@ -143,7 +163,10 @@ func (f piece) appendTail(dst []byte) []byte {
 		return dst
 	}
 	dst = append(dst, `","truncated":`...)
-	dst = strconv.AppendBool(dst, f.marker != "")
+	dst = strconv.AppendBool(dst, f.marker != "" || f.omitted > 0)
+	if f.omitted > 0 {
+		dst = strconv.AppendInt(append(dst, `,"omitted":`...), f.omitted, 10)
+	}
 	if !f.text {
 		dst = append(dst, `,"encoding":"base64"`...)
 	}
@@ -151,6 +174,28 @@ func (f piece) appendTail(dst []byte) []byte {
 		return append(dst, "}\n\n"...)
 	}
 	return append(dst, "}\n"...)
+}
+
+// writeParts writes the frame, whose data r has, a part at a time, so that it never stands in
+// memory whole.
+func (f piece) writeParts(w io.Writer, r io.Reader) error {
+	buf := make([]byte, min(partBytes, f.length))
+	out := f.appendHead(make([]byte, 0, len(buf)+128))
+	for left := f.length; ; {
+		part := buf[:min(len(buf), left)]
+		if _, err := io.ReadFull(r, part); err != nil {
+			return err
+		}
+		left -= len(part)
+		if out = f.appendData(out, part, left == 0); left == 0 {
+			_, err := w.Write(f.appendTail(out))
+			return err
+		}
+		if _, err := w.Write(out); err != nil {
+			return err
+		}
+		out = out[:0]
+	}
 }
 
 func appendHeader(dst []byte, kind byte, length int) []byte {

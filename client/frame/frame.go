@@ -12,6 +12,7 @@
 package frame
 
 import (
+	"bytes"
 	"io"
 	"unicode/utf8"
 )
@@ -79,6 +80,12 @@ func (s *Stream) Finish(dst []byte) []byte {
 	return dst
 }
 
+// WriteRest writes what Finish appends.
+func (s *Stream) WriteRest(w io.Writer) error {
+	_, err := w.Write(s.Finish(nil))
+	return err
+}
+
 // join puts the held bytes before p. It copies only when there are some.
 func (s *Stream) join(p []byte) []byte {
 	if len(s.held) == 0 {
@@ -141,17 +148,7 @@ func (b *Buffer) WriteFrame(w io.Writer) error {
 		data = border(data, false)
 	}
 	f := b.as.frameOf(b.name, len(data), utf8.Valid(data), b.max, b.Truncated())
-	out := f.appendHead(make([]byte, 0, min(partBytes, len(data))+128))
-	for len(data) > partBytes {
-		out = f.appendData(out, data[:partBytes], false)
-		data = data[partBytes:]
-		if _, err := w.Write(out); err != nil {
-			return err
-		}
-		out = out[:0]
-	}
-	_, err := w.Write(f.appendTail(f.appendData(out, data, true)))
-	return err
+	return f.writeParts(w, bytes.NewReader(data))
 }
 
 // partBytes is how much output is written down at a time; three divides it.

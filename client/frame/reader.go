@@ -25,6 +25,9 @@ type Frame struct {
 	// Data is the output, decoded. It is valid until the next call of Next.
 	Data      []byte
 	Truncated bool
+	// Omitted is how many bytes are left out: of the middle of Data, which says where, or,
+	// where there is no Data, from Offset on.
+	Omitted, Offset int64
 
 	Result *sallyport.ExecResult
 	Err    *sallyport.Error
@@ -159,6 +162,8 @@ type wireFrame struct {
 	Data      string `json:"data"`
 	Truncated bool   `json:"truncated"`
 	Encoding  string `json:"encoding"`
+	Omitted   int64  `json:"omitted"`
+	Offset    int64  `json:"offset"`
 
 	ExitCode *int `json:"exit_code"`
 	Code     *sallyport.Code
@@ -185,7 +190,7 @@ func parseAny(line []byte) (Frame, error) {
 }
 
 func outputFrame(w wireFrame) (Frame, error) {
-	f := Frame{Stream: w.Stream, Truncated: w.Truncated, Data: []byte(w.Data)}
+	f := Frame{Stream: w.Stream, Truncated: w.Truncated, Data: []byte(w.Data), Omitted: w.Omitted, Offset: w.Offset}
 	switch w.Encoding {
 	case "":
 		return f, nil

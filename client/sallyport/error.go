@@ -21,6 +21,7 @@ const (
 	CodeInvalidEnv            Code = "invalid_env"
 	CodeInvalidCwd            Code = "invalid_cwd"
 	CodeInvalidMaxOutputBytes Code = "invalid_max_output_bytes"
+	CodeInvalidOutput         Code = "invalid_output"
 	CodeUnknownField          Code = "unknown_field"
 	CodeBodyTooLarge          Code = "body_too_large"
 	CodeUnsupportedMediaType  Code = "unsupported_media_type"

@@ -19,7 +19,22 @@ type ExecRequest struct {
 	// MaxOutputBytes caps each of stdout and stderr. 0 is 1 MiB; at most 16 MiB
 	// buffered and 1 GiB streamed.
 	MaxOutputBytes int64 `json:"max_output_bytes,omitempty"`
+	// Output asks for the first and the newest bytes of each of stdout and stderr, in place
+	// of MaxOutputBytes, which must be 0 then. Nil is all, up to that cap.
+	Output *OutputSize `json:"output,omitempty"`
 }
+
+// OutputSize is how much of an output stream is wanted. A stream that is no longer than both
+// parts together comes whole. The command is never slowed by it.
+type OutputSize struct {
+	// HeadBytes and TailBytes are how many of the first and of the newest bytes, each at most
+	// OutputPartBytesMax.
+	HeadBytes int64 `json:"head_bytes"`
+	TailBytes int64 `json:"tail_bytes"`
+}
+
+// OutputPartBytesMax is the most that each part of an OutputSize may be.
+const OutputPartBytesMax = 8 << 20
 
 // Names of a command's two output streams, as frames carry them.
 const (
@@ -43,6 +58,10 @@ type ExecResult struct {
 	// OutputOpen tells that a background child still held stdout or stderr open
 	// when the answer ended; the child was left alone.
 	OutputOpen bool `json:"output_open,omitempty"`
+	// StdoutBytes and StderrBytes are how many bytes the command wrote. They are told to who
+	// asked for an OutputSize.
+	StdoutBytes *int64 `json:"stdout_bytes,omitempty"`
+	StderrBytes *int64 `json:"stderr_bytes,omitempty"`
 }
 
 // ExecSignal is the body of POST /workspaces/{id}/execs/{exec}/signal.

@@ -24,6 +24,7 @@ type execFlags struct {
 	key      string
 	verbose  bool
 	tty      bool
+	size     sallyport.OutputSize
 	docker   dockerFlags
 }
 
@@ -56,6 +57,7 @@ last line that holds neither was cut off: how the command ended is not known.`,
   sallyport exec -e STAGE=blue -e API_TOKEN --env-file app.env build ./deploy
   tar c docs | sallyport exec -i build tar x -C /tmp
   sallyport exec -it build vim notes.txt
+  sallyport exec --head-bytes 1000 --tail-bytes 4000 build make
   sallyport exec --idempotency-key deploy-42 build ./deploy
   sallyport exec --json build sh -c 'echo out; echo err >&2; exit 3'`,
 		Args: cobra.ArbitraryArgs,
@@ -84,8 +86,10 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 	flags.StringVar(&f.key, "idempotency-key", "", "run the command once, however often exec is called with this `KEY` within a day")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "report on stderr how the exec went")
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "write no warnings and notes to stderr, errors alone")
+	flags.Int64Var(&f.size.HeadBytes, "head-bytes", 0, "print, of stdout and of stderr, the first `N` bytes alone, and the newest of --tail-bytes")
+	flags.Int64Var(&f.size.TailBytes, "tail-bytes", 0, "print, of stdout and of stderr, the newest `N` bytes alone, and the first of --head-bytes")
 	f.docker.add(flags)
-	for _, name := range []string{"timeout", "cwd", "workdir", "env", "idempotency-key"} {
+	for _, name := range []string{"timeout", "cwd", "workdir", "env", "idempotency-key", "head-bytes", "tail-bytes"} {
 		complete(cmd, name, cobra.NoFileCompletions)
 	}
 }

@@ -40,6 +40,9 @@ func (r *execRun) parse(cmd *cobra.Command, args []string, f *execFlags) error {
 		Workspace: workspace, Cmd: argv, Timeout: f.timeout, Cwd: f.cwd, IdempotencyKey: f.key,
 		MaxOutputBytes: limits.OutputBytesStreamedMax,
 	}
+	if flags := cmd.Flags(); flags.Changed("head-bytes") || flags.Changed("tail-bytes") {
+		r.exec.MaxOutputBytes, r.exec.Output = 0, &f.size
+	}
 	r.exec.Env, err = r.execEnv(f)
 	return err
 }
@@ -87,10 +90,10 @@ func (r *execRun) streams(ctx context.Context, c *client.Client, verbose bool) e
 	if err != nil {
 		return err
 	}
-	if done.StdoutTruncated {
+	if done.StdoutTruncated && r.exec.Output == nil {
 		r.warn("stdout was cut after %d bytes", r.exec.MaxOutputBytes)
 	}
-	if done.StderrTruncated {
+	if done.StderrTruncated && r.exec.Output == nil {
 		r.warn("stderr was cut after %d bytes", r.exec.MaxOutputBytes)
 	}
 	if verbose {

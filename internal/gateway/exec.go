@@ -29,11 +29,22 @@ type Exec struct {
 	// MaxOutputBytes is the cap in force; it is the output's to apply, and told
 	// here for the row.
 	MaxOutputBytes int64
+	// Output is how much of each stream is wanted, in place of MaxOutputBytes; nil is that
+	// cap.
+	Output *sallyport.OutputSize
 	// Stream says how the caller wants its output; it is told here for what an
 	// idempotency key stands for.
 	Stream bool
 	// IdempotencyKey keeps the exec from running twice; empty is none.
 	IdempotencyKey string
+}
+
+// cut tells whether the caller isn't sent all of a stream of so many bytes.
+func (e Exec) cut(n int64) bool {
+	if e.Output != nil {
+		return n > e.Output.HeadBytes+e.Output.TailBytes
+	}
+	return n > e.MaxOutputBytes
 }
 
 // ExecOutput is where an exec tells what happens.

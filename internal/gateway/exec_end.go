@@ -22,7 +22,7 @@ func concludeExec(e Exec, o remote.Outcome, err error) (end audit.End, result sa
 	case err != nil:
 		return concludeFailed(err)
 	case o.End == remote.Exited:
-		return concludeExited(o)
+		return concludeExited(e, o)
 	case o.End == remote.TimedOut:
 		passed := sallyport.Errorf(sallyport.CodeExecTimeout, "the command was ended: it took longer than its time-out of %d s", e.TimeoutS)
 		passed.TimeoutS = e.TimeoutS
@@ -53,7 +53,7 @@ func endedBy(cause error) *sallyport.Error {
 func execOutcome(e Exec, o remote.Outcome, ran bool) audit.ExecOutcome {
 	out := audit.ExecOutcome{
 		Ran: ran, Duration: o.Duration, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes,
-		StdoutTruncated: o.StdoutBytes > e.MaxOutputBytes, StderrTruncated: o.StderrBytes > e.MaxOutputBytes,
+		StdoutTruncated: e.cut(o.StdoutBytes), StderrTruncated: e.cut(o.StderrBytes),
 		SurvivorsUnknown: o.Survivors.Forced && !o.Survivors.Known,
 	}
 	if o.Survivors.Known {
@@ -65,14 +65,16 @@ func execOutcome(e Exec, o remote.Outcome, ran bool) audit.ExecOutcome {
 	return out
 }
 
-func concludeExited(o remote.Outcome) (audit.End, sallyport.ExecResult, error) {
+func concludeExited(e Exec, o remote.Outcome) (audit.End, sallyport.ExecResult, error) {
 	end := audit.End{Status: sallyport.StatusOK}
 	if o.ExitCode != 0 || o.Signal != "" {
 		end.Status = sallyport.StatusError
 	}
-	return end, sallyport.ExecResult{
-		ExitCode: o.ExitCode, Signal: o.Signal, OutputOpen: o.OutputOpen, DurationMS: o.Duration.Milliseconds(),
-	}, nil
+	result := sallyport.ExecResult{ExitCode: o.ExitCode, Signal: o.Signal, OutputOpen: o.OutputOpen, DurationMS: o.Duration.Milliseconds()}
+	if e.Output != nil {
+		result.StdoutBytes, result.StderrBytes = &o.StdoutBytes, &o.StderrBytes
+	}
+	return end, result, nil
 }
 
 // concludeFailed is the end of a command that did not start, or of which nobody

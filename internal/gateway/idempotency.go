@@ -47,6 +47,7 @@ type claimedExec struct {
 		Stream         bool
 		// IdempotencyKey is always empty; it was there in the first version.
 		IdempotencyKey string
+		Output         *sallyport.OutputSize `json:",omitempty"`
 	}
 	// Version is 0, left out, until what stands above means something else.
 	Version int `json:",omitempty"`
@@ -56,6 +57,7 @@ func claimed(workspaceID string, e Exec) claimedExec {
 	c := claimedExec{Workspace: workspaceID}
 	c.Exec.Argv, c.Exec.Cwd, c.Exec.Stdin = e.Argv, e.Cwd, e.Stdin
 	c.Exec.TimeoutS, c.Exec.MaxOutputBytes, c.Exec.Stream = e.TimeoutS, e.MaxOutputBytes, e.Stream
+	c.Exec.Output = e.Output
 	c.Exec.Env = slices.Clone(e.Env)
 	slices.SortFunc(c.Exec.Env, func(a, b Var) int { return strings.Compare(a.Name, b.Name) })
 	return c

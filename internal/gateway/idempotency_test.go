@@ -50,6 +50,8 @@ func set(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Slice:
 		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
 	case reflect.Bool:
 		v.SetBool(true)
 	case reflect.String:

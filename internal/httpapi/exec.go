@@ -48,10 +48,10 @@ func (c *call) exec() error {
 func (c *call) execBuffered(req gateway.Exec, as frame.Encoding) error {
 	memory := c.api.Memory.Hold()
 	defer memory.Close() // the answer has left
-	stdout := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stdout, req.MaxOutputBytes), memory: memory}
-	stderr := &lockedBuffer{Buffer: frame.NewBuffer(as, sallyport.Stderr, req.MaxOutputBytes), memory: memory}
+	stdout := &lockedOutput{kept: newKept(as, sallyport.Stdout, req), memory: memory}
+	stderr := &lockedOutput{kept: newKept(as, sallyport.Stderr, req), memory: memory}
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req, gateway.ExecOutput{
-		Reserve:    func(orgID string) error { return reserve(memory, orgID, req.MaxOutputBytes) },
+		Reserve:    func(orgID string) error { return reserve(memory, orgID, keptBytes(req)) },
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    func() {},
 		Stdout:     stdout, Stderr: stderr,
@@ -59,7 +59,7 @@ func (c *call) execBuffered(req gateway.Exec, as frame.Encoding) error {
 	if err != nil {
 		return err
 	}
-	out, errOut := stdout.taken(), stderr.taken()
+	out, errOut := stdout.take(), stderr.take()
 	left := out.Held() + errOut.Held()
 	if left <= limits.SmallBytesMax {
 		left = 0
@@ -67,6 +67,22 @@ func (c *call) execBuffered(req gateway.Exec, as frame.Encoding) error {
 	memory.Shrink(left) // of the caps that were asked for, what was used waits for its reader
 	c.sendBuffered(as, out, errOut, result)
 	return nil
+}
+
+// newKept keeps what a buffered exec is to be answered with of an output stream.
+func newKept(as frame.Encoding, name string, req gateway.Exec) keptOutput {
+	if size := req.Output; size != nil {
+		return frame.NewExcerpt(as, name, size.HeadBytes, size.TailBytes)
+	}
+	return frame.NewBuffer(as, name, req.MaxOutputBytes)
+}
+
+// keptBytes is how much of each stream a buffered exec keeps at most.
+func keptBytes(req gateway.Exec) int64 {
+	if size := req.Output; size != nil {
+		return size.HeadBytes + size.TailBytes
+	}
+	return req.MaxOutputBytes
 }
 
 // reserve sets aside the memory of an exec that asks for a cap above the default, for both
@@ -77,18 +93,22 @@ func reserve(memory *quota.Held, orgID string, maxOutput int64) error {
 	if maxOutput > limits.OutputBytesDefault {
 		bytes = 2 * maxOutput
 	}
+	return reserveBytes(memory, orgID, bytes)
+}
+
+func reserveBytes(memory *quota.Held, orgID string, bytes int64) error {
 	if memory.Reserve(orgID, bytes) {
 		return nil
 	}
 	full := sallyport.Errorf(sallyport.CodeTooManyExecs,
-		"the memory for buffered output is taken; try again in a moment, with a lower max_output_bytes, or ask for a stream")
+		"the memory for buffered output is taken; try again in a moment, with a lower max_output_bytes or output, or ask for a stream")
 	full.Reason = sallyport.ReasonMemory
 	return full
 }
 
 // sendBuffered sends a whole exec: in one piece when it is small, in parts when it
 // is large.
-func (c *call) sendBuffered(as frame.Encoding, stdout, stderr *frame.Buffer, result sallyport.ExecResult) {
+func (c *call) sendBuffered(as frame.Encoding, stdout, stderr keptOutput, result sallyport.ExecResult) {
 	declareTrailers(c.w.Header(), as)
 	answer := func(w io.Writer) error {
 		if err := errors.Join(stdout.WriteFrame(w), stderr.WriteFrame(w)); err != nil {
@@ -110,7 +130,13 @@ func (c *call) sendBuffered(as frame.Encoding, stdout, stderr *frame.Buffer, res
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
 func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
-	s := newStream(c.w, as, req.MaxOutputBytes, c.api.Times.orLimits().Keepalive)
+	var reserveTail func(orgID string) error
+	if req.Output != nil { // its newest bytes are kept until the end
+		memory := c.api.Memory.Hold()
+		defer memory.Close()
+		reserveTail = func(orgID string) error { return reserveBytes(memory, orgID, 2*req.Output.TailBytes) }
+	}
+	s := newStream(c.w, as, func(name string) goingOutput { return newGoing(as, name, req) }, c.api.Times.orLimits().Keepalive)
 	whole := false
 	defer func() {
 		if !whole { // a panic cuts the answer
@@ -118,6 +144,7 @@ func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
 		}
 	}()
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req, gateway.ExecOutput{
+		Reserve:    reserveTail,
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    s.start,
 		Stdout:     s.stdout, Stderr: s.stderr,
@@ -133,6 +160,14 @@ func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
 		return err
 	}
 	return nil
+}
+
+// newGoing makes frames of an output stream as it comes.
+func newGoing(as frame.Encoding, name string, req gateway.Exec) goingOutput {
+	if size := req.Output; size != nil {
+		return frame.NewExcerpt(as, name, size.HeadBytes, size.TailBytes)
+	}
+	return frame.NewStream(as, name, req.MaxOutputBytes)
 }
 
 // dispatched names the row in the answer, whatever the answer will be.

@@ -23,7 +23,7 @@ import (
 var bodyCodes = []sallyport.Code{
 	sallyport.CodeInvalidJSON, sallyport.CodeUnknownField, sallyport.CodeInvalidArgv, sallyport.CodeArgvTooLarge,
 	sallyport.CodeInvalidTimeout, sallyport.CodeInvalidStream, sallyport.CodeInvalidStdin, sallyport.CodeInvalidStdinBase64,
-	sallyport.CodeInvalidEnv, sallyport.CodeInvalidCwd, sallyport.CodeInvalidMaxOutputBytes,
+	sallyport.CodeInvalidEnv, sallyport.CodeInvalidCwd, sallyport.CodeInvalidMaxOutputBytes, sallyport.CodeInvalidOutput,
 }
 
 // execCode sends a body for a workspace that there isn't, so that nothing runs:
@@ -55,6 +55,7 @@ func FuzzExecBody(f *testing.F) {
 		`{"cmd":["a"],"stdin":"x","stdin_base64":null}`, `{"cmd":["a"],"stdin_base64":"AP8="}`, `{"cmd":["a"],"stdin_base64":"AP8"}`,
 		`{"cmd":["a"],"env":{"LANG":"C","X":"\n"}}`, `{"cmd":["a"],"env":{"BASH_ENV":"x"}}`, `{"cmd":["a"],"env":{"A":"1","\u0041":"2"}}`,
 		`{"cmd":["a"],"timeout_s":1e2}`, `{"cmd":["a"],"timeout_s":99999999999999999999}`, `{"cmd":["a"],"max_output_bytes":16777217}`, `{"cmd":["a"],"max_output_bytes":-1}`,
+		`{"cmd":["a"],"output":{"head_bytes":1,"tail_bytes":null}}`, `{"cmd":["a"],"output":{},"max_output_bytes":1}`, `{"cmd":["a"],"output":[]}`,
 		`{"cmd":["a"],"":null}`, `{"cmd":["a"],"env":{"A":` + strings.Repeat("[", 12) + `}}`, " \r\n{ \"cmd\" : [ \"a\" ] } ",
 	} {
 		f.Add(s)
@@ -102,6 +103,8 @@ func faultOf(body string) string {
 			if json.Unmarshal(value, &cwd) != nil || strings.Contains(*cwd, "\x00") || len(*cwd) > limits.CwdBytesMax {
 				faults = append(faults, "cwd is no path")
 			}
+		case "output":
+			faults = append(faults, faultOfOutput(value, members))
 		default:
 			faults = append(faults, fmt.Sprintf("there is no field %q", name))
 		}
@@ -166,6 +169,24 @@ func faultOfEnv(v json.RawMessage) string {
 	}
 	if total > limits.EnvBytesMax {
 		return "env is too long"
+	}
+	return ""
+}
+
+func faultOfOutput(v json.RawMessage, members map[string]json.RawMessage) string {
+	var parts map[string]json.RawMessage
+	if _, both := members["max_output_bytes"]; both || json.Unmarshal(v, &parts) != nil {
+		return "output is no object, or one cap too many"
+	}
+	for name, value := range parts {
+		var n int64
+		switch isPart := name == "head_bytes" || name == "tail_bytes"; {
+		case !isPart:
+			return "output has a field that there is not"
+		case string(value) == "null":
+		case !integer.Match(value) || json.Unmarshal(value, &n) != nil || n < 0 || n > sallyport.OutputPartBytesMax:
+			return "a part of the output is out of bounds"
+		}
 	}
 	return ""
 }

@@ -13,15 +13,25 @@ import (
 
 // execBody is the body of an exec as it came.
 type execBody struct {
-	Cmd            argv              `json:"cmd"`
-	TimeoutS       optional[integer] `json:"timeout_s"`
-	Stream         bool              `json:"stream"`
-	Stdin          optional[string]  `json:"stdin" want:"stdin must be a string; send other bytes as stdin_base64"`
-	StdinBase64    optional[string]  `json:"stdin_base64"`
-	Env            environment       `json:"env"`
-	Cwd            string            `json:"cwd"`
-	MaxOutputBytes optional[integer] `json:"max_output_bytes"`
+	Cmd            argv                 `json:"cmd"`
+	TimeoutS       optional[integer]    `json:"timeout_s"`
+	Stream         bool                 `json:"stream"`
+	Stdin          optional[string]     `json:"stdin" want:"stdin must be a string; send other bytes as stdin_base64"`
+	StdinBase64    optional[string]     `json:"stdin_base64"`
+	Env            environment          `json:"env"`
+	Cwd            string               `json:"cwd"`
+	MaxOutputBytes optional[integer]    `json:"max_output_bytes"`
+	Output         optional[outputBody] `json:"output" want:"output must be an object, for example {\"head_bytes\":4096,\"tail_bytes\":12288}"`
 }
+
+// outputBody is how much of each output stream is wanted.
+type outputBody struct {
+	HeadBytes optional[integer] `json:"head_bytes"`
+	TailBytes optional[integer] `json:"tail_bytes"`
+}
+
+// UnmarshalJSONFrom implements json.UnmarshalerFrom.
+func (b *outputBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return readObject(dec, b) }
 
 const argvExample = `for example "cmd":["ls","-l"]`
 
@@ -41,8 +51,26 @@ func (b execBody) exec() (gateway.Exec, error) {
 	if err := checkCwd(b.Cwd); err != nil {
 		return e, err
 	}
+	if b.Output.is() {
+		e.Output, err = b.outputSize()
+		return e, err
+	}
 	e.MaxOutputBytes, err = b.maxOutput()
 	return e, err
+}
+
+func (b execBody) outputSize() (*sallyport.OutputSize, error) {
+	const code = sallyport.CodeInvalidOutput
+	if b.MaxOutputBytes.is() {
+		return nil, sallyport.Errorf(code, "output and max_output_bytes can't both be given")
+	}
+	size := &sallyport.OutputSize{HeadBytes: int64(b.Output.value.HeadBytes.value), TailBytes: int64(b.Output.value.TailBytes.value)}
+	for name, n := range map[string]int64{"head_bytes": size.HeadBytes, "tail_bytes": size.TailBytes} {
+		if n < 0 || n > sallyport.OutputPartBytesMax {
+			return nil, sallyport.Errorf(code, "output.%s must be 0 to %d", name, sallyport.OutputPartBytesMax)
+		}
+	}
+	return size, nil
 }
 
 func checkCwd(cwd string) error {

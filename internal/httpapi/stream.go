@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -13,31 +14,45 @@ import (
 	"sallyport/internal/quota"
 )
 
-// lockedBuffer is a frame.Buffer whose last Write may still be going on when the
-// exec has returned.
-type lockedBuffer struct {
-	mu sync.Mutex
-	*frame.Buffer
-	memory *quota.Held // told how much the buffer takes
+// keptOutput is what a buffered exec keeps of an output stream: a frame.Buffer, or a
+// frame.Excerpt.
+type keptOutput interface {
+	io.Writer
+	Held() int64
+	Len() int
+	WriteFrame(io.Writer) error
 }
 
-func (b *lockedBuffer) Write(p []byte) (int, error) {
+// lockedOutput is kept output whose last Write may still be going on when the exec has
+// returned.
+type lockedOutput struct {
+	memory *quota.Held // told how much the output takes
+
+	mu    sync.Mutex // guards the fields below
+	kept  keptOutput
+	taken bool
+}
+
+func (b *lockedOutput) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	held := b.Held()
-	n, err := b.Buffer.Write(p)
-	if more := b.Held() - held; more > 0 {
+	if b.taken {
+		return 0, errEnded
+	}
+	held := b.kept.Held()
+	n, err := b.kept.Write(p)
+	if more := b.kept.Held() - held; more > 0 {
 		b.memory.Grow(more)
 	}
 	return n, err
 }
 
-// taken is what has come until now. A later Write doesn't change it.
-func (b *lockedBuffer) taken() *frame.Buffer {
+// take takes what has come until now. Nothing more is kept.
+func (b *lockedOutput) take() keptOutput {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	taken := *b.Buffer
-	return &taken
+	b.taken = true
+	return b.kept
 }
 
 // stream writes an exec's frames as they come, each flushed. A reader that stops
@@ -60,7 +75,14 @@ type stream struct {
 // streamSide is the writer of one of the two output streams.
 type streamSide struct {
 	*stream
-	frames *frame.Stream
+	frames goingOutput
+}
+
+// goingOutput makes frames of an output stream as it comes: a frame.Stream, or a
+// frame.Excerpt.
+type goingOutput interface {
+	Append(dst, p []byte) []byte
+	WriteRest(io.Writer) error
 }
 
 // errEnded is what a Write gets that comes too late.
@@ -69,10 +91,10 @@ var errEnded = errors.New("the answer has ended")
 // frameBuffers hold frames while they are written: no stream keeps one.
 var frameBuffers = sync.Pool{New: func() any { b := make([]byte, 0, limits.ChunkBytesMax+limits.ChunkBytesMax/2); return &b }}
 
-func newStream(w http.ResponseWriter, as frame.Encoding, maxOutput int64, keepaliveEvery time.Duration) *stream {
+func newStream(w http.ResponseWriter, as frame.Encoding, output func(name string) goingOutput, keepaliveEvery time.Duration) *stream {
 	s := &stream{as: as, w: w, keepaliveEvery: keepaliveEvery, control: http.NewResponseController(w)}
-	s.stdout = &streamSide{s, frame.NewStream(as, sallyport.Stdout, maxOutput)}
-	s.stderr = &streamSide{s, frame.NewStream(as, sallyport.Stderr, maxOutput)}
+	s.stdout = &streamSide{s, output(sallyport.Stdout)}
+	s.stderr = &streamSide{s, output(sallyport.Stderr)}
 	s.keepalive = time.AfterFunc(s.keepaliveEvery, s.keepAlive)
 	s.keepalive.Stop() // until start
 	return s
@@ -153,16 +175,17 @@ func (s *stream) stop() {
 
 // end writes what the two streams held back, and the last frame, which is a
 // sallyport.ExecResult or a *sallyport.Error. A reader that has stopped reading
-// gets limits.AnswerWriteTime to take it.
+// gets limits.AnswerWriteTime to take each part of it.
 func (s *stream) end(last any) {
-	setWriteDeadline(s.control, time.Now().Add(limits.AnswerWriteTime))
+	patient := &patientWriter{w: s.w, control: s.control}
+	patient.wait() // for a Write that is stuck, too
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended = true
 	s.keepalive.Stop()
-	rest := s.stderr.frames.Finish(s.stdout.frames.Finish(nil))
 	setTrailers(s.w.Header(), s.as, last)
-	if s.flush(s.as.AppendLast(rest, last)) == nil {
+	err := errors.Join(s.stdout.frames.WriteRest(patient), s.stderr.frames.WriteRest(patient))
+	if err == nil && s.flush(s.as.AppendLast(nil, last)) == nil {
 		setWriteDeadline(s.control, time.Time{})
 	}
 }

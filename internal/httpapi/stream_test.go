@@ -16,7 +16,7 @@ import (
 func TestKeepalive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		rec := httptest.NewRecorder()
-		s := newStream(rec, frame.NDJSON, 1<<20, limits.KeepaliveFrameEvery)
+		s := newStream(rec, frame.NDJSON, func(name string) goingOutput { return frame.NewStream(frame.NDJSON, name, 1<<20) }, limits.KeepaliveFrameEvery)
 		body := func() string { // what the keep-alive's timer writes it writes under the lock
 			s.mu.Lock()
 			defer s.mu.Unlock()

@@ -243,6 +243,18 @@ func TestBufferedAnswer(t *testing.T) {
 		{"255 is 255", `{"cmd":["sh","-c","exit 255"]}`, `{"exit_code":255,"duration_ms":N}` + "\n"},
 		{"binary", `{"cmd":["printf","\\377"]}`, `{"stream":"stdout","data":"/w==","truncated":false,"encoding":"base64"}` + "\n" + `{"exit_code":0,"duration_ms":N}` + "\n"},
 		{"cut", `{"cmd":["printf","aé"],"max_output_bytes":2}`, `{"stream":"stdout","data":"a\n[output truncated at 2 bytes]","truncated":true}` + "\n" + `{"exit_code":0,"duration_ms":N}` + "\n"},
+		{"fits", `{"cmd":["printf","abcdef"],"output":{"head_bytes":2,"tail_bytes":4}}`,
+			`{"stream":"stdout","data":"abcdef","truncated":false}` + "\n" + `{"exit_code":0,"duration_ms":N,"stdout_bytes":6,"stderr_bytes":0}` + "\n"},
+		{"sized", `{"cmd":["sh","-c","printf aéxyzé1; printf 123456 >&2; exit 2"],"output":{"head_bytes":2,"tail_bytes":2}}`,
+			`{"stream":"stdout","data":"a\n[7 bytes omitted]\n1","truncated":true,"omitted":7}` + "\n" + `{"stream":"stderr","data":"12\n[2 bytes omitted]\n56","truncated":true,"omitted":2}` + "\n" +
+				`{"exit_code":2,"duration_ms":N,"stdout_bytes":9,"stderr_bytes":6}` + "\n"},
+		{"nothing wanted", `{"cmd":["printf","\\377a"],"output":{}}`,
+			`{"stream":"stdout","data":"\n[2 bytes omitted]\n","truncated":true,"omitted":2}` + "\n" + `{"exit_code":0,"duration_ms":N,"stdout_bytes":2,"stderr_bytes":0}` + "\n"},
+		{"sized and binary", `{"cmd":["printf","\\377abc"],"output":{"head_bytes":1,"tail_bytes":1}}`,
+			`{"stream":"stdout","data":"/wpbMiBieXRlcyBvbWl0dGVkXQpj","truncated":true,"omitted":2,"encoding":"base64"}` + "\n" + `{"exit_code":0,"duration_ms":N,"stdout_bytes":4,"stderr_bytes":0}` + "\n"},
+		{"sized, in a stream", `{"cmd":["printf","abcdefgh"],"stream":true,"output":{"head_bytes":2,"tail_bytes":3}}`,
+			`{"stream":"stdout","data":"ab","truncated":false}` + "\n" + `{"stream":"stdout","offset":2,"omitted":3}` + "\n" + `{"stream":"stdout","data":"fgh","truncated":false}` + "\n" +
+				`{"exit_code":0,"duration_ms":N,"stdout_bytes":8,"stderr_bytes":0}` + "\n"},
 		{"no shell", `{"cmd":["echo","$HOME","*","a b"]}`, `{"stream":"stdout","data":"$HOME * a b\n","truncated":false}` + "\n" + `{"exit_code":0,"duration_ms":N}` + "\n"},
 	}
 	for _, tt := range tests {

@@ -116,7 +116,7 @@ func (d *document) checkLines(e Exchange) error {
 		return fmt.Errorf("it ends within a line: %.200q", rest)
 	}
 	for i, frame := range frames {
-		kind := "ExecOutput"
+		kind := "ExecPiece"
 		switch last := i == len(frames)-1; {
 		case last && e.Whole:
 			kind = "ExecEnd"
