@@ -115,15 +115,24 @@ func atTerminal(t testing.TB, env []string, name string, args ...string) io.Read
 // sitAt runs the command line at a terminal of its own.
 func sitAt(t *testing.T, env []string, args ...string) *sitter {
 	t.Helper()
+	return sitBefore(t, io.Discard, nil, env, args...)
+}
+
+// sitBefore is sitAt where what is printed also goes to a screen. Without size it has none.
+func sitBefore(t *testing.T, screen io.Writer, size *pty.Winsize, env []string, args ...string) *sitter {
+	t.Helper()
 	s := &sitter{}
 	var err error
 	s.master, s.tty, err = pty.Open()
 	must(t, err)
+	if size != nil {
+		must(t, pty.Setsize(s.master, size))
+	}
 	s.before, err = term.GetState(int(s.tty.Fd()))
 	must(t, err)
 	s.cmd = startAt(t, s.tty, env, program(t), args...)
 	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(s, s.master) }) // until all of the terminal is closed
+	reading.Go(func() { _, _ = io.Copy(io.MultiWriter(s, screen), s.master) }) // until all of the terminal is closed
 	t.Cleanup(func() {
 		_ = s.cmd.Process.Kill() // it has ended, unless the test failed
 		s.tty.Close()
