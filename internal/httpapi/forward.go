@@ -106,6 +106,9 @@ func (f *forwardSocket) AwaitGone() error {
 	}
 }
 
+// Lost implements gateway.ForwardCaller.
+func (f *forwardSocket) Lost() <-chan struct{} { return f.ctx.Done() }
+
 // End implements gateway.ForwardCaller.
 func (f *forwardSocket) End(why error) {
 	if why == nil {

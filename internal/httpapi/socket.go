@@ -65,7 +65,7 @@ func (c *call) upgradeRequired(subprotocol string) error {
 // once.
 type socket struct {
 	conn   *websocket.Conn
-	ctx    context.Context // ends with the connection
+	ctx    context.Context // ends with the connection, also when a ping can't be sent
 	cancel context.CancelFunc
 	pings  sync.WaitGroup
 	// message is what is left of the message that is being read; nil is none.
@@ -140,6 +140,11 @@ func (s *socket) ping(every time.Duration) (isThere bool) {
 	ctx, cancel := context.WithTimeout(s.ctx, every)
 	defer cancel()
 	err := s.conn.Ping(ctx)
+	if err != nil && ctx.Err() == nil { // it could not be sent
+		s.cancel()
+		_ = s.conn.CloseNow()
+		return false
+	}
 	if err != nil && s.waiting.Load() && !s.writing.Load() && max(s.heldUntil.Load(), s.heardAt.Load()) < asked.UnixNano() {
 		_ = s.conn.CloseNow() // the reader is told
 		return false

@@ -20,6 +20,8 @@ type ForwardCaller interface {
 	// AwaitGone waits, after Read has returned io.EOF, until the caller has gone, and returns
 	// how.
 	AwaitGone() error
+	// Lost is closed when the caller has gone, also where nobody reads: its input is held back.
+	Lost() <-chan struct{}
 }
 
 // Carried counts the bytes of a forward. It is safe for concurrent use.
@@ -52,6 +54,8 @@ func Forward(ctx context.Context, ch *sshpool.Channel, caller ForwardCaller, n *
 		case err = <-output:
 			ended++
 		case err = <-gone:
+		case <-caller.Lost():
+			err = sallyport.Errorf(sallyport.CodeCanceled, "the caller has gone")
 		case <-ctx.Done():
 			err = context.Cause(ctx)
 		}

@@ -126,6 +126,21 @@ func TestForwardPongsHeldBack(t *testing.T) {
 	}
 }
 
+// A caller who goes while its input is held back, so that nobody reads, is missed: the forward
+// is over, though its target takes nothing and says nothing.
+func TestForwardGoneBehindInput(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{Times: httpapi.Times{Keepalive: 2 * time.Second}})
+	h := newHome(t, s, "a")
+	conn, _, id := rawForward(t, s, h, holding(t))
+	for err := error(nil); err == nil; {
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		_, err = conn.Write(zeros)
+	}
+	conn.Close()
+	awaitRow(t, s, h, id, "canceled")
+}
+
 // zeros is a masked binary message of so many zeros.
 const zeroBytes = 1 << 10
 
