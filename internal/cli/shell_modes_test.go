@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 )
@@ -62,4 +63,28 @@ func TestScreenModes(t *testing.T) {
 			}
 		}
 	}
+}
+
+// Whatever comes passes as it is, little of it is kept, and what takes it back changes nothing
+// itself.
+func FuzzScreenModes(f *testing.F) {
+	f.Add([]byte("\x1b[?1049h\x1b[>1u\x1b[2;9r\x1b(0\x1b[31m\x0e"))
+	f.Add([]byte("\x1b]0;title\x1b[?2"))
+	f.Fuzz(func(t *testing.T, shown []byte) {
+		var to bytes.Buffer
+		s := newScreenModes(&to)
+		if n, err := s.Write(shown); n != len(shown) || err != nil || !bytes.Equal(to.Bytes(), shown) {
+			t.Fatalf("%q: %d, %v", to.Bytes(), n, err)
+		}
+		if len(s.sequence) > sequenceBytesMax || s.keyboards > keyboardsMax {
+			t.Errorf("%d bytes and %d keyboards are kept", len(s.sequence), s.keyboards)
+		}
+		s.reset()
+		undone := to.Bytes()[len(shown):]
+		after := newScreenModes(&to)
+		after.follow(undone)
+		if again := after.takeBack(); again != "" {
+			t.Errorf("%q is taken back by %q, and that by %q", shown, undone, again)
+		}
+	})
 }
