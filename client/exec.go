@@ -26,10 +26,12 @@ type Exec struct {
 	// unless Cmd names one. It must be UTF-8, as JSON is.
 	Cmd []string
 	// Timeout counts from the command's start, and is rounded up to seconds. 0
-	// or less is 30 s, and more than 120 s is 120 s: ExecDone has the time-out in force.
+	// or less is 30 s, and more than 120 s, or an hour with Stdin, is that: ExecDone has the
+	// time-out in force.
 	Timeout time.Duration
-	// Stdin is read to its end, of 1 MiB at most, before anything is sent. When
-	// ctx ends meanwhile, the Read that is under way is left behind.
+	// Stdin is passed on as the command takes it, however much it is, to its end. A Read that
+	// fails ends the command, which sees no end of file then. When the command ends first,
+	// or ctx, a Read that is under way is left behind.
 	Stdin io.Reader
 	// Env is added to the command's environment.
 	Env map[string]string
@@ -73,6 +75,7 @@ type ExecDone struct {
 //   - a *sallyport.Error: Sallyport refused the exec or could not carry it
 //     through. Its code is exec_timeout when the command ran out of time;
 //   - ErrCut: the exec was sent, and how it ended is not known;
+//   - Stdin's own error: it failed, and the exec was canceled;
 //   - a *WriteError: Stdout or Stderr failed, and the exec was canceled;
 //   - ctx's own error: the exec was canceled;
 //   - any other: the server was not reached, or is none of Sallyport's.
@@ -147,7 +150,7 @@ func (d *ExecDone) take(f Frame, e Exec) error {
 // withLines asks for NDJSON, whose lines the caller wants.
 func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames, error) {
 	doing := "exec on workspace " + e.Workspace
-	body, err := e.request(ctx)
+	body, err := e.request()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
@@ -162,11 +165,17 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	if withLines {
 		accept = sallyport.MediaNDJSON
 	}
-	answer, err := c.openExec(traced, accept, e.IdempotencyKey, call{
-		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body,
-	})
+	sending := call{method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body}
+	stdin, cancel, err := e.streamStdin(&sending, cancel)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	answer, err := c.openExec(traced, accept, e.IdempotencyKey, sending)
 	if err != nil {
 		cancel()
+		if failed := stdin.stdinError(); failed != nil {
+			return nil, fmt.Errorf("%s: %w", doing, stdinFailed(failed))
+		}
 		return nil, fmt.Errorf("%s: %w", doing, noAnswer(ctx, err, sent.Load()))
 	}
 	if err := checkExec(answer); err != nil {
@@ -175,9 +184,27 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	frames := newFrames(answer, withLines)
-	frames.doing, frames.ctx, frames.cancel = doing, ctx, cancel
+	frames.doing, frames.ctx, frames.cancel, frames.stdin = doing, ctx, cancel, stdin
 	return frames, nil
 }
+
+// streamStdin has the body of a request carry e's stdin, if there is one, and cancel end it.
+func (e Exec) streamStdin(c *call, cancel func()) (stdin *execBody, end func(), err error) {
+	if e.Stdin == nil {
+		return nil, cancel, nil
+	}
+	if stdin, err = newExecBody(c.body, e.Stdin); err != nil {
+		cancel()
+		return nil, nil, err
+	}
+	c.body, c.stream, c.mediaType = nil, stdin, sallyport.MediaExecStream
+	return stdin, func() {
+		cancel()
+		stdin.Close() // it never fails
+	}, nil
+}
+
+func stdinFailed(err error) error { return fmt.Errorf("read stdin: %w", err) }
 
 func (c *Client) openExec(ctx context.Context, accept, key string, r call) (*http.Response, error) {
 	req, err := c.request(ctx, r)
@@ -223,21 +250,16 @@ func noAnswer(ctx context.Context, err error, sent bool) error {
 	return err
 }
 
-// request is the body of the exec. It refuses text that JSON would change in silence, and a
-// stdin that the server would refuse only after it has read a megabyte of it.
-func (e Exec) request(ctx context.Context) (sallyport.ExecRequest, error) {
+// request is the body of the exec, without its stdin. It refuses text that JSON would change
+// in silence.
+func (e Exec) request() (sallyport.ExecRequest, error) {
 	req := sallyport.ExecRequest{
 		Cmd: e.Cmd, TimeoutS: seconds(e.Timeout), Stream: true, Env: e.Env, Cwd: e.Cwd, MaxOutputBytes: e.MaxOutputBytes, Output: e.Output,
 	}
 	if err := checkRef("workspace", e.Workspace); err != nil {
 		return req, err
 	}
-	if err := e.checkText(); err != nil {
-		return req, err
-	}
-	var err error
-	req.StdinBase64, err = readStdin(ctx, e.Stdin)
-	return req, err
+	return req, e.checkText()
 }
 
 func (e Exec) checkText() error {
@@ -267,41 +289,8 @@ func seconds(d time.Duration) int {
 	return int(min(n, 1<<30))
 }
 
-// What the contract allows of stdin, and caps an output at by default.
-const (
-	stdinBytesMax      = 1 << 20
-	outputBytesDefault = 1 << 20
-)
-
-// readStdin reads r to its end, or until ctx ends.
-func readStdin(ctx context.Context, r io.Reader) ([]byte, error) {
-	if r == nil {
-		return nil, nil
-	}
-	type read struct {
-		data []byte
-		err  error
-	}
-	// A Read of a terminal or a pipe can't be interrupted, so it is waited for
-	// in a goroutine, which ends when the Read does.
-	got := make(chan read, 1)
-	go func() {
-		data, err := io.ReadAll(io.LimitReader(r, stdinBytesMax+1))
-		got <- read{data, err}
-	}()
-	select {
-	case <-ctx.Done():
-		return nil, ended(ctx)
-	case in := <-got:
-		switch {
-		case in.err != nil:
-			return nil, fmt.Errorf("read stdin: %w", in.err)
-		case len(in.data) > stdinBytesMax:
-			return nil, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin is larger than 1 MiB, the most that an exec takes")
-		}
-		return in.data, nil
-	}
-}
+// outputBytesDefault is what the contract caps an output at by default.
+const outputBytesDefault = 1 << 20
 
 // headerInt reads a header that holds a number; 0 when it doesn't.
 func headerInt(h http.Header, name string) int {

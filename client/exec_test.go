@@ -1,8 +1,10 @@
 package client_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -30,14 +32,14 @@ func TestExecRequest(t *testing.T) {
 	c.Org = "acme"
 	_, err := c.Exec(t.Context(), client.Exec{
 		Workspace: "build", Cmd: []string{"printf", "a\nb", "<&>\u2028", ""}, Timeout: 1500 * time.Millisecond,
-		Stdin: strings.NewReader("\x00\xff"), Env: map[string]string{"K": "v"}, Cwd: "/tmp", MaxOutputBytes: 5,
+		Env: map[string]string{"K": "v"}, Cwd: "/tmp", MaxOutputBytes: 5,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := sallyport.ExecRequest{
 		Cmd: []string{"printf", "a\nb", "<&>\u2028", ""}, TimeoutS: 2, Stream: true,
-		StdinBase64: []byte("\x00\xff"), Env: map[string]string{"K": "v"}, Cwd: "/tmp", MaxOutputBytes: 5,
+		Env: map[string]string{"K": "v"}, Cwd: "/tmp", MaxOutputBytes: 5,
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("body: got %+v, want %+v", got, want)
@@ -162,13 +164,11 @@ func TestExecRefusesBeforeSending(t *testing.T) {
 		exec client.Exec
 		code sallyport.Code
 	}{
-		{"too much stdin", client.Exec{Workspace: "w", Stdin: bytes.NewReader(make([]byte, 1<<20+1))}, sallyport.CodeInvalidStdin},
 		{"argv that is not UTF-8", client.Exec{Workspace: "w", Cmd: []string{"a", "\xff"}}, sallyport.CodeInvalidArgv},
 		{"env that is not UTF-8", client.Exec{Workspace: "w", Env: map[string]string{"A": "\xff"}}, sallyport.CodeInvalidEnv},
 		{"cwd that is not UTF-8", client.Exec{Workspace: "w", Cwd: "\xff"}, sallyport.CodeInvalidCwd},
 		{"no workspace", client.Exec{}, sallyport.CodeInternal},
 		{"a workspace that is a path", client.Exec{Workspace: ".."}, sallyport.CodeInternal},
-		{"stdin that fails", client.Exec{Workspace: "w", Stdin: iotest.ErrReader(io.ErrClosedPipe)}, sallyport.CodeInternal},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -179,15 +179,30 @@ func TestExecRefusesBeforeSending(t *testing.T) {
 	}
 }
 
-func TestExecTakesAMebibyteOfStdin(t *testing.T) {
+// Stdin is streamed behind a line of JSON, to its end.
+func TestExecStdin(t *testing.T) {
+	const size = 3 << 20
 	var got sallyport.ExecRequest
+	var contentType string
+	var stdin int64
+	var bodyErr error
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		readBody(t, r, &got)
+		contentType = r.Header.Get("Content-Type")
+		body := bufio.NewReader(r.Body)
+		line, err := body.ReadBytes('\n')
+		if bodyErr = errors.Join(err, json.Unmarshal(line, &got)); bodyErr == nil {
+			stdin, bodyErr = io.Copy(io.Discard, body)
+		}
 		answerFrames(w, `{"exit_code":0,"duration_ms":1}`)
 	})
-	_, err := c.Exec(t.Context(), client.Exec{Workspace: "w", Cmd: []string{"cat"}, Stdin: bytes.NewReader(make([]byte, 1<<20))})
-	if err != nil || len(got.StdinBase64) != 1<<20 {
-		t.Errorf("%d bytes, %v", len(got.StdinBase64), err)
+	exec := client.Exec{Workspace: "w", Cmd: []string{"cat"}, Stdin: bytes.NewReader(make([]byte, size))}
+	if _, err := c.Exec(t.Context(), exec); err != nil || bodyErr != nil || stdin != size || !slices.Equal(got.Cmd, exec.Cmd) || contentType != sallyport.MediaExecStream {
+		t.Errorf("%d bytes of %s, %+v, %v, %v", stdin, contentType, got, bodyErr, err)
+	}
+	failed := errors.New("it is broken")
+	exec.Stdin = io.MultiReader(strings.NewReader("x"), iotest.ErrReader(failed))
+	if done, err := c.Exec(t.Context(), exec); done != nil || !errors.Is(err, failed) {
+		t.Errorf("%+v, %v", done, err)
 	}
 }
 
@@ -213,16 +228,35 @@ func TestExecCancel(t *testing.T) {
 	<-gone
 }
 
-func TestExecCancelWhileStdinIsRead(t *testing.T) {
-	c := serve(t, func(w http.ResponseWriter, r *http.Request) { t.Error("a request was sent") })
-	ctx, cancel := context.WithCancel(t.Context())
+// A command that ends first, and a context, leave a Read of stdin behind.
+func TestExecLeavesStdin(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
+			t.Error(err)
+		}
+		body := bufio.NewReader(r.Body)
+		line, err := body.ReadString('\n')
+		if err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(line, "waits") {
+			answerFrames(w, `{"exit_code":3,"duration_ms":1}`)
+			return
+		}
+		_, _ = io.Copy(io.Discard, body) // until the caller has gone
+	})
 	r, w := io.Pipe()
 	defer w.Close()
+	done, err := c.Exec(t.Context(), client.Exec{Workspace: "w", Cmd: []string{"x"}, Stdin: r})
+	if err != nil || done.ExitCode != 3 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
 	reading := readerFunc(func(p []byte) (int, error) {
 		cancel()
 		return r.Read(p)
 	})
-	if done, err := c.Exec(ctx, client.Exec{Workspace: "w", Cmd: []string{"x"}, Stdin: reading}); done != nil || !errors.Is(err, context.Canceled) {
+	if done, err := c.Exec(ctx, client.Exec{Workspace: "w", Cmd: []string{"waits"}, Stdin: reading}); done != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%+v, %v", done, err)
 	}
 }

@@ -31,6 +31,7 @@ type Frames struct {
 	ctx    context.Context // the caller's
 	cancel context.CancelFunc
 	body   io.ReadCloser
+	stdin  *execBody // nil where none is streamed
 	reader frameReader
 	tap    *tap // nil if the caller doesn't want the lines
 	line   []byte
@@ -76,6 +77,9 @@ func (f *Frames) Next() (Frame, error) {
 	next, err := f.reader.Next()
 	if err != nil && f.ctx.Err() != nil {
 		return Frame{}, fmt.Errorf("%s: %w", f.doing, ended(f.ctx))
+	}
+	if failed := f.stdin.stdinError(); err != nil && failed != nil {
+		return Frame{}, fmt.Errorf("%s: %w", f.doing, stdinFailed(failed))
 	}
 	if err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) {

@@ -31,6 +31,9 @@ type call struct {
 	query url.Values
 	// body is sent as JSON; nil is no body.
 	body any
+	// stream is sent as it is, with its media type, where body is nil; nil is none.
+	stream    io.Reader
+	mediaType string
 }
 
 // path joins the elements of a route, each escaped.
@@ -116,7 +119,7 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	if len(r.query) > 0 {
 		address += "?" + r.query.Encode()
 	}
-	var body io.Reader
+	body, mediaType := r.stream, r.mediaType
 	if r.body != nil {
 		var buf bytes.Buffer
 		encoder := json.NewEncoder(&buf)
@@ -124,7 +127,7 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 		if err := encoder.Encode(r.body); err != nil {
 			return nil, err
 		}
-		body = &buf
+		body, mediaType = &buf, sallyport.MediaJSON
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, body)
 	if err != nil {
@@ -133,7 +136,7 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(c.Token)) // a file's ends in a newline
 	req.Header.Set("Accept", sallyport.MediaJSON)
 	if body != nil {
-		req.Header.Set("Content-Type", sallyport.MediaJSON)
+		req.Header.Set("Content-Type", mediaType)
 	}
 	return req, nil
 }

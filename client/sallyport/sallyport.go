@@ -7,11 +7,13 @@ package sallyport
 
 import "time"
 
-// DefaultTimeout and MaxTimeout bound the time_out of one exec. A request
-// without one gets the default; one that asks for more is clamped.
+// DefaultTimeout and MaxTimeout bound the time_out of one exec, MaxTimeoutStreamed that of one
+// whose stdin is streamed. A request without one gets the default; one that asks for more is
+// clamped.
 const (
-	DefaultTimeout = 30 * time.Second
-	MaxTimeout     = 120 * time.Second
+	DefaultTimeout     = 30 * time.Second
+	MaxTimeout         = 120 * time.Second
+	MaxTimeoutStreamed = time.Hour
 )
 
 // Headers of the answer to an exec.
@@ -54,6 +56,9 @@ const (
 	// MediaSSE has the same frames as server-sent events: "frame", and for the
 	// last "end".
 	MediaSSE = "text/event-stream"
+	// MediaExecStream is the body of an exec whose stdin is streamed: an ExecRequest as JSON on
+	// one line, and behind it stdin, as it is, to the end of the body.
+	MediaExecStream = "application/vnd.sallyport.exec-stream"
 	// MediaFrames is raw output behind headers of 8 bytes, the last frame as JSON
 	// in a piece of kind 4: the fastest, for our own clients, through any proxy.
 	MediaFrames = "application/vnd.sallyport.frames"

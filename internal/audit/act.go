@@ -57,9 +57,12 @@ func (l *Log) actRow(a Act) store.Activity {
 	return row
 }
 
-func (e End) apply(row *sallyport.Activity) {
+func (e End) apply(row *store.Activity) {
 	row.Status, row.Code, row.Reason = e.Status, e.Code, e.Reason
 	if e.Outcome != nil {
-		e.Outcome.Complete(row)
+		e.Outcome.Complete(&row.Activity)
+	}
+	if exec, ok := e.Outcome.(ExecOutcome); ok {
+		row.StreamedStdin = exec.StdinBytes
 	}
 }

@@ -165,7 +165,7 @@ func (p *Pending) giveUp() {
 // interrupted where the row is not this server's any more: another has told its end.
 func (p *Pending) Finish(end End) error {
 	row := p.row
-	end.apply(&row.Activity)
+	end.apply(&row)
 	row.CompletedAt = p.log.endOf(row)
 	completed, err := p.log.complete(row, end.NothingRan && p.claim != nil)
 	if err == nil && !completed && p.wasWritten() && !end.NothingRan {
@@ -240,7 +240,7 @@ func (l *Log) record(ctx context.Context, row store.Activity, failure string) er
 
 // Interrupt completes a row that a crash left running.
 func (l *Log) Interrupt(row store.Activity, end End) error {
-	end.apply(&row.Activity)
+	end.apply(&row)
 	row.CompletedAt = l.endOf(row)
 	_, err := l.complete(row, false)
 	return err

@@ -28,7 +28,9 @@ func (e Exec) Describe(row *sallyport.Activity) {
 // ExecOutcome is how an exec's command ended.
 type ExecOutcome struct {
 	// Ran tells that the command had started: without it the row has its survivors alone.
-	Ran                              bool
+	Ran bool
+	// StdinBytes is what was passed on of a stdin that was streamed; nil is one that wasn't.
+	StdinBytes                       *int64
 	ExitCode                         *int
 	Signal                           string
 	Duration                         time.Duration
@@ -42,6 +44,9 @@ type ExecOutcome struct {
 // Complete implements Outcome.
 func (e ExecOutcome) Complete(row *sallyport.Activity) {
 	row.Survivors, row.SurvivorsUnknown = e.Survivors, e.SurvivorsUnknown
+	if e.StdinBytes != nil {
+		row.StdinBytes = e.StdinBytes
+	}
 	if !e.Ran {
 		return
 	}

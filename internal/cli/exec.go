@@ -75,8 +75,8 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 	// The workspace ends exec's first flags, so that those of the command are never
 	// taken for ours.
 	flags.SetInterspersed(false)
-	flags.Var((*duration)(&f.timeout), "timeout", "end the command after this `TIME`, rounded up to seconds (default 30s, at most 120s)")
-	flags.StringVar(&f.stdin, "stdin", "", "feed the command this `FILE`, of 1 MiB at most; - is stdin")
+	flags.Var((*duration)(&f.timeout), "timeout", "end the command after this `TIME`, rounded up to seconds (default 30s, at most 120s, or 1h with stdin)")
+	flags.StringVar(&f.stdin, "stdin", "", "feed the command this `FILE`; - is stdin, which is passed on as it comes")
 	flags.BoolVarP(&f.fromIn, "interactive", "i", false, "the same as --stdin -")
 	flags.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal, as shell does; -it is the same")
 	flags.StringVar(&f.cwd, "cwd", "", "run the command in this `DIR` (default the user's home there)")
@@ -119,7 +119,7 @@ func (a *app) execStdin(f *execFlags) (io.ReadCloser, error) {
 		return nil, usagef("-i is --stdin -", "there are two stdins: -i and --stdin %s", f.stdin)
 	case f.fromIn || f.stdin == stdName:
 		if _, person := openTerminal(a.Stdin); person {
-			a.note("reading stdin; Ctrl-D ends it, and then the command starts")
+			a.note("stdin goes to the command as it is typed; Ctrl-D ends it")
 		}
 		return io.NopCloser(a.Stdin), nil
 	case f.stdin == "":

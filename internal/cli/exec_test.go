@@ -181,16 +181,6 @@ func TestExecUsedWrongly(t *testing.T) {
 	}
 }
 
-func TestExecRefusesTooMuchStdin(t *testing.T) {
-	srv := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a request was sent") }))
-	defer srv.Close()
-	p := Program{Env: environ("SALLYPORT_URL", srv.URL, "SALLYPORT_TOKEN", "x"), Stdin: strings.NewReader(strings.Repeat("x", 1<<20+1))}
-	want := ran{125, "", "sallyport: exec on workspace w: stdin is larger than 1 MiB, the most that an exec takes\n"}
-	if got := run(t, p, "exec", "-i", "w", "--", "cat"); got != want {
-		t.Errorf("%+v", got)
-	}
-}
-
 // A signal closes the connection, which cancels the exec, and is told by the exit
 // code alone.
 func TestExecSignals(t *testing.T) {

@@ -1,8 +1,11 @@
 package cli
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -301,7 +304,12 @@ func fakeAct(w http.ResponseWriter, r *http.Request) {
 // fakeExec does what the first word of the argv says.
 func fakeExec(w http.ResponseWriter, r *http.Request) {
 	var req sallyport.ExecRequest
-	if err := json.NewDecoder(r.Body).Decode(&req); err != nil {
+	body := bufio.NewReader(r.Body)
+	line, err := body.ReadBytes('\n')
+	if err = errors.Join(err, json.Unmarshal(line, &req)); err == nil {
+		req.StdinBase64, err = io.ReadAll(body)
+	}
+	if err != nil {
 		fakeJSON(w, 400, sallyport.Errorf(sallyport.CodeInvalidJSON, "%v", err))
 		return
 	}

@@ -159,7 +159,7 @@ func TestStdinOfATerminal(t *testing.T) {
 	t.Parallel()
 	fake := newFake()
 	defer fake.Close()
-	p := newPerson(t, 200, "reading stdin; Ctrl-D ends it, and then the command starts")
+	p := newPerson(t, 200, "stdin goes to the command as it is typed; Ctrl-D ends it")
 	program := Program{Env: environ("SALLYPORT_URL", fake.URL, "SALLYPORT_TOKEN", fakeOrgToken), Args: []string{"exec", "-i", "w", "request"}}
 	var stdout strings.Builder
 	program.Stdin, program.Stdout, program.Stderr = p.terminal, &stdout, p.terminal

@@ -24,6 +24,10 @@ type Exec struct {
 	Env   []Var
 	Cwd   string
 	Stdin []byte
+	// StreamedStdin is the stdin in place of Stdin; nil is Stdin. It is read as the command
+	// takes it, and closed when nothing more is wanted. A Read that fails, but for io.EOF, is a
+	// caller that has gone: the command is ended, and sees no end of file.
+	StreamedStdin io.ReadCloser
 	// TimeoutS is the time-out in force, in seconds.
 	TimeoutS int
 	// MaxOutputBytes is the cap in force; it is the output's to apply, and told
@@ -79,14 +83,16 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 		return result, err
 	}
 	defer func() { a.close(ctx, err) }()
-	outcome, err := a.runCommand(ctx, e, out)
+	feeding, feed := newStdinFeed(ctx, e.StreamedStdin)
+	outcome, err := a.runCommand(feeding, e, out, feed)
+	passed := feed.stop()
 	if notOnDisk := a.durable(); notOnDisk != nil {
 		err = notOnDisk
 	}
 	if a.refused {
 		return result, err
 	}
-	end, result, err := concludeExec(e, outcome, err)
+	end, result, err := concludeExec(e, outcome, passed, err)
 	if notKept := a.finish(end); notKept != nil {
 		return sallyport.ExecResult{}, notKept
 	}
@@ -110,7 +116,7 @@ func (g *Gateway) execSpec(e Exec, out ExecOutput) actSpec {
 // runCommand reaches the machine while the row goes to disk, and runs the command when
 // both are done. With a key the row comes first: no machine is reached for what may have
 // run already.
-func (a *act) runCommand(ctx context.Context, e Exec, out ExecOutput) (remote.Outcome, error) {
+func (a *act) runCommand(ctx context.Context, e Exec, out ExecOutput, feed *stdinFeed) (remote.Outcome, error) {
 	defer func() { a.report.Ended = time.Now() }()
 	if e.IdempotencyKey != "" {
 		if err := a.durable(); err != nil {
@@ -120,7 +126,7 @@ func (a *act) runCommand(ctx context.Context, e Exec, out ExecOutput) (remote.Ou
 	connectBy := time.Now().Add(a.g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()
-	command := a.command(e, out, connectBy)
+	command := a.command(e, out, connectBy, feed)
 	for attempt := 1; ; attempt++ {
 		session, err := a.open(connectCtx, command.Timeout)
 		if err != nil {
@@ -139,15 +145,16 @@ func (a *act) runCommand(ctx context.Context, e Exec, out ExecOutput) (remote.Ou
 // execAttempts bounds the connections tried for an exec that has not been sent yet.
 const execAttempts = 3
 
-func (a *act) command(e Exec, out ExecOutput, connectBy time.Time) remote.Command {
+func (a *act) command(e Exec, out ExecOutput, connectBy time.Time, feed *stdinFeed) remote.Command {
 	return remote.Command{
-		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, ExecID: a.row.ID(),
+		Argv: e.Argv, Env: e.Env, Dir: e.Cwd, Stdin: e.Stdin, OpenStdin: feed != nil, ExecID: a.row.ID(),
 		Timeout: time.Duration(e.TimeoutS) * time.Second, ConnectBy: connectBy, OutputGrace: a.g.OutputGrace, EndTime: a.g.EndTime,
 		Gate: a.gate, Stdout: out.Stdout, Stderr: out.Stderr,
 		Started: func(p remote.Process) {
 			a.report.Started = time.Now()
 			a.runs(p)
 			out.Started()
+			feed.start(p)
 		},
 	}
 }

@@ -12,10 +12,10 @@ import (
 )
 
 // concludeExec says what became of an exec: in its row, and to its caller. err is
-// that of a command that didn't start.
-func concludeExec(e Exec, o remote.Outcome, err error) (end audit.End, result sallyport.ExecResult, told error) {
+// that of a command that didn't start, and stdin how much of a streamed one was passed on.
+func concludeExec(e Exec, o remote.Outcome, stdin *int64, err error) (end audit.End, result sallyport.ExecResult, told error) {
 	defer func() {
-		end.Outcome = execOutcome(e, o, err == nil)
+		end.Outcome = execOutcome(e, o, stdin, err == nil)
 		end.NothingRan = nothingRan(told)
 	}()
 	switch {
@@ -50,9 +50,9 @@ func endedBy(cause error) *sallyport.Error {
 }
 
 // execOutcome is what the row says of a command that ran, or of what is left of one.
-func execOutcome(e Exec, o remote.Outcome, ran bool) audit.ExecOutcome {
+func execOutcome(e Exec, o remote.Outcome, stdin *int64, ran bool) audit.ExecOutcome {
 	out := audit.ExecOutcome{
-		Ran: ran, Duration: o.Duration, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes,
+		Ran: ran, StdinBytes: stdin, Duration: o.Duration, StdoutBytes: o.StdoutBytes, StderrBytes: o.StderrBytes,
 		StdoutTruncated: e.cut(o.StdoutBytes), StderrTruncated: e.cut(o.StderrBytes),
 		SurvivorsUnknown: o.Survivors.Forced && !o.Survivors.Known,
 	}

@@ -48,6 +48,7 @@ type claimedExec struct {
 		// IdempotencyKey is always empty; it was there in the first version.
 		IdempotencyKey string
 		Output         *sallyport.OutputSize `json:",omitempty"`
+		StreamedStdin  bool                  `json:",omitempty"`
 	}
 	// Version is 0, left out, until what stands above means something else.
 	Version int `json:",omitempty"`
@@ -57,7 +58,7 @@ func claimed(workspaceID string, e Exec) claimedExec {
 	c := claimedExec{Workspace: workspaceID}
 	c.Exec.Argv, c.Exec.Cwd, c.Exec.Stdin = e.Argv, e.Cwd, e.Stdin
 	c.Exec.TimeoutS, c.Exec.MaxOutputBytes, c.Exec.Stream = e.TimeoutS, e.MaxOutputBytes, e.Stream
-	c.Exec.Output = e.Output
+	c.Exec.Output, c.Exec.StreamedStdin = e.Output, e.StreamedStdin != nil
 	c.Exec.Env = slices.Clone(e.Env)
 	slices.SortFunc(c.Exec.Env, func(a, b Var) int { return strings.Compare(a.Name, b.Name) })
 	return c

@@ -67,16 +67,24 @@ func (c *call) readBody(parse func(*bodyReader) error) error {
 	}
 	c.bodyTaken = true
 	c.limitBody(c.api.Times.orLimits().BodyRead)
-	body := &bodyReader{r: http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax), c: c}
+	err := c.readWith(http.MaxBytesReader(c.w, c.r.Body, limits.BodyBytesMax), parse)
+	if err != nil {
+		c.limitBody(limits.BodyUnreadTime)
+		_, _ = io.CopyN(io.Discard, c.r.Body, limits.BodyBytesMax) // a caller who is slow loses the connection
+	}
+	return err
+}
+
+// readWith is readBody for what r has of the body.
+func (c *call) readWith(r io.Reader, parse func(*bodyReader) error) error {
+	body := &bodyReader{r: r, c: c}
 	err := parse(body)
 	body.turn.Release()
 	if body.fault != nil {
 		err = body.fault
 	}
 	if err != nil {
-		c.limitBody(limits.BodyUnreadTime)
 		c.held.Shrink(0)
-		_, _ = io.CopyN(io.Discard, c.r.Body, limits.BodyBytesMax) // a caller who is slow loses the connection
 		return err
 	}
 	c.held.Shrink(body.read) // what was made of it stays until the answer
@@ -90,7 +98,7 @@ func (c *call) checkBodyHeader() error {
 	if err := c.checkEncoding(); err != nil {
 		return err
 	}
-	if c.byCookie && c.r.ContentLength != 0 && !isJSON(c.r.Header["Content-Type"]) {
+	if c.byCookie && c.r.ContentLength != 0 && !isJSON(c.r.Header["Content-Type"]) && !c.streamsStdin() {
 		return sallyport.Errorf(sallyport.CodeUnsupportedMediaType, "with a cookie the body must come as Content-Type: application/json")
 	}
 	return nil

@@ -27,14 +27,22 @@ func (c *call) exec() error {
 		return sallyport.Errorf(sallyport.CodeHTTPVersionNotSupported, "this framing tells the result in trailers, which take HTTP/1.1")
 	}
 	c.isExec = true
+	if c.streamsStdin() {
+		return c.execStdin(as)
+	}
 	body, err := decode[execBody](c)
 	if err != nil {
 		return err
 	}
-	req, err := body.exec()
+	req, err := body.exec(sallyport.MaxTimeout)
 	if err != nil {
 		return err
 	}
+	return c.execAs(req, as)
+}
+
+// execAs runs an exec, and answers in an encoding.
+func (c *call) execAs(req gateway.Exec, as frame.Encoding) (err error) {
 	if req.IdempotencyKey, err = idempotencyKey(c.r.Header[sallyport.HeaderIdempotencyKey]); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/base64"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
 
@@ -35,14 +36,15 @@ func (b *outputBody) UnmarshalJSONFrom(dec *jsontext.Decoder) error { return rea
 
 const argvExample = `for example "cmd":["ls","-l"]`
 
-// exec checks the body against the contract, and fills in the defaults.
-func (b execBody) exec() (gateway.Exec, error) {
+// exec checks the body against the contract, and fills in the defaults. most is the longest
+// time-out.
+func (b execBody) exec(most time.Duration) (gateway.Exec, error) {
 	e := gateway.Exec{Argv: b.Cmd, Env: b.Env, Cwd: b.Cwd, Stream: b.Stream, TimeoutS: int(sallyport.DefaultTimeout.Seconds())}
 	if len(b.Cmd) == 0 {
 		return e, sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is needed: the argv as an array of strings, %s", argvExample)
 	}
 	if n := b.TimeoutS.value; n > 0 {
-		e.TimeoutS = int(min(n, integer(sallyport.MaxTimeout.Seconds())))
+		e.TimeoutS = int(min(n, integer(most.Seconds())))
 	}
 	var err error
 	if e.Stdin, err = b.stdin(); err != nil {

@@ -11,8 +11,10 @@ const (
 	// ArgvBytesMax is Linux's own limit for one argument string (MAX_ARG_STRLEN).
 	ArgvBytesMax  = 128 << 10
 	StdinBytesMax = 1 << 20
-	EnvNamesMax   = 64
-	EnvBytesMax   = 64 << 10
+	// StdinPieceBytes is how much of a streamed stdin is read and passed on at a time.
+	StdinPieceBytes = 32 << 10
+	EnvNamesMax     = 64
+	EnvBytesMax     = 64 << 10
 	// CwdBytesMax is Linux's PATH_MAX.
 	CwdBytesMax = 4096
 

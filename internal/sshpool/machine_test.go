@@ -228,13 +228,21 @@ func wantCapacity(t testing.TB, err error) {
 
 // output runs a command line on s and returns what it wrote to stdout.
 func output(s *sshpool.Session, line string) (string, error) {
-	s.Go(func() { ssh.DiscardRequests(s.Requests()) })
-	ok, err := s.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
-	if err != nil || !ok {
-		return "", errors.Join(err, errors.New("exec refused"))
+	if err := begin(s, line); err != nil {
+		return "", err
 	}
 	out, err := io.ReadAll(s)
 	return string(out), err
+}
+
+// begin has a command line run.
+func begin(s *sshpool.Session, line string) error {
+	s.Go(func() { ssh.DiscardRequests(s.Requests()) })
+	ok, err := s.SendRequest("exec", true, ssh.Marshal(struct{ Command string }{line}))
+	if err != nil || !ok {
+		return errors.Join(err, errors.New("exec refused"))
+	}
+	return nil
 }
 
 // await waits for a condition in real time.

@@ -1,6 +1,7 @@
 package sshpool_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -115,16 +116,13 @@ func TestSSHDKilled(t *testing.T) {
 	p := &sshpool.Pool{BackoffMax: 200 * time.Millisecond}
 	r := startReal(t, sshd.Options{}, p)
 	s := open(t, p, r.target())
-	killed := make(chan struct{})
-	go func() {
-		defer close(killed)
-		<-time.After(100 * time.Millisecond)
-		r.Kill()
-	}()
-	if out, err := output(s, "echo begun; exec sleep 60"); out != "begun\n" {
-		t.Errorf("got %q, %v", out, err)
+	if err := begin(s, "echo begun; exec sleep 60"); err != nil {
+		t.Fatal(err)
 	}
-	<-killed
+	if begun, err := bufio.NewReader(s).ReadString('\n'); begun != "begun\n" {
+		t.Errorf("got %q, %v", begun, err)
+	}
+	r.Kill()
 	select {
 	case <-s.Lost():
 	case <-time.After(5 * time.Second):
@@ -241,7 +239,7 @@ func TestActOnHalfOpen(t *testing.T) {
 // waited for.
 func TestStoppedFromTheStart(t *testing.T) {
 	t.Parallel()
-	p := &sshpool.Pool{ConnectTime: 300 * time.Millisecond}
+	p := &sshpool.Pool{ConnectTime: 2 * time.Second}
 	r := startReal(t, sshd.Options{}, p)
 	r.Stop()
 	_, err := openOn(t.Context(), p, r.target())

@@ -157,6 +157,9 @@ type Activity struct {
 	Replica string
 	// Class is what the row is counted as while it is running.
 	Class Class
+	// StreamedStdin is the StdinBytes of an exec whose stdin was streamed, once it has ended:
+	// none was passed on when it began. Nil is any other.
+	StreamedStdin *int64
 }
 
 // Class is a kind of acts on machines that are counted together, and bounded by a quota.

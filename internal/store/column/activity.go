@@ -1,6 +1,7 @@
 package column
 
 import (
+	"cmp"
 	"database/sql"
 	"fmt"
 
@@ -74,6 +75,7 @@ type (
 		sallyport.FileEnded
 		sallyport.ForwardEnded
 		sallyport.TerminalEnded
+		StreamedStdin *int64 `json:"streamed_stdin,omitempty"`
 	}
 )
 
@@ -95,7 +97,7 @@ func ReadDetail(s string, row *store.Activity) error {
 
 // Outcome is what the end of the act adds, as JSON; NULL for a row that has none yet.
 func Outcome(row *store.Activity) (sql.NullString, error) {
-	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded, row.ForwardEnded, row.TerminalEnded}
+	o := outcome{row.ActEnded, row.ExecEnded, row.FileEnded, row.ForwardEnded, row.TerminalEnded, row.StreamedStdin}
 	if o == (outcome{}) {
 		return sql.NullString{}, nil
 	}
@@ -120,4 +122,8 @@ func ReadOutcome(s sql.NullString, row *store.Activity) error {
 func (o outcome) applyTo(row *store.Activity) {
 	row.ActEnded, row.ExecEnded = o.ActEnded, o.ExecEnded
 	row.FileEnded, row.ForwardEnded, row.TerminalEnded = o.FileEnded, o.ForwardEnded, o.TerminalEnded
+	if row.StreamedStdin != nil || o.StreamedStdin != nil {
+		row.StdinBytes = cmp.Or(o.StreamedStdin, new(int64))
+	}
+	row.StreamedStdin = o.StreamedStdin
 }

@@ -73,6 +73,7 @@ func testActivityCompletion(t *testing.T, e Engine) {
 	written := *want
 	written.Status, written.CompletedAt = sallyport.StatusRunning, nil
 	written.ActEnded, written.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
+	written.StreamedStdin, written.StdinBytes = nil, new(int64) // none has been passed on yet
 	must(t, e.CommitActivity(ctx, write(&written), true))
 	wantEqual(t, value(e.Activity(ctx, want.OrgID, want.ID))(t), written)
 

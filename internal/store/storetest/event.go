@@ -22,6 +22,7 @@ func testEvents(t *testing.T, e Engine) {
 	full.ID, full.OrgID, full.Replica, full.Class = id.New(), org, "", store.ClassStream
 	full.Status, full.CompletedAt = sallyport.StatusRunning, nil
 	full.ActEnded, full.ExecEnded = sallyport.ActEnded{}, sallyport.ExecEnded{}
+	full.StreamedStdin = nil
 	full.FileEnded, full.ForwardEnded, full.TerminalEnded = sallyport.FileEnded{}, sallyport.ForwardEnded{}, sallyport.TerminalEnded{}
 	denied := newRow(org, "", sallyport.ActivityAccessDenied)
 	must(t, e.CommitActivity(ctx, write(full, denied), true))
