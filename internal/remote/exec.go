@@ -31,7 +31,7 @@ func Start(ctx context.Context, s *sshpool.Session, cmd Command) (p Process, err
 	w := newWrapper()
 	r := &run{
 		s: s, ctx: ctx, cmd: cmd, wrapper: w, marks: newMarks(w.mark), request: newRequest(), exit: make(chan exit, 1), closed: make(chan struct{}),
-		started: make(chan struct{}), endWithin: cmp.Or(cmd.EndTime, limits.EndTimeMax),
+		started: make(chan struct{}), fed: make(chan struct{}), endWithin: cmp.Or(cmd.EndTime, limits.EndTimeMax),
 	}
 	defer r.endAtPanic(ctx)
 	r.over, err = r.start(ctx)
@@ -55,6 +55,7 @@ type run struct {
 	exit           chan exit     // the exit status, once
 	closed         chan struct{} // closed when the session's channel is
 	started        chan struct{} // closed when the start was seen, or is waited for no longer
+	fed            chan struct{} // closed when all is sent that stands before the caller's stdin
 
 	direct bool       // the login shell takes the header itself
 	onHost *hostStart // nil where our own host was not asked to start the program
@@ -244,6 +245,7 @@ func MayRetry(err error) bool { return errors.Is(err, errUnsent) || errors.Is(er
 // feed sends the header, and behind the command's mark its stdin and the end of file. A
 // command that ends without reading makes it fail, which is no fault.
 func (r *run) feed(header []byte) {
+	defer close(r.fed)
 	if hasStdin(r.cmd) || r.cmd.PTY != nil {
 		header = append(header, stdinGuard...)
 	}

@@ -30,9 +30,31 @@ func (p Process) Stdin() io.WriteCloser { return stdin(p) }
 
 type stdin struct{ run *run }
 
-func (w stdin) Write(b []byte) (int, error) { return w.run.s.Write(b) }
+func (w stdin) Write(b []byte) (int, error) {
+	if err := w.awaitTurn(); err != nil {
+		return 0, err
+	}
+	return w.run.s.Write(b)
+}
 
-func (w stdin) Close() error { return w.run.s.CloseWrite() }
+func (w stdin) Close() error {
+	if err := w.awaitTurn(); err != nil {
+		return err
+	}
+	return w.run.s.CloseWrite()
+}
+
+// awaitTurn waits until all is sent that stands before the caller's stdin: Command.Started is
+// called while the command still waits for the word to go.
+func (w stdin) awaitTurn() error {
+	select {
+	case <-w.run.fed:
+		return nil
+	case <-w.run.closed:
+	case <-w.run.s.Lost():
+	}
+	return io.ErrClosedPipe
+}
 
 // Signal sends a signal, one of sallyport.Signals, to the command's process group, or to the
 // foreground process group of its PTY, from

@@ -152,6 +152,7 @@ func (r *run) beginOnHost() error {
 	r.s.Go(r.stderr.runUnmarked)
 	r.stdout.release()
 	r.stderr.release()
+	close(r.fed)
 	r.s.Go(r.feedStdin)
 	return nil
 }
