@@ -200,7 +200,7 @@ func (e Exec) streamStdin(c *call, cancel func()) (stdin *execBody, end func(), 
 	c.body, c.stream, c.mediaType = nil, stdin, sallyport.MediaExecStream
 	return stdin, func() {
 		cancel()
-		stdin.Close() // it never fails
+		_ = stdin.Close() // it never fails
 	}, nil
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
+	"sallyport/internal/httpapi"
 	"sallyport/test/stack"
 )
 
@@ -180,6 +181,35 @@ func TestStreamedStdinBreaksOff(t *testing.T) {
 	}
 	if _, err := os.Stat(ended); err == nil {
 		t.Error("a command has seen an end of file")
+	}
+}
+
+// A caller who goes while the command reads nothing of his is missed.
+func TestStreamedStdinOfOneWhoHasGone(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{Times: httpapi.Times{Keepalive: 50 * time.Millisecond}})
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	begin := fmt.Sprintf("POST /workspaces/local/exec HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s\n",
+		s.Token, sallyport.MediaExecStream, int64(1)<<40, `{"cmd":["sleep","300"],"stream":true,"timeout_s":3600}`)
+	if _, err := io.WriteString(conn, begin); err != nil {
+		t.Fatal(err)
+	}
+	for err = nil; err == nil; { // until nothing more of it is taken
+		err = conn.SetWriteDeadline(time.Now().Add(time.Second))
+		if err == nil {
+			_, err = conn.Write(make([]byte, 1<<20))
+		}
+	}
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatal(err)
+	}
+	conn.Close()
+	if row := waitForExec(t, s, 0); row.Status != sallyport.StatusCanceled || row.Survivors == nil || *row.Survivors != 0 {
+		t.Errorf("row %+v", row)
 	}
 }
 
