@@ -166,8 +166,9 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 		accept = sallyport.MediaNDJSON
 	}
 	sending := call{method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body}
-	stdin, cancel, err := e.streamStdin(&sending, cancel)
+	stdin, err := e.streamStdin(inner, &sending)
 	if err != nil {
+		cancel()
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
 	answer, err := c.openExec(traced, accept, e.IdempotencyKey, sending)
@@ -188,20 +189,18 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	return frames, nil
 }
 
-// streamStdin has the body of a request carry e's stdin, if there is one, and cancel end it.
-func (e Exec) streamStdin(c *call, cancel func()) (stdin *execBody, end func(), err error) {
+// streamStdin has the body of a request carry e's stdin, if there is one, until ctx ends.
+func (e Exec) streamStdin(ctx context.Context, c *call) (stdin *execBody, err error) {
 	if e.Stdin == nil {
-		return nil, cancel, nil
+		return nil, nil
 	}
 	if stdin, err = newExecBody(c.body, e.Stdin); err != nil {
-		cancel()
-		return nil, nil, err
+		return nil, err
 	}
+	// The transport waits for its Read of the body, also once ctx has ended.
+	context.AfterFunc(ctx, func() { _ = stdin.Close() }) // it never fails
 	c.body, c.stream, c.mediaType = nil, stdin, sallyport.MediaExecStream
-	return stdin, func() {
-		cancel()
-		_ = stdin.Close() // it never fails
-	}, nil
+	return stdin, nil
 }
 
 func stdinFailed(err error) error { return fmt.Errorf("read stdin: %w", err) }

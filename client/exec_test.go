@@ -230,6 +230,8 @@ func TestExecCancel(t *testing.T) {
 
 // A command that ends first, and a context, leave a Read of stdin behind.
 func TestExecLeavesStdin(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {
 			t.Error(err)
@@ -243,6 +245,7 @@ func TestExecLeavesStdin(t *testing.T) {
 			answerFrames(w, `{"exit_code":3,"duration_ms":1}`)
 			return
 		}
+		cancel()
 		_, _ = io.Copy(io.Discard, body) // until the caller has gone
 	})
 	r, w := io.Pipe()
@@ -251,19 +254,10 @@ func TestExecLeavesStdin(t *testing.T) {
 	if err != nil || done.ExitCode != 3 {
 		t.Errorf("%+v, %v", done, err)
 	}
-	ctx, cancel := context.WithCancel(t.Context())
-	reading := readerFunc(func(p []byte) (int, error) {
-		cancel()
-		return r.Read(p)
-	})
-	if done, err := c.Exec(ctx, client.Exec{Workspace: "w", Cmd: []string{"waits"}, Stdin: reading}); done != nil || !errors.Is(err, context.Canceled) {
+	if done, err := c.Exec(ctx, client.Exec{Workspace: "w", Cmd: []string{"waits"}, Stdin: r}); done != nil || !errors.Is(err, context.Canceled) {
 		t.Errorf("%+v, %v", done, err)
 	}
 }
-
-type readerFunc func(p []byte) (int, error)
-
-func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 
 func TestExecWriteError(t *testing.T) {
 	gone := make(chan struct{})
