@@ -178,7 +178,7 @@ func TestBracketedPaste(t *testing.T) {
 		until(t, "the shell asks for it", func() bool { return w.isSet(ansi.ModeBracketedPaste) }, func() any { return w.text() })
 		w.pastes("touch ran\necho pas''ted\n: end")
 		w.showsText(t, ": end")
-		must(t, w.types("\x03")) // ^C
+		w.sends("\x03") // ^C
 		w.shows(t, "the line is dropped", func(s screenful) bool { return strings.Contains(s.String(), ": end^C\nready>") })
 		must(t, w.types("ls; echo looked''\r"))
 		w.showsText(t, "\nlooked\n")
@@ -187,7 +187,7 @@ func TestBracketedPaste(t *testing.T) {
 		}
 		w.pastes("touch ran\necho pas''ted")
 		w.showsText(t, "echo pas''ted\n")
-		must(t, w.types("\r"))
+		w.sends("\r")
 		w.showsText(t, "\npasted\n")
 		if _, err := os.Stat(filepath.Join(dir, "ran")); err != nil {
 			t.Error(err)

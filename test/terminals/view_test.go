@@ -81,6 +81,13 @@ func (w *viewer) pastes(text string) {
 	w.view.emulator.Paste(text)
 }
 
+// sends types keys behind what was pasted: who passes that on may not have written its end yet.
+func (w *viewer) sends(keys string) {
+	w.view.mu.Lock()
+	defer w.view.mu.Unlock()
+	w.view.emulator.SendText(keys)
+}
+
 // resizes gives the window another size.
 func (w *viewer) resizes(t *testing.T, cols, rows int) {
 	t.Helper()
