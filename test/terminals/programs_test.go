@@ -68,7 +68,7 @@ func TestVim(t *testing.T) {
 	needPrograms(t, "vim")
 	programs(t, func(t *testing.T, m *machine, dir string) {
 		w := m.prompted(t)
-		must(t, w.types("seq -f 'line %g' 3 >notes; vim notes\r"))
+		must(t, w.types("seq -f 'line %g' 3 >notes; TERM=screen vim notes\r"))
 		opened := func(s screenful) bool {
 			return s.isAlternate && s.rows[0] == "line 1" && s.rows[3] == "~" && strings.Contains(s.last(), "All")
 		}
