@@ -1,8 +1,6 @@
 package client
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
 	"sync"
@@ -20,16 +18,14 @@ type execBody struct {
 
 // newExecBody returns the body of a request, which the caller closes.
 func newExecBody(req any, stdin io.Reader) (*execBody, error) {
-	var line bytes.Buffer
-	encoder := json.NewEncoder(&line)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(req); err != nil { // the encoder ends the line
+	line, err := encodeLine(req)
+	if err != nil {
 		return nil, err
 	}
 	read, written := io.Pipe()
 	b := &execBody{PipeReader: read}
 	go func() {
-		_, err := io.Copy(written, &line)
+		_, err := io.Copy(written, line)
 		if err == nil {
 			_, err = io.Copy(written, stdin)
 		}

@@ -121,13 +121,11 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	}
 	body, mediaType := r.stream, r.mediaType
 	if r.body != nil {
-		var buf bytes.Buffer
-		encoder := json.NewEncoder(&buf)
-		encoder.SetEscapeHTML(false) // it would make six bytes of one
-		if err := encoder.Encode(r.body); err != nil {
+		line, err := encodeLine(r.body)
+		if err != nil {
 			return nil, err
 		}
-		body, mediaType = &buf, sallyport.MediaJSON
+		body, mediaType = line, sallyport.MediaJSON
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, address, body)
 	if err != nil {
@@ -139,6 +137,14 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 		req.Header.Set("Content-Type", mediaType)
 	}
 	return req, nil
+}
+
+// encodeLine is v as JSON on one line, with its end.
+func encodeLine(v any) (*bytes.Buffer, error) {
+	var line bytes.Buffer
+	encoder := json.NewEncoder(&line)
+	encoder.SetEscapeHTML(false) // it would make six bytes of one
+	return &line, encoder.Encode(v)
 }
 
 // base is URL without the slash at its end, checked.

@@ -22,7 +22,11 @@ func concludeExec(e Exec, o remote.Outcome, stdin *int64, err error) (end audit.
 	case err != nil:
 		return concludeFailed(err)
 	case o.End == remote.Exited:
-		return concludeExited(e, o)
+		end, result, told = concludeExited(o)
+		if e.Output != nil {
+			result.StdoutBytes, result.StderrBytes = &o.StdoutBytes, &o.StderrBytes
+		}
+		return end, result, told
 	case o.End == remote.TimedOut:
 		passed := sallyport.Errorf(sallyport.CodeExecTimeout, "the command was ended: it took longer than its time-out of %d s", e.TimeoutS)
 		passed.TimeoutS = e.TimeoutS
@@ -65,16 +69,14 @@ func execOutcome(e Exec, o remote.Outcome, stdin *int64, ran bool) audit.ExecOut
 	return out
 }
 
-func concludeExited(e Exec, o remote.Outcome) (audit.End, sallyport.ExecResult, error) {
+func concludeExited(o remote.Outcome) (audit.End, sallyport.ExecResult, error) {
 	end := audit.End{Status: sallyport.StatusOK}
 	if o.ExitCode != 0 || o.Signal != "" {
 		end.Status = sallyport.StatusError
 	}
-	result := sallyport.ExecResult{ExitCode: o.ExitCode, Signal: o.Signal, OutputOpen: o.OutputOpen, DurationMS: o.Duration.Milliseconds()}
-	if e.Output != nil {
-		result.StdoutBytes, result.StderrBytes = &o.StdoutBytes, &o.StderrBytes
-	}
-	return end, result, nil
+	return end, sallyport.ExecResult{
+		ExitCode: o.ExitCode, Signal: o.Signal, OutputOpen: o.OutputOpen, DurationMS: o.Duration.Milliseconds(),
+	}, nil
 }
 
 // concludeFailed is the end of a command that did not start, or of which nobody

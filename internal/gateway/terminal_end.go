@@ -29,7 +29,7 @@ func (r *terminalRun) conclude(o remote.Outcome, err error) (audit.End, *sallypo
 		end, err = terminalFailed(err)
 	case o.End == remote.Exited:
 		var result sallyport.ExecResult
-		end, result, _ = concludeExited(Exec{}, o)
+		end, result, _ = concludeExited(o)
 		exit = &sallyport.TerminalExit{Type: sallyport.FrameExit, ExitCode: result.ExitCode, Signal: result.Signal, DurationMS: result.DurationMS}
 	case o.End == remote.TimedOut:
 		end, _, err = concludeError(sallyport.StatusTimeout, terminalTimeout(sallyport.ReasonTotal, r.spec.TimeoutS))
