@@ -95,11 +95,13 @@ func (q *Queue) signal() {
 // is filled while the other is written.
 func (q *Queue) run() {
 	defer close(q.ended)
-	var written []byte
+	var empty []byte
 	isBroken := false // a line was written in part
 	for range q.wake {
 		for {
-			batch, isOver := q.take(written[:0])
+			batch, isOver := q.take(empty)
+			// The queue has the other buffer now, also where this one holds nothing.
+			empty = batch[:0]
 			if isOver {
 				return
 			}
@@ -107,7 +109,6 @@ func (q *Queue) run() {
 				break
 			}
 			isBroken = q.flush(batch, isBroken)
-			written = batch
 		}
 	}
 }

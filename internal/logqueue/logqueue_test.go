@@ -180,3 +180,39 @@ func TestLineCutShort(t *testing.T) {
 		}
 	})
 }
+
+// writerFunc is a writer below a queue.
+type writerFunc func(p []byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+// TestWrittenWhileWriting: a line that comes while another is written leaves that one as
+// it is, however often the queue was empty before.
+func TestWrittenWhileWriting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var q *logqueue.Queue
+		ready := make(chan struct{})
+		var written []string
+		q = logqueue.New(writerFunc(func(p []byte) (int, error) {
+			<-ready
+			if bytes.HasPrefix(p, []byte("first")) {
+				writeLine(t, q, "behind")
+			}
+			written = append(written, string(p))
+			return len(p), nil
+		}))
+		close(ready)
+		const rounds = 5
+		for range rounds {
+			writeLine(t, q, "first")
+			synctest.Wait()
+		}
+		if err := q.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := strings.Join(written, ""), strings.Repeat("first\nbehind\n", rounds); got != want {
+			t.Errorf("written:\n%s", got)
+		}
+	})
+}
