@@ -169,6 +169,7 @@ func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) 
 	}
 	if err != nil {
 		_ = link.Conn.Close() // the error is told already
+		l.packets.drain()
 		return nil, l.explain(ctx, l.fault(ctx, err))
 	}
 	l.wire.authenticate()
@@ -193,6 +194,7 @@ type login struct {
 	hostKey    ssh.PublicKey // the one that was proven and accepted
 	credential error         // why there is nothing to log in with
 	rekeys     pace          // of those that came after few bytes
+	packets    packets       // those that wait to be taken; nil until the login is under way
 }
 
 func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-chan *ssh.Request, error) {
@@ -209,6 +211,12 @@ func (l *login) shake(ctx context.Context) (ssh.Conn, <-chan ssh.NewChannel, <-c
 		HostKeyCallback:   func(_ string, _ net.Addr, key ssh.PublicKey) error { return l.judge(ctx, key) },
 		HostKeyAlgorithms: hostKeyAlgorithms(l.wantHostKey),
 		ClientVersion:     "SSH-2.0-Sallyport",
+		AuthCallback: func(under *ssh.ClientAuthContext) (ssh.AuthMethod, error) {
+			if l.packets = packetsOf(under.Metadata); l.packets != nil {
+				l.wire.unthrottle()
+			}
+			return nil, nil // one of Auth
+		},
 	})
 }
 

@@ -19,7 +19,7 @@ import (
 
 // internals are the library's own fields of a connection. One that wasn't found is nil.
 type internals struct {
-	incoming   chan []byte // packets that were read, for the multiplexer
+	incoming   packets     // for the multiplexer
 	channelsMu *sync.Mutex // guards channelsClosed
 	// channelsClosed is set when the multiplexer has ended, before it ends the streams of
 	// the sessions.
@@ -28,7 +28,7 @@ type internals struct {
 
 func internalsOf(client ssh.Conn) internals {
 	var in internals
-	in.incoming, _ = valueOf[chan []byte](hidden(reflect.ValueOf(client), "transport", "incoming"))
+	in.incoming = packetsOf(client)
 	list := hidden(reflect.ValueOf(client), "mux", "chanList")
 	in.channelsMu = pointerTo[sync.Mutex](hidden(list, "Mutex"))
 	in.channelsClosed = pointerTo[bool](hidden(list, "closed"))
@@ -50,10 +50,25 @@ func (in internals) hasEnded() bool {
 // that nothing waits for it.
 func (in internals) end(client ssh.Conn) {
 	_ = client.Close() // its end is what was wanted
-	if in.incoming != nil {
-		for range in.incoming { // the reader closes it
-			continue
-		}
+	in.incoming.drain()
+}
+
+// packets are those that a connection's reader has queued. nil is an unknown queue.
+type packets chan []byte
+
+// packetsOf returns the queue of a connection, also of one whose login is under way.
+func packetsOf(client ssh.ConnMetadata) packets {
+	queue, _ := valueOf[chan []byte](hidden(reflect.ValueOf(client), "transport", "incoming"))
+	return queue
+}
+
+// drain takes the packets of a connection that was closed until its reader has ended.
+func (p packets) drain() {
+	if p == nil {
+		return
+	}
+	for range p { // the reader closes it
+		continue
 	}
 }
 

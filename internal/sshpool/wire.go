@@ -16,10 +16,10 @@ import (
 //
 // Why throttle: the SSH library reads ahead into a queue of 16 packets, and when a
 // handshake fails while a packet more has come, its two goroutines hang for good
-// (drain.go), on a connection that nobody has in hand yet. So until the login is done the
-// library is given the bytes of few packets at a time, with a pause in which it takes
+// (drain.go), on a connection that nobody has in hand yet. So until the login is under way
+// the library is given the bytes of few packets at a time, with a pause in which it takes
 // them, or closes the wire. On a busy machine it may not come to that in one pause: five
-// in a row must pass before the queue is full.
+// in a row must pass before the queue is full, and two of any five are long.
 type wire struct {
 	net.Conn
 
@@ -35,6 +35,7 @@ type wire struct {
 	// Of the one goroutine that reads.
 	loginBytesLeft int
 	untilPause     int // bytes that are given before the next pause
+	pauses         int // so far
 	matched        int // bytes of "SSH-" that the line at hand began with; -1 is another line
 }
 
@@ -46,7 +47,9 @@ const (
 	wireBytesFirst = 9*packetBytesMin - 1
 	// wireBytesThen is what is given after each pause: fewer bytes than 3 packets take.
 	wireBytesThen = 3*packetBytesMin - 1
-	wirePause     = time.Millisecond
+	// An honest login is under way within the first pauses, which are short.
+	wirePauseShort = time.Millisecond
+	wirePauseLong  = 5 * time.Millisecond
 )
 
 var errTalkative = errors.New("the machine says too much before the login")
@@ -97,7 +100,11 @@ func (w *wire) Write(p []byte) (int, error) {
 
 // pause lets what was read be taken, and tells whether the wire is still open.
 func (w *wire) pause() bool {
-	timer := time.NewTimer(wirePause)
+	length := wirePauseShort
+	if w.pauses++; w.pauses%5 >= 3 {
+		length = wirePauseLong
+	}
+	timer := time.NewTimer(length)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -138,7 +145,10 @@ func (w *wire) greeted() bool { return w.hello.Load() }
 // throttle begins the pauses: from now on the server's packets are queued.
 func (w *wire) throttle() { w.throttled.Store(true) }
 
-// authenticate ends the throttle: the server has logged us in.
+// unthrottle ends the pauses: whoever logs in can drain the queue from now on.
+func (w *wire) unthrottle() { w.throttled.Store(false) }
+
+// authenticate ends the limits: the server has logged us in.
 func (w *wire) authenticate() { w.authenticated.Store(true) }
 
 // silentFor is how long nothing has come.
