@@ -163,6 +163,7 @@ const (
 	CodeHostKeyMismatch     Code = "host_key_mismatch"
 	CodeExecTransport       Code = "exec_transport"
 	CodeExecTimeout         Code = "exec_timeout"
+	CodeSpoolUnavailable    Code = "spool_unavailable"
 	CodeTooManyExecs        Code = "too_many_execs"
 	CodeRateLimited         Code = "rate_limited"
 	CodeTooManyStreams      Code = "too_many_streams"
@@ -251,6 +252,15 @@ const (
 	ReasonReadOnly = "read_only"
 	// ReasonQuota, with CodeNoSpace: the user's quota on the machine is used up.
 	ReasonQuota = "quota"
+
+	// With CodeSpoolUnavailable:
+
+	// ReasonNotWritable: no directory for the output can be made on the machine.
+	ReasonNotWritable = "not_writable"
+	// ReasonDiskFull: the machine's disk is full.
+	ReasonDiskFull = "disk_full"
+	// ReasonNoSetsid: the machine has no setsid.
+	ReasonNoSetsid = "no_setsid"
 )
 
 // Error is what every refusal and failure of Sallyport's own looks like, in

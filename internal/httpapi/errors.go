@@ -54,7 +54,7 @@ func statusOf(code sallyport.Code) int {
 		return http.StatusServiceUnavailable
 	case sallyport.CodeExecTimeout, sallyport.CodeFileTimeout:
 		return http.StatusGatewayTimeout
-	case sallyport.CodeIdempotencyMismatch, sallyport.CodeInvalidRoot:
+	case sallyport.CodeIdempotencyMismatch, sallyport.CodeInvalidRoot, sallyport.CodeSpoolUnavailable:
 		return http.StatusUnprocessableEntity
 	case sallyport.CodeUpgradeRequired:
 		return http.StatusUpgradeRequired

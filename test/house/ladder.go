@@ -76,6 +76,7 @@ var rungs = []rung{
 	{"internal/live", 3, "what runs now, whatever it is"},
 
 	{"internal/remote/files", 4, "the files of a machine, by scripts that somebody runs for it"},
+	{"internal/remote/detached", 4, "commands that outlive their session, by scripts that somebody runs for it"},
 	{"internal/config", 4, "every key: it asks identity and store what a value may be"},
 	{"internal/feed", 4, "the activity log as it happens"},
 	{"internal/access", 4, "what each use case begins with: who may see and do what"},
