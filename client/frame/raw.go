@@ -93,3 +93,12 @@ func parseLast(line []byte) (Frame, error) {
 	}
 	return f, err
 }
+
+// CutMessage cuts the first piece off b, which holds output in encoding Raw, as a message of a
+// WebSocket has it: one byte, 1 for stdout and 2 for stderr, and the output behind it. The
+// message stands in b, and is overwritten with it.
+func CutMessage(b []byte) (message, rest []byte) {
+	end := headerLen + int(binary.BigEndian.Uint32(b[4:]))
+	b[headerLen-1] = b[0]
+	return b[headerLen-1 : end : end], b[end:]
+}

@@ -64,6 +64,42 @@ type ExecResult struct {
 	StderrBytes *int64 `json:"stderr_bytes,omitempty"`
 }
 
+// SubprotocolExec is the WebSocket subprotocol of an exec whose stdin is streamed. Binary
+// messages to the server are its stdin, in any cut; those from it are a byte, 1 for stdout and
+// 2 for stderr, and the output behind it.
+const SubprotocolExec = "sallyport.exec.v1"
+
+// FrameStdinEOF is the type of the control frame that ends stdin. A client whose connection
+// ends, in whatever way, before the server's last frame does not end stdin: the command is
+// ended.
+const FrameStdinEOF = "stdin_eof"
+
+// ExecStart is the first frame of a client of SubprotocolExec. StdinBase64 must be empty, and
+// Stream is always true.
+type ExecStart struct {
+	// Type is FrameStart.
+	Type string `json:"type"`
+	ExecRequest
+}
+
+// ExecStarted is the server's first frame: the command has started.
+type ExecStarted struct {
+	// Type is FrameStarted.
+	Type string `json:"type"`
+	// ID is that of the exec's activity row.
+	ID string `json:"id"`
+	// TimeoutS is the time-out in force, in seconds.
+	TimeoutS int `json:"timeout_s"`
+}
+
+// ExecExit is the server's last frame where the command ended: all that it wrote stands
+// before. A SocketError is in its place where Sallyport could not carry the exec through.
+type ExecExit struct {
+	// Type is FrameExit.
+	Type string `json:"type"`
+	ExecResult
+}
+
 // ExecSignal is the body of POST /workspaces/{id}/execs/{exec}/signal.
 type ExecSignal struct {
 	// Signal is one of Signals, without SIG.

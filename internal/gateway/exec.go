@@ -62,8 +62,18 @@ type ExecOutput struct {
 	Dispatched func(execID string)
 	// Started is called when the command has started, before its first output.
 	Started func()
+	// Running is called behind Started, with the command; nil is for a caller who doesn't send
+	// it signals along with its stdin.
+	Running func(Signaler)
 	// Stdout and Stderr: see remote.Command.
 	Stdout, Stderr io.Writer
+}
+
+// Signaler is a command that runs. It is safe for concurrent use.
+type Signaler interface {
+	// Signal sends a signal, one of sallyport.Signals, to the command's process group, and
+	// tells whether anything was there to take it.
+	Signal(ctx context.Context, name string) (sent bool, err error)
 }
 
 func (o ExecOutput) reserve(ws store.Workspace) error {
@@ -71,6 +81,13 @@ func (o ExecOutput) reserve(ws store.Workspace) error {
 		return nil
 	}
 	return o.Reserve(ws.OrgID)
+}
+
+// MayExec decides whether the caller may run a command, and does nothing else. It returns the
+// codes of Exec, as far as they are known before what is to run is.
+func (g *Gateway) MayExec(ctx context.Context, by Caller, ref Ref) error {
+	a := &act{g: g, by: by, report: &ActReport{}}
+	return a.decide(ctx, ref, g.execKind())
 }
 
 // Exec runs an argv on a workspace, and leaves one row. It returns when the
@@ -99,11 +116,15 @@ func (g *Gateway) Exec(ctx context.Context, by Caller, ref Ref, e Exec, out Exec
 	return result, err
 }
 
+func (g *Gateway) execKind() kind {
+	return kind{
+		rowType: sallyport.ActivityExec, class: store.ClassExec, tried: "exec", rules: []policy.Rule{g.Access.Rules.Exec}, allowed: policy.HostExec, drain: live.Waits,
+	}
+}
+
 func (g *Gateway) execSpec(e Exec, out ExecOutput) actSpec {
 	return actSpec{
-		kind: kind{
-			rowType: sallyport.ActivityExec, class: store.ClassExec, tried: "exec", rules: []policy.Rule{g.Access.Rules.Exec}, allowed: policy.HostExec, drain: live.Waits,
-		},
+		kind: g.execKind(),
 		detail: audit.Exec{
 			Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS,
 		},
@@ -154,6 +175,9 @@ func (a *act) command(e Exec, out ExecOutput, connectBy time.Time, feed *stdinFe
 			a.report.Started = time.Now()
 			a.runs(p)
 			out.Started()
+			if out.Running != nil {
+				out.Running(p)
+			}
 			feed.start(p)
 		},
 	}

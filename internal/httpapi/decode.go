@@ -177,13 +177,28 @@ func readObject(dec *jsontext.Decoder, v any) error {
 	into := reflect.ValueOf(v).Elem()
 	return eachMember(dec, wantError("an object"), func(name string) error {
 		path := pathOf(dec.StackPointer())
-		for i := range into.NumField() {
-			if field := into.Type().Field(i); field.Tag.Get("json") == name {
-				return memberError(field, path, json.UnmarshalDecode(dec, into.Field(i).Addr().Interface()))
-			}
+		if field, at, ok := memberField(into, name); ok {
+			return memberError(field, path, json.UnmarshalDecode(dec, at.Addr().Interface()))
 		}
 		return unknownField(path, memberNames(into.Type()))
 	})
+}
+
+// memberField finds the field of a struct, or of one that is embedded in it, that takes the
+// member of a name.
+func memberField(of reflect.Value, name string) (field reflect.StructField, at reflect.Value, ok bool) {
+	for i := range of.NumField() {
+		field, at = of.Type().Field(i), of.Field(i)
+		switch {
+		case field.Anonymous:
+			if field, at, ok := memberField(at, name); ok {
+				return field, at, true
+			}
+		case field.Tag.Get("json") == name:
+			return field, at, true
+		}
+	}
+	return field, at, false
 }
 
 // pathOf is where a member stands, as people write it.
@@ -274,7 +289,11 @@ func wanted(err error) string {
 func memberNames(of reflect.Type) []string {
 	var names []string
 	for i := range of.NumField() {
-		names = append(names, of.Field(i).Tag.Get("json"))
+		if field := of.Field(i); field.Anonymous {
+			names = append(names, memberNames(field.Type)...)
+		} else {
+			names = append(names, field.Tag.Get("json"))
+		}
 	}
 	return names
 }

@@ -113,7 +113,8 @@ func closeStatus(code sallyport.Code) websocket.StatusCode {
 		return websocket.StatusTryAgainLater
 	case sallyport.CodeRevoked, sallyport.CodeWorkspaceDeleted, sallyport.CodeUnauthenticated, sallyport.CodeUnknownField, sallyport.CodeRequestTimeout,
 		sallyport.CodeScopeForbidden, sallyport.CodeExecTierForbidden, sallyport.CodeKilled, sallyport.CodeTerminalNotFound,
-		sallyport.CodeTakenOver, sallyport.CodeTerminalTimeout, sallyport.CodeRecordingFull, sallyport.CodeArgvTooLarge:
+		sallyport.CodeTakenOver, sallyport.CodeTerminalTimeout, sallyport.CodeRecordingFull, sallyport.CodeArgvTooLarge,
+		sallyport.CodeExecTimeout, sallyport.CodeAlreadyRun, sallyport.CodeRunning, sallyport.CodeIdempotencyMismatch:
 		return websocket.StatusPolicyViolation
 	case sallyport.CodeCanceled:
 		return websocket.StatusNormalClosure

@@ -104,6 +104,15 @@ func reserve(memory *quota.Held, orgID string, maxOutput int64) error {
 	return reserveBytes(memory, orgID, bytes)
 }
 
+// reserveTail sets aside the memory of an exec that is streamed and asks for the newest bytes,
+// which are kept until its end.
+func reserveTail(memory *quota.Held, orgID string, req gateway.Exec) error {
+	if req.Output == nil {
+		return nil
+	}
+	return reserveBytes(memory, orgID, 2*req.Output.TailBytes)
+}
+
 func reserveBytes(memory *quota.Held, orgID string, bytes int64) error {
 	if memory.Reserve(orgID, bytes) {
 		return nil
@@ -138,12 +147,8 @@ func (c *call) sendBuffered(as frame.Encoding, stdout, stderr keptOutput, result
 // execStreamed answers as the output arrives. Once the command has started, what
 // fails is told in the last frame.
 func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
-	var reserveTail func(orgID string) error
-	if req.Output != nil { // its newest bytes are kept until the end
-		memory := c.api.Memory.Hold()
-		defer memory.Close()
-		reserveTail = func(orgID string) error { return reserveBytes(memory, orgID, 2*req.Output.TailBytes) }
-	}
+	memory := c.api.Memory.Hold()
+	defer memory.Close()
 	s := newStream(c.w, as, func(name string) goingOutput { return newGoing(as, name, req) }, c.api.Times.orLimits().Keepalive)
 	whole := false
 	defer func() {
@@ -152,7 +157,7 @@ func (c *call) execStreamed(req gateway.Exec, as frame.Encoding) error {
 		}
 	}()
 	result, err := c.api.Gateway.Exec(c.r.Context(), c.by, c.ref(), req, gateway.ExecOutput{
-		Reserve:    reserveTail,
+		Reserve:    func(orgID string) error { return reserveTail(memory, orgID, req) },
 		Dispatched: func(id string) { c.dispatched(id, req) },
 		Started:    s.start,
 		Stdout:     s.stdout, Stderr: s.stderr,

@@ -61,8 +61,13 @@ func (c *call) readExecLine(body *bufio.Reader) (gateway.Exec, error) {
 	if err := c.readWith(&line{r: body}, func(r *bodyReader) error { return parse(r, &b) }); err != nil {
 		return gateway.Exec{}, err
 	}
+	return b.streamed()
+}
+
+// streamed is exec for a body that another stdin comes behind.
+func (b execBody) streamed() (gateway.Exec, error) {
 	if b.Stdin.is() || b.StdinBase64.is() {
-		return gateway.Exec{}, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin is what stands behind the first line of the body; stdin and stdin_base64 can't be given, too")
+		return gateway.Exec{}, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin is what comes behind; stdin and stdin_base64 can't be given, too")
 	}
 	return b.exec(sallyport.MaxTimeoutStreamed)
 }

@@ -1,6 +1,9 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+	"slices"
+)
 
 // route is one method of one path.
 type route struct {
@@ -32,7 +35,7 @@ const (
 // routes is the only list of paths. Who may use each is said in package policy,
 // and asked by the gateway.
 func routes() []route {
-	return append(recordingRoutes(), []route{
+	return slices.Concat(execRoutes(), recordingRoutes(), []route{
 		{method: http.MethodGet, pattern: "/healthz", public: true, everywhere: true, handle: (*call).healthz},
 		{method: http.MethodGet, pattern: "/readyz", public: true, everywhere: true, handle: (*call).readyz},
 		{method: http.MethodGet, pattern: "/metrics", public: true, everywhere: true, handle: (*call).metrics},
@@ -71,10 +74,6 @@ func routes() []route {
 		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/tokens/{token}", handle: (*call).revokeToken},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/activity", handle: (*call).workspaceActivity},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/events", acts: true, handle: (*call).workspaceEvents},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", body: bodyJSON, acts: true, handle: (*call).exec},
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
-		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
-		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
 
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/terminal", acts: true, handle: admitted((*call).terminal)},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/terminals", handle: (*call).listTerminals},
@@ -99,7 +98,18 @@ func routes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/attachments/{attachment}/content", acts: true, handle: admitted((*call).attachmentContent)},
 
 		{method: http.MethodGet, pattern: "/activity", handle: (*call).allActivity},
-	}...)
+	})
+}
+
+// execRoutes are those of execs.
+func execRoutes() []route {
+	return []route{
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/exec", body: bodyJSON, acts: true, handle: (*call).exec},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/exec", acts: true, handle: admitted((*call).execSocket)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
+		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
+	}
 }
 
 // recordingRoutes are those of recordings.

@@ -188,6 +188,48 @@ func (s *socket) read(p []byte, control func(text []byte) error) (int, error) {
 	}
 }
 
+var errControl = errors.New("a control message has come")
+
+// first reads the first message, which must be a control message and come in time. It returns
+// request_timeout, invalid_frame, or canceled.
+func (s *socket) first(within time.Duration) ([]byte, error) {
+	type result struct {
+		text []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	s.pings.Go(func() {
+		var text []byte
+		_, err := s.read(make([]byte, 1), func(b []byte) error {
+			text = b
+			return errControl
+		})
+		switch {
+		case errors.Is(err, errControl):
+			err = nil
+		case err == nil:
+			err = sallyport.Errorf(sallyport.CodeInvalidFrame, "bytes came before the first text message")
+		}
+		read <- result{text, err}
+	})
+	late := time.NewTimer(within)
+	defer late.Stop()
+	select {
+	case r := <-read:
+		return r.text, r.err
+	case <-late.C:
+		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the first message did not come within %s", within)
+	}
+}
+
+// abort closes the connection at once, if it isn't closed already, and waits for whoever works
+// for it.
+func (s *socket) abort() {
+	s.cancel()
+	_ = s.conn.CloseNow()
+	s.pings.Wait()
+}
+
 // reads notes that somebody begins or ceases to read.
 func (s *socket) reads(begins bool) {
 	if begins && time.Since(s.readAt) > limits.SocketHoldTime {

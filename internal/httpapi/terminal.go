@@ -3,7 +3,6 @@ package httpapi
 import (
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -46,7 +45,7 @@ type terminalSocket struct {
 
 // serve reads the first message, and does what it asks for.
 func (t *terminalSocket) serve() error {
-	text, err := t.first()
+	text, err := t.first(t.call.api.Times.orLimits().TerminalStart)
 	if err != nil {
 		t.End(nil, err)
 		return err
@@ -87,39 +86,6 @@ func (t *terminalSocket) asks(kind string, text []byte) (*gateway.Terminal, *gat
 	}
 	resume, err := parseResume(text)
 	return nil, &resume, err
-}
-
-var errControl = errors.New("a control message has come")
-
-// first reads the first message, which must come in time.
-func (t *terminalSocket) first() ([]byte, error) {
-	type result struct {
-		text []byte
-		err  error
-	}
-	read := make(chan result, 1)
-	t.pings.Go(func() {
-		var text []byte
-		_, err := t.read(make([]byte, 1), func(b []byte) error {
-			text = b
-			return errControl
-		})
-		switch {
-		case errors.Is(err, errControl):
-			err = nil
-		case err == nil:
-			err = sallyport.Errorf(sallyport.CodeInvalidFrame, "bytes came before the first text message")
-		}
-		read <- result{text, err}
-	})
-	late := time.NewTimer(t.call.api.Times.orLimits().TerminalStart)
-	defer late.Stop()
-	select {
-	case r := <-read:
-		return r.text, r.err
-	case <-late.C:
-		return nil, sallyport.Errorf(sallyport.CodeRequestTimeout, "the first message did not come within %s", t.call.api.Times.orLimits().TerminalStart)
-	}
 }
 
 // Receive implements gateway.TerminalClient.

@@ -168,15 +168,8 @@ func parseInput(text []byte) (in gateway.TerminalInput, err error) {
 		in.Resize, err = parseSize(f.Cols, f.Rows)
 		return in, err
 	case sallyport.FrameSignal:
-		var f signalFrame
-		if err := parse(bytes.NewReader(text), &f); err != nil {
-			return in, invalidFrame(err)
-		}
-		if all := sallyport.Signals(); !slices.Contains(all, f.Signal) {
-			return in, sallyport.Errorf(sallyport.CodeInvalidFrame, "signal must be one of %s", strings.Join(all, ", "))
-		}
-		in.Signal = f.Signal
-		return in, nil
+		in.Signal, err = parseSignal(text)
+		return in, err
 	case sallyport.FrameAck:
 		var f ackFrame
 		if err := parse(bytes.NewReader(text), &f); err != nil {
@@ -190,6 +183,17 @@ func parseInput(text []byte) (in gateway.TerminalInput, err error) {
 		return in, nil
 	}
 	return in, sallyport.Errorf(sallyport.CodeInvalidFrame, "a text message must be a JSON object of type resize, signal or ack")
+}
+
+func parseSignal(text []byte) (name string, err error) {
+	var f signalFrame
+	if err := parse(bytes.NewReader(text), &f); err != nil {
+		return "", invalidFrame(err)
+	}
+	if all := sallyport.Signals(); !slices.Contains(all, f.Signal) {
+		return "", sallyport.Errorf(sallyport.CodeInvalidFrame, "signal must be one of %s", strings.Join(all, ", "))
+	}
+	return f.Signal, nil
 }
 
 func invalidFrame(cause error) *sallyport.Error {

@@ -73,6 +73,7 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/activity", "", 200, 0, 0, 0, 404, 404, "audit:read"},
 	{"GET", "/workspaces/{workspace}/events", "", 200, 0, 0, 0, 404, 404, "audit:read"},
 	{"POST", "/workspaces/{workspace}/exec", `{"cmd":["true"]}`, 200, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/exec", "", 426, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},

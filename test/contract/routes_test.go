@@ -224,7 +224,7 @@ func TestHead(t *testing.T) {
 			}
 		}
 	}
-	if a := s.Do(t, "HEAD", "/workspaces/local/exec", s.Token, `{"cmd":["true"]}`); a.Status != 405 || len(s.Execs(t)) != 0 {
+	if a := s.Do(t, "HEAD", "/workspaces/local/exec", s.Token, `{"cmd":["true"]}`); a.Status != 426 || len(s.Execs(t)) != 0 {
 		t.Errorf("HEAD of exec: %d", a.Status)
 	}
 }
