@@ -1,15 +1,28 @@
 package detached
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	_ "embed"
 	"errors"
+	"io"
 	"strings"
 )
 
-//go:embed scripts/base.sh
-var basePart string
+// The scripts, each with what it needs in front of it.
+var (
+	//go:embed scripts/base.sh
+	basePart string
+	//go:embed scripts/start.sh
+	startPart string
+	//go:embed scripts/supervise.sh
+	supervisePart string
+	//go:embed scripts/launch.sh
+	launchPart string
+	//go:embed scripts/ask.sh
+	askPart string
+)
 
 // script joins parts, without their comments and empty lines: a shell reads a part of what
 // it is sent a byte at a time.
@@ -26,28 +39,36 @@ func script(parts ...string) string {
 	return b.String()
 }
 
+// shell is the path of the machine's POSIX shell.
+func (e Execs) shell() string { return cmp.Or(e.Shell, "/bin/sh") }
+
 // argv runs a script, with its arguments, which show in the machine's list of processes.
 func (e Execs) argv(script string, args ...string) []string {
-	return append([]string{cmp.Or(e.Shell, "/bin/sh"), "-c", script, "sallyport"}, args...)
+	return append([]string{e.shell(), "-c", script, "sallyport"}, args...)
 }
 
-// Start starts a command. When it returns nil, the command's process exists.
-func (e Execs) Start(context.Context, Command) error { return errors.ErrUnsupported }
-
-// Ask asks for the states of execs, over one session.
-func (e Execs) Ask(context.Context, []Asked) (map[string]State, error) {
-	return nil, errors.ErrUnsupported
+// run runs a script, and returns what it printed, outMax bytes at most. A script may tell
+// all, and its session end badly: so there can be both text and an error.
+func (e Execs) run(ctx context.Context, argv []string, stdin io.Reader, outMax int) (string, error) {
+	out := &bounded{max: outMax}
+	err := e.Machine.Run(ctx, argv, stdin, out)
+	return out.b.String(), err
 }
 
-// Signal sends a signal, by its name without SIG, to the process group of a command.
-func (e Execs) Signal(context.Context, string, string) (sent bool, err error) {
-	return false, errors.ErrUnsupported
+// bounded keeps what is written to it, and fails when that is too much.
+type bounded struct {
+	b   bytes.Buffer
+	max int
 }
 
-// End ends a command: TERM, and KILL two seconds later.
-func (e Execs) End(context.Context, string) (Survivors, error) {
-	return Survivors{}, errors.ErrUnsupported
+func (w *bounded) Write(p []byte) (int, error) {
+	if w.b.Len()+len(p) > w.max {
+		return 0, errTooMuch
+	}
+	return w.b.Write(p)
 }
 
-// Remove removes the outputs of execs.
-func (e Execs) Remove(context.Context, []string) error { return errors.ErrUnsupported }
+var (
+	errTooMuch  = errors.New("detached: the machine says more than there is to say")
+	errNoAnswer = errors.New("detached: the machine's answer can't be understood")
+)
