@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -31,10 +32,12 @@ const (
 	idleMax = 400 * time.Millisecond
 	// answerTime is how long a machine may say nothing while it is asked.
 	answerTime = time.Minute
-	// pieceMax bounds, in bytes, what of one stream goes before what waits of the other. A
-	// piece is one process on the machine.
-	pieceMax = 8 << 20
-	// planMax bounds the pieces that are asked for ahead.
+	// pieceMax bounds, in bytes, what of one stream goes before what waits of the other: a
+	// part of a segment, or up to groupMax whole ones, for which a shell has descriptors of
+	// one digit. Each takes a process on the machine.
+	pieceMax = 16 << 20
+	groupMax = 7
+	// planMax bounds what is asked for ahead.
 	planMax = 64
 	// frameMax bounds the data of a frame, in bytes.
 	frameMax = 64 << 10
@@ -124,9 +127,9 @@ func (r *reading) run() error {
 		if !r.want.Follow || !running {
 			r.bound(l)
 		}
-		pieces := r.plan(l)
-		asked = r.ask(pieces)
-		came, err := r.takeAll(pieces)
+		plan := r.plan(l)
+		asked = r.ask(plan)
+		came, err := r.takeAll(plan)
 		if err != nil || r.over() {
 			return err
 		}
@@ -181,41 +184,89 @@ func (r *reading) over() bool {
 
 // piece is what comes next of a stream: a part of a segment, or a gap, from offset on.
 type piece struct {
-	*stream
 	segment, offset, length int64
 	gap                     bool
+	// whole reports that it is all of a segment which grows no more.
+	whole bool
 }
 
-// plan is what to take of what there is, from both streams in turn.
-func (r *reading) plan(l look) []piece {
-	var all [2][]piece
-	for i, s := range r.streams {
-		all[i] = s.plan(l.segments[i])
+// group is what is asked for at once: pieces of one stream that follow each other, of which
+// more than one are whole segments.
+type group struct {
+	*stream
+	pieces []piece
+	length int64
+}
+
+// join adds a piece, if it can be asked for together with those that are there.
+func (g *group) join(p piece) bool {
+	if len(g.pieces) > 0 && (!p.whole || !g.pieces[0].whole || len(g.pieces) == groupMax || g.length+p.length > pieceMax) {
+		return false
 	}
-	var plan []piece
-	left := r.left
-	for i := range planMax {
+	g.pieces = append(g.pieces, p)
+	g.length += p.length
+	return true
+}
+
+// data is how many bytes of data come of it, if all is there.
+func (g *group) data() int64 {
+	if g.pieces[0].gap {
+		return 0
+	}
+	return g.length
+}
+
+// request is what asks for the group: nothing, for a gap.
+func (g *group) request() string {
+	p := g.pieces[0]
+	switch from := p.offset - p.segment; {
+	case p.gap:
+		return ""
+	case len(g.pieces) == 1:
+		return fmt.Sprintf("s %s.%d %d %d %d\n", g.name, p.segment, from, p.length, from+p.length)
+	}
+	line := "c"
+	for _, p := range g.pieces {
+		line += fmt.Sprintf(" %s.%d", g.name, p.segment)
+	}
+	return line + "\n"
+}
+
+// plan is what to take of what there is, from both streams in turn, and no more than may
+// come: what of one stream doesn't fit behind the other's is planned anew.
+func (r *reading) plan(l look) (plan []group) {
+	left := int64(math.MaxInt64)
+	if r.want.MaxBytes > 0 {
+		left = r.left
+	}
+	var all [2][]group
+	for i, s := range r.streams {
+		all[i] = s.plan(l.segments[i], left)
+	}
+	for i := range planMax + 1 {
 		for _, of := range all {
 			if i >= len(of) {
 				continue
 			}
-			p := of[i]
-			if r.want.MaxBytes > 0 && !p.gap {
-				p.length = min(p.length, left)
-				left -= p.length
+			if left < of[i].data() {
+				return plan
 			}
-			if p.length > 0 {
-				plan = append(plan, p)
-			}
+			left -= of[i].data()
+			plan = append(plan, of[i])
 		}
 	}
 	return plan
 }
 
-// plan is what comes of one stream, in order, planMax pieces of it at most.
-func (s *stream) plan(segments []segment) (plan []piece) {
+// plan is what comes of one stream, in order: planMax groups, and no more data than most.
+func (s *stream) plan(segments []segment, most int64) (plan []group) {
+	add := func(p piece) {
+		if n := len(plan); n == 0 || !plan[n-1].join(p) {
+			plan = append(plan, group{s, []piece{p}, p.length})
+		}
+	}
 	at := s.next
-	for _, g := range segments {
+	for i, g := range segments {
 		end := g.offset + g.size
 		if s.bounded {
 			end = min(end, s.until)
@@ -224,35 +275,34 @@ func (s *stream) plan(segments []segment) (plan []piece) {
 			continue
 		}
 		if g.offset > at {
-			plan = append(plan, piece{s, 0, at, g.offset - at, true})
+			add(piece{offset: at, length: g.offset - at, gap: true})
 			at = g.offset
 		}
-		for at < end && len(plan) < planMax {
-			n := min(end-at, pieceMax)
-			plan = append(plan, piece{s, g.offset, at, n, false})
-			at += n
+		for n := int64(0); at < end && len(plan) < planMax; at += n {
+			if n = min(end-at, pieceMax, most); n == 0 {
+				return plan
+			}
+			most -= n
+			add(piece{segment: g.offset, offset: at, length: n, whole: n == g.size && i < len(segments)-1})
 		}
 		if len(plan) == planMax {
 			return plan
 		}
 	}
 	if s.bounded && at < s.until {
-		plan = append(plan, piece{s, 0, at, s.until - at, true})
+		add(piece{offset: at, length: s.until - at, gap: true})
 	}
 	return plan
 }
 
-// ask asks for pieces. Behind them, where more may follow, it asks for what there is by then,
-// and reports that: so nothing waits for a round trip while much is there.
-func (r *reading) ask(pieces []piece) (again bool) {
+// ask asks for what is planned. Behind that, where more may follow, it asks for what there is
+// by then, and reports that: so nothing waits for a round trip while much is there.
+func (r *reading) ask(plan []group) (again bool) {
 	var b strings.Builder
 	var sum int64
-	for _, p := range pieces {
-		if !p.gap {
-			from := p.offset - p.segment
-			fmt.Fprintf(&b, "s %s.%d %d %d %d\n", p.name, p.segment, from, p.length, from+p.length)
-			sum += p.length
-		}
+	for _, g := range plan {
+		b.WriteString(g.request())
+		sum += g.data()
 	}
 	if b.Len() == 0 {
 		return false
@@ -265,15 +315,10 @@ func (r *reading) ask(pieces []piece) (again bool) {
 	return again
 }
 
-// takeAll takes the pieces that were asked for. It reports whether any data came.
-func (r *reading) takeAll(pieces []piece) (came bool, err error) {
-	for _, p := range pieces {
-		there := false
-		if p.gap {
-			err = r.skip(p.stream, p.offset+p.length)
-		} else {
-			there, err = r.take(p)
-		}
+// takeAll takes what was asked for. It reports whether any data came.
+func (r *reading) takeAll(plan []group) (came bool, err error) {
+	for _, g := range plan {
+		there, err := r.takeGroup(g)
 		if err != nil {
 			return came, err
 		}
@@ -281,6 +326,31 @@ func (r *reading) takeAll(pieces []piece) (came bool, err error) {
 	}
 	r.buf = nil
 	return came, nil
+}
+
+// takeGroup takes a group: first it is told which of its segments are still there, and then
+// come their data. What is behind a missing one tells what is missing.
+func (r *reading) takeGroup(g group) (came bool, err error) {
+	if p := g.pieces[0]; p.gap {
+		return false, r.skip(g.stream, p.offset+p.length)
+	}
+	there := g.pieces[:0:0]
+	for _, p := range g.pieces {
+		switch word, err := r.line(); {
+		case err != nil:
+			return false, err
+		case word == "data":
+			there = append(there, p)
+		case word != "gone":
+			return false, invalidAnswer("a segment can't be read")
+		}
+	}
+	for _, p := range there {
+		if err := r.take(g.stream, p); err != nil {
+			return true, err
+		}
+	}
+	return len(there) > 0, nil
 }
 
 // skip tells that a stream is not kept up to an offset.
@@ -295,35 +365,26 @@ func (r *reading) skip(s *stream, to int64) error {
 	return nil
 }
 
-// take takes a part of a segment. It reports whether that was still there; what comes behind
-// it tells then what is missing.
-func (r *reading) take(p piece) (there bool, err error) {
-	switch word, err := r.line(); {
-	case err != nil:
-		return false, err
-	case word == "gone":
-		return false, nil
-	case word != "data":
-		return false, invalidAnswer("a segment can't be read")
-	}
-	if err := r.skip(p.stream, p.offset); err != nil {
-		return false, err
+// take takes the data of a piece.
+func (r *reading) take(s *stream, p piece) error {
+	if err := r.skip(s, p.offset); err != nil {
+		return err
 	}
 	if r.buf == nil {
-		r.buf = make([]byte, min(p.length, frameMax))
+		r.buf = make([]byte, frameMax)
 	}
-	for end := p.offset + p.length; p.next < end; {
-		n, err := r.read(r.buf[:min(end-p.next, int64(len(r.buf)))])
+	for end := p.offset + p.length; s.next < end; {
+		n, err := r.read(r.buf[:min(end-s.next, frameMax)])
 		if err != nil {
-			return true, err
+			return err
 		}
-		if err := r.out(Frame{Stream: p.name, Offset: p.next, Data: r.buf[:n]}); err != nil {
-			return true, err
+		if err := r.out(Frame{Stream: s.name, Offset: s.next, Data: r.buf[:n]}); err != nil {
+			return err
 		}
-		p.next += int64(n)
+		s.next += int64(n)
 		r.left -= int64(n)
 	}
-	return true, nil
+	return nil
 }
 
 // look is what a machine tells of a spool at a moment.

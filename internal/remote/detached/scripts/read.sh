@@ -1,6 +1,6 @@
-# ID STREAM…: lists the spool's segments, and sends parts of them, as stdin asks: "l", or
-# "s SEGMENT OFFSET COUNT END". It does no arithmetic (32 bits in mksh), and starts one
-# process for each.
+# ID STREAM…: lists the spool's segments, and sends of them, as stdin asks: "l", a part of
+# one, "s SEGMENT OFFSET COUNT END", or up to seven whole ones, "c SEGMENT…". It does no
+# arithmetic (32 bits in mksh), and starts one process for each.
 enter() {
 cd -P "$1" || return 1
 shift
@@ -12,7 +12,19 @@ line() {
 x=
 [ -f "$1" ] && [ ! -L "$1" ] && read -r x <"$1"
 }
-i=$1 G=
+# open N SEGMENT: opens it as N, adds it to f, and says whether it was still there.
+open() {
+if [ -f "$2" ] && [ ! -L "$2" ] && eval "command exec $1<\"\$2\""; then
+f="$f /proc/$$/fd/$1"
+echo data
+elif [ -e "$2" ] || [ -L "$2" ]; then
+echo bad
+exit 0
+else
+echo gone
+fi
+}
+i=$1 G= f=
 shift
 for s; do
 G="$G $s.[0-9]*"
@@ -49,19 +61,26 @@ stat -c '%f %s %n' . $G
 echo .
 ;;
 s)
-if [ -f "$s" ] && [ ! -L "$s" ] && command exec 3<"$s"; then
-echo data
+open 3 "$s"
+[ ! "$f" ] || {
 dd bs=131072 iflag=skip_bytes,count_bytes skip="$o" count="$c" <&3
 x=
 read -r _ x </proc/self/fdinfo/3
 # What is short ends here, and is known by that.
-[ "${x:-$e}" = "$e" ] || exit
+[ "${x:-$e}" = "$e" ] || exit 0
 exec 3<&-
-elif [ -e "$s" ] || [ -L "$s" ]; then
-echo bad
-else
-echo gone
-fi
+}
+;;
+# An open segment is sent whole, whether it has still a name or not.
+c)
+set -- 3 4 5 6 7 8 9
+for s in $s $o $c $e; do
+open "$1" "$s"
+shift
+done
+[ ! "$f" ] || cat $f
+exec 3<&- 4<&- 5<&- 6<&- 7<&- 8<&- 9<&-
 ;;
 esac
+f=
 done
