@@ -1,15 +1,14 @@
 package detached
 
-import (
-	"strings"
-	"time"
-)
+import "strings"
 
-// facts are what a machine tells of a spool: its files run and end, its boot id, and
-// /proc/PID/stat of the supervisor that run names.
+// facts are what a machine tells of a spool: its files run and end, its boot id,
+// /proc/PID/stat of the supervisor that run names, and the names of files that tell by being
+// there.
 type facts struct {
 	run, boot, stat, end string
-	never                bool
+	never, ending        bool
+	signals              []string
 }
 
 func (f *facts) add(word, rest string) {
@@ -22,71 +21,58 @@ func (f *facts) add(word, rest string) {
 		f.stat = rest
 	case "end":
 		f.end = rest
-	case "never":
-		f.never = true
+	case "mark":
+		f.mark(rest)
 	}
 }
 
-// state is what the facts make: the end was read last, so that a supervisor that was gone
-// before has told it, or never will.
+func (f *facts) mark(name string) {
+	switch name {
+	case "never":
+		f.never = true
+	case "ending":
+		f.ending = true
+	default:
+		f.signals = append(f.signals, name)
+	}
+}
+
+// state is what the facts make, as Ask tells it. The end was read behind the supervisor: one
+// that was gone by then has told it, or never will.
 func (f *facts) state() State {
 	run := strings.Fields(f.run)
 	switch {
-	case f.never:
+	case f.never, len(run) > 0 && run[0] == "0":
 		return State{Phase: NeverStarted}
-	case strings.HasPrefix(f.end, "ended "):
-		return endState(f.end)
 	case len(run) == 0:
 		return State{Phase: Running} // it is being started
-	case len(run) < 4:
+	case len(run) != runWords || run[0] != "1":
 		return State{Phase: SpoolInvalid}
-	case f.boot != "" && f.boot != run[1]:
+	case strings.HasPrefix(f.end, "ended "):
+		return f.ended(run[runTimeout])
+	case f.boot != run[runBoot]:
 		return State{Phase: MachineRestarted}
 	}
-	rest := f.stat[strings.LastIndexByte(f.stat, ')')+1:] // a command's name may hold anything
-	if s := strings.Fields(rest); len(s) < 20 || s[19] != run[3] || s[0] == "Z" || s[0] == "X" {
+	rest := f.stat[strings.LastIndexByte(f.stat, ')')+1:] // a program's name may hold anything
+	if s := strings.Fields(rest); len(s) < 20 || s[19] != run[runStart] || s[0] == "Z" || s[0] == "X" {
 		return State{Phase: SupervisorLost}
 	}
 	return State{Phase: Running}
 }
 
-// endState reads the line that the supervisor wrote at the end. A number that it couldn't
-// tell is -.
-func endState(line string) State {
-	f := strings.Fields(line)
-	if len(f) != 11 {
-		return State{Phase: SpoolInvalid}
-	}
-	var n [11]*int64
-	for i := 1; i < len(f); i++ {
-		if f[i] == "-" {
-			continue
-		}
-		v, ok := number(f[i])
-		if !ok {
-			return State{Phase: SpoolInvalid}
-		}
-		n[i] = &v
-	}
-	if n[1] == nil || *n[1] > 255 || n[3] == nil || *n[3] > int64(yearMax/time.Millisecond) {
-		return State{Phase: SpoolInvalid}
-	}
-	return State{
-		Phase: Ended, ExitCode: int(*n[1]), TimedOut: is(n[2]), Duration: time.Duration(*n[3]) * time.Millisecond,
-		StdoutBytes: n[4], StderrBytes: n[5], StdoutTruncated: is(n[6]), StderrTruncated: is(n[7]), OutputOpen: is(n[8]),
-		UserCPU: processorTime(n[9]), SystemCPU: processorTime(n[10]),
-	}
-}
+// The words of the file run.
+const (
+	runBoot    = 1
+	runStart   = 3
+	runTimeout = 7
+	runWords   = 9
+)
 
-// yearMax bounds the times that are believed.
-const yearMax = 366 * 24 * time.Hour
-
-func is(n *int64) bool { return n != nil && *n > 0 }
-
-func processorTime(ms *int64) *time.Duration {
-	if ms == nil || *ms > int64(yearMax/time.Millisecond) {
-		return nil
+func (f *facts) ended(timeout string) State {
+	ending := "0"
+	if f.ending {
+		ending = "1"
 	}
-	d := time.Duration(*ms) * time.Millisecond
-	return &d
+	words := append([]string{ending, timeout}, strings.Fields(f.end)[1:]...)
+	return parseEnd(append(words, f.signals...))
 }

@@ -49,7 +49,7 @@ func (r *reading) start(ctx context.Context, e Execs, args []string) {
 	})
 	go func() {
 		defer close(r.ended)
-		err := e.Machine.Run(ctx, e.argv(script(readPart), args...), inRead, outWrite)
+		err := e.Machine.Run(ctx, e.argv(script(basePart, readPart), args...), inRead, outWrite)
 		outWrite.CloseWithError(err)
 		inRead.CloseWithError(io.ErrClosedPipe)
 	}()
@@ -147,7 +147,7 @@ func (t *talk) look(streams []*stream) (l look, err error) {
 		case "gone":
 			return look{}, ErrGone
 		case "":
-		case "run", "boot", "stat", "end", "never":
+		case "run", "boot", "stat", "end", "mark":
 			told.add(word, rest)
 		default:
 			whole = l.add(streams, line) || whole

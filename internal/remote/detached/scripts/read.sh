@@ -1,13 +1,11 @@
 # ID STREAM…: lists the spool's segments, and sends of them, as stdin asks: "l", a part of
 # one, "s SEGMENT OFFSET COUNT END", or up to seven whole ones, "c SEGMENT…". It does no
 # arithmetic (32 bits in mksh), and starts one process for each.
-enter() {
-cd -P "$1" || return 1
-shift
-for n; do
-[ ! -L "./$n" ] && cd -P "./$n" && [ -O . ] || return 1
-done
+# find enters the spool below $1.
+find() {
+sp_ours "$1" && sp_ours "$1/execs" && sp_ours "$1/execs/$i" && cd -P "$1/execs/$i"
 }
+# line FILE sets x to the first line of a file, if it is one.
 line() {
 x=
 [ -f "$1" ] && [ ! -L "$1" ] && read -r x <"$1"
@@ -29,9 +27,9 @@ shift
 for s; do
 G="$G $s.[0-9]*"
 done
-enter "${HOME:-/}" .sallyport execs "$i" || enter /var/tmp "sallyport-$(id -u)" execs "$i" || {
+sp_bases find || {
 echo gone
-exit
+exit 0
 }
 D=$PWD
 while read -r v s o c e; do
@@ -48,14 +46,16 @@ esac
 p=$x
 line /proc/sys/kernel/random/boot_id
 b=$x
-t=
-[ ! -e never ] || t=never
 line end
+t=
+for n in never ending sig.*; do
+[ ! -e "$n" ] || t="$t
+mark $n"
+done
 echo "run $r
 boot $b
 stat $p
-end $x
-$t"
+end $x$t"
 stat -c '%f %s %n' . $G
 [ -d "$D" ] || echo gone
 echo .
