@@ -46,7 +46,7 @@ type End struct {
 // Outcome is what the row of one kind of act says once it is complete.
 type Outcome interface {
 	// Complete sets the fields of the kind.
-	Complete(row *sallyport.Activity)
+	Complete(row *store.Activity)
 }
 
 func (l *Log) actRow(a Act) store.Activity {
@@ -60,9 +60,6 @@ func (l *Log) actRow(a Act) store.Activity {
 func (e End) apply(row *store.Activity) {
 	row.Status, row.Code, row.Reason = e.Status, e.Code, e.Reason
 	if e.Outcome != nil {
-		e.Outcome.Complete(&row.Activity)
-	}
-	if exec, ok := e.Outcome.(ExecOutcome); ok {
-		row.StreamedStdin = exec.StdinBytes
+		e.Outcome.Complete(row)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/store"
 )
 
 // Diagnosis is what the row of a diagnosis says before anything is looked up.
@@ -18,7 +19,7 @@ func (Diagnosis) Describe(row *sallyport.Activity) {
 type DiagnosisOutcome struct{ Duration time.Duration }
 
 // Complete implements Outcome.
-func (d DiagnosisOutcome) Complete(row *sallyport.Activity) {
+func (d DiagnosisOutcome) Complete(row *store.Activity) {
 	ms := d.Duration.Milliseconds()
 	row.DurationMS = &ms
 }

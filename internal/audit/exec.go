@@ -5,6 +5,7 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/redact"
+	"sallyport/internal/store"
 )
 
 // Exec is what the row of an exec says before the command runs.
@@ -42,10 +43,10 @@ type ExecOutcome struct {
 }
 
 // Complete implements Outcome.
-func (e ExecOutcome) Complete(row *sallyport.Activity) {
+func (e ExecOutcome) Complete(row *store.Activity) {
 	row.Survivors, row.SurvivorsUnknown = e.Survivors, e.SurvivorsUnknown
 	if e.StdinBytes != nil {
-		row.StdinBytes = e.StdinBytes
+		row.StdinBytes, row.StreamedStdin = e.StdinBytes, e.StdinBytes
 	}
 	if !e.Ran {
 		return

@@ -5,6 +5,7 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/redact"
+	"sallyport/internal/store"
 )
 
 // File is what the row of a file operation says before the machine is touched.
@@ -46,7 +47,7 @@ type FileOutcome struct {
 }
 
 // Complete implements Outcome.
-func (f FileOutcome) Complete(row *sallyport.Activity) {
+func (f FileOutcome) Complete(row *store.Activity) {
 	ms := f.Duration.Milliseconds()
 	row.DurationMS = &ms
 	row.Bytes, row.Entries, row.SHA256 = f.Bytes, f.Entries, f.SHA256

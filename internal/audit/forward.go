@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/store"
 )
 
 // Forward is what the row of a forward says before the machine is asked.
@@ -30,7 +31,7 @@ type ForwardOutcome struct {
 }
 
 // Complete implements Outcome.
-func (f ForwardOutcome) Complete(row *sallyport.Activity) {
+func (f ForwardOutcome) Complete(row *store.Activity) {
 	ms := f.Duration.Milliseconds()
 	row.DurationMS, row.InputBytes, row.OutputBytes = &ms, &f.InputBytes, &f.OutputBytes
 }

@@ -5,6 +5,7 @@ import (
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/redact"
+	"sallyport/internal/store"
 )
 
 // Terminal is what the row of a terminal says before its program starts.
@@ -44,7 +45,7 @@ type TerminalOutcome struct {
 }
 
 // Complete implements Outcome.
-func (t TerminalOutcome) Complete(row *sallyport.Activity) {
+func (t TerminalOutcome) Complete(row *store.Activity) {
 	row.Survivors, row.SurvivorsUnknown = t.Survivors, t.SurvivorsUnknown
 	if !t.Ran {
 		return
