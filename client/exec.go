@@ -113,7 +113,7 @@ func (c *Client) Exec(ctx context.Context, e Exec) (*ExecDone, error) {
 
 // addCuts tells of a stream of which a part alone was wanted whether it was longer.
 func (d *ExecDone) addCuts(size *sallyport.OutputSize) {
-	isCut := func(n *int64) bool { return size != nil && n != nil && *n > size.HeadBytes+size.TailBytes }
+	isCut := func(n *int64) bool { return size != nil && n != nil && *n > size.Bytes() }
 	d.StdoutTruncated = d.StdoutTruncated || isCut(d.StdoutBytes)
 	d.StderrTruncated = d.StderrTruncated || isCut(d.StderrBytes)
 }

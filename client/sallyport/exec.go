@@ -33,6 +33,9 @@ type OutputSize struct {
 	TailBytes int64 `json:"tail_bytes"`
 }
 
+// Bytes is how many bytes of a stream are wanted at most: both parts together.
+func (s OutputSize) Bytes() int64 { return s.HeadBytes + s.TailBytes }
+
 // OutputPartBytesMax is the most that each part of an OutputSize may be.
 const OutputPartBytesMax = 8 << 20
 

@@ -46,7 +46,7 @@ type Exec struct {
 // cut tells whether the caller isn't sent all of a stream of so many bytes.
 func (e Exec) cut(n int64) bool {
 	if e.Output != nil {
-		return n > e.Output.HeadBytes+e.Output.TailBytes
+		return n > e.Output.Bytes()
 	}
 	return n > e.MaxOutputBytes
 }

@@ -88,7 +88,7 @@ func newKept(as frame.Encoding, name string, req gateway.Exec) keptOutput {
 // keptBytes is how much of each stream a buffered exec keeps at most.
 func keptBytes(req gateway.Exec) int64 {
 	if size := req.Output; size != nil {
-		return size.HeadBytes + size.TailBytes
+		return size.Bytes()
 	}
 	return req.MaxOutputBytes
 }
