@@ -67,9 +67,12 @@ func (b execBody) outputSize() (*sallyport.OutputSize, error) {
 		return nil, sallyport.Errorf(code, "output and max_output_bytes can't both be given")
 	}
 	size := &sallyport.OutputSize{HeadBytes: int64(b.Output.value.HeadBytes.value), TailBytes: int64(b.Output.value.TailBytes.value)}
-	for name, n := range map[string]int64{"head_bytes": size.HeadBytes, "tail_bytes": size.TailBytes} {
-		if n < 0 || n > sallyport.OutputPartBytesMax {
-			return nil, sallyport.Errorf(code, "output.%s must be 0 to %d", name, sallyport.OutputPartBytesMax)
+	for _, part := range []struct {
+		name  string
+		bytes int64
+	}{{"head_bytes", size.HeadBytes}, {"tail_bytes", size.TailBytes}} {
+		if part.bytes < 0 || part.bytes > sallyport.OutputPartBytesMax {
+			return nil, sallyport.Errorf(code, "output.%s must be 0 to %d", part.name, sallyport.OutputPartBytesMax)
 		}
 	}
 	return size, nil

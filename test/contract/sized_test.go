@@ -26,6 +26,12 @@ func TestOutputSizes(t *testing.T) {
 			t.Errorf("%s: %d %s, want %q", output, a.Status, a.Body, want)
 		}
 	}
+	const bad = `{"cmd":["true"],"output":{"tail_bytes":-1,"head_bytes":-1}}`
+	for range 16 { // of two that are wrong, the same is named each time
+		if a := s.Exec(t, bad); !strings.Contains(a.Body, "output.head_bytes") {
+			t.Fatal(a.Body)
+		}
+	}
 }
 
 // Much output takes no more memory than what is asked for, in either framing, and the row
