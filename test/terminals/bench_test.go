@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -52,9 +51,7 @@ type echoer struct {
 // `sallyport shell`, by the same program behind the same OpenSSH, in turns. ssh and the command line
 // are processes at terminals of their own; Sallyport's server is in the test's.
 func TestBench(t *testing.T) {
-	if _, err := exec.LookPath("ssh"); err != nil {
-		t.Skip("ssh is not installed: scripts/setup does it")
-	}
+	needPrograms(t, "ssh")
 	m, machine := onSSHD(t, stack.Start(t, stack.Options{}), "there", sshd.Options{})
 	terminal, err := client.New(m.URL, m.Token).Terminal(t.Context(), m.workspace, client.TerminalOptions{Cmd: []string{"sh", "-c", echoing}})
 	must(t, err)
