@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"sallyport/test/program"
 )
 
 // What TestBench times; make bench sets it. What make test runs shows that it works, and
@@ -25,7 +27,7 @@ var (
 // target behind the same OpenSSH, in turns. Both are processes of their own; Sallyport's server
 // is in the test's.
 func TestBench(t *testing.T) {
-	client := need(t, "ssh")
+	client := program.Need(t, "ssh")
 	m := openSSH(t)
 	size := int64(*benchMiB) << 20
 	port := listen(t, func(conn *net.TCPConn) { serveBench(conn, size) })
@@ -98,7 +100,7 @@ func carry(t *testing.T, addr, direction string, size int64) {
 // startForward starts the program, and returns where it listens.
 func startForward(t *testing.T, m *machine, port string) string {
 	t.Helper()
-	cmd := exec.Command(program(t), "forward", "--json", m.workspace, ":"+port)
+	cmd := exec.Command(program.Path(t), "forward", "--json", m.workspace, ":"+port)
 	cmd.Env = append(os.Environ(), "SALLYPORT_URL="+m.url, "SALLYPORT_TOKEN="+m.token)
 	out, err := cmd.StdoutPipe()
 	must(t, err)
@@ -113,10 +115,7 @@ func startForward(t *testing.T, m *machine, port string) string {
 func startSSH(t *testing.T, m *machine, client, port string) string {
 	t.Helper()
 	local := freeAddr(t)
-	host, sshPort, err := net.SplitHostPort(m.sshd.Addr)
-	must(t, err)
-	cmd := exec.Command(client, "-F", "none", "-N", "-i", newKey(t, m), "-p", sshPort, "-L", local+":127.0.0.1:"+port,
-		"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR", m.sshd.User+"@"+host)
+	cmd := exec.Command(client, append(m.sshd.ClientArgs(t), "-N", "-L", local+":127.0.0.1:"+port, "127.0.0.1")...)
 	cmd.Stderr = os.Stderr
 	run(t, cmd)
 	until(t, "ssh listens", func() bool {

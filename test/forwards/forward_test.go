@@ -8,9 +8,6 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +16,7 @@ import (
 
 	"sallyport/client"
 	"sallyport/client/sallyport"
+	"sallyport/test/program"
 )
 
 // until waits for a condition.
@@ -207,7 +205,7 @@ func TestAllOrNone(t *testing.T) {
 func TestServerKilled(t *testing.T) {
 	t.Parallel()
 	address, dir := freeAddr(t), t.TempDir()
-	server := startServer(t, dir, address)
+	server := program.Start(t, dir, address)
 	m := &machine{url: server.URL, workspace: "local"}
 	token, err := client.New(server.URL, server.Token).CreateToken(t.Context(), client.Owner{}, sallyport.TokenCreate{
 		Name: "forwards", Scopes: []sallyport.Scope{sallyport.ScopeForward},
@@ -217,53 +215,15 @@ func TestServerKilled(t *testing.T) {
 	f := m.forward(t, listen(t, echo))
 	conn := dial(t, f.local[0])
 	exchange(t, conn)
-	server.kill()
+	server.Kill()
 	wasReset(t, conn)
 	isReset(t, f.local[0])
 	until(t, "the failure on stderr", func() bool { return strings.Contains(f.stderr.String(), "hint: is the server running?") })
-	back := startServer(t, dir, address)
+	back := program.Start(t, dir, address)
 	exchange(t, dial(t, f.local[0]))
 	m.token = back.Token // which may see rows
 	rows := m.newest(t)
 	if first := rows[len(rows)-1]; first.Status != sallyport.StatusInterrupted || first.CompletedAt == nil || first.InputBytes != nil {
 		t.Errorf("the row of what the server carried when it was killed: %+v", first)
 	}
-}
-
-// process is a server of its own process.
-type process struct {
-	URL, Token string
-	kill       func()
-}
-
-func startServer(t testing.TB, dir, address string) *process {
-	t.Helper()
-	ready := filepath.Join(t.TempDir(), "ready.json")
-	cmd := exec.Command(program(t), "dev", "--listen", address, "--data-dir", dir, "--ready-file", ready)
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	must(t, err)
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	must(t, cmd.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // it is killed
-	}()
-	p := &process{kill: func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	}}
-	t.Cleanup(p.kill)
-	until(t, "the server is ready", func() bool {
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("the server ended: %s", text)
-		default:
-		}
-		text, err := os.ReadFile(ready)
-		return err == nil && json.Unmarshal(text, p) == nil
-	})
-	return p
 }

@@ -2,8 +2,6 @@ package forwards
 
 import (
 	"bytes"
-	"crypto/ed25519"
-	"encoding/pem"
 	"net"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -11,18 +9,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
-	"golang.org/x/crypto/ssh"
-
 	"sallyport/client/sallyport"
 	"sallyport/test/pg"
+	"sallyport/test/program"
 )
 
 // A real psql and a real pg_dump, beside a real PostgreSQL.
 func TestPostgres(t *testing.T) {
-	psql, dump := need(t, "psql"), need(t, "pg_dump")
+	psql, dump := program.Need(t, "psql"), program.Need(t, "pg_dump")
 	each(t, func(t *testing.T, m *machine) {
 		server := pg.Start(t)
 		address, err := url.Parse(server.Database(t))
@@ -56,7 +54,7 @@ func TestPostgres(t *testing.T) {
 
 // A real git clones over HTTP from its own backend.
 func TestGitClone(t *testing.T) {
-	git := need(t, "git")
+	git := program.Need(t, "git")
 	t.Parallel()
 	dir := t.TempDir()
 	run := func(args ...string) string {
@@ -95,18 +93,17 @@ func TestGitClone(t *testing.T) {
 // A real ssh reaches the machine's own sshd by ProxyCommand: with stdin, stdout and exit code,
 // and with a refusal that it can show.
 func TestProxyCommand(t *testing.T) {
-	client := need(t, "ssh")
+	client := program.Need(t, "ssh")
 	t.Parallel()
 	m := openSSH(t)
-	keyFile := newKey(t, m)
+	args := m.sshd.ClientArgs(t)
 	_, port, err := net.SplitHostPort(m.sshd.Addr)
 	must(t, err)
 	run := func(target string, stdin []byte, command ...string) (code int, stdout []byte, stderr string) {
 		t.Helper()
-		cmd := exec.CommandContext(t.Context(), client, append([]string{
-			"-F", "none", "-i", keyFile, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-			"-o", "ProxyCommand=" + program(t) + " forward --stdio " + m.workspace + " " + target, m.sshd.User + "@there",
-		}, command...)...)
+		cmd := exec.CommandContext(t.Context(), client, slices.Concat(args, []string{
+			"-o", "ProxyCommand=" + program.Path(t) + " forward --stdio " + m.workspace + " " + target, "there",
+		}, command)...)
 		cmd.Env = append(os.Environ(), "SALLYPORT_URL="+m.url, "SALLYPORT_TOKEN="+m.token)
 		var out, errs bytes.Buffer
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &out, &errs
@@ -124,19 +121,4 @@ func TestProxyCommand(t *testing.T) {
 	if row := m.rows(t)[0]; row.Status != sallyport.StatusOK && row.Status != sallyport.StatusCanceled || row.Target != "127.0.0.1:"+port {
 		t.Errorf("row %+v", row)
 	}
-}
-
-// newKey is the file of a private key that may log in on the machine's own sshd.
-func newKey(t testing.TB, m *machine) string {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	must(t, err)
-	key, err := ssh.NewPublicKey(public)
-	must(t, err)
-	m.sshd.Authorize(t, key)
-	block, err := ssh.MarshalPrivateKey(private, "")
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "key")
-	must(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
-	return file
 }

@@ -12,7 +12,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,28 +27,19 @@ import (
 	_ "sallyport/test/apart"
 	"sallyport/test/loopback"
 	"sallyport/test/pg"
+	"sallyport/test/program"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
 
 // TestMain is the program itself where it is called by its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "sallyport" {
+	if program.IsCalled() {
 		os.Exit(cli.Run(context.Background(), cli.Program{
 			Version: "test", Args: os.Args[1:], Env: os.LookupEnv, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
 		}))
 	}
 	goleak.VerifyTestMain(pg.Main(m))
-}
-
-// program is the path of the command line, for what starts it as a process.
-func program(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "sallyport")
-	must(t, os.Symlink(self, path))
-	return path
 }
 
 // machine is a workspace, and how to ask for it.
@@ -226,20 +216,6 @@ func (m *machine) newest(t testing.TB) []sallyport.Activity {
 	var list sallyport.List[sallyport.Activity]
 	must(t, json.Unmarshal([]byte(out), &list))
 	return list.Items
-}
-
-// need skips a test that this machine has no program for.
-func need(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err == nil:
-	case os.Getenv("CI") != "":
-		t.Fatalf("%s is not installed: scripts/setup does it", name)
-	default:
-		t.Skipf("%s is not installed: scripts/setup does it", name)
-	}
-	return path
 }
 
 func must(t testing.TB, err error) {

@@ -203,6 +203,24 @@ func (s *Server) DialAt(ctx context.Context, addr string) (*connector.Link, erro
 	}, nil
 }
 
+// ClientArgs are arguments of ssh, to stand before its others: the server's port and user, and a
+// key of its own. It asks nobody, remembers nothing and reads no configuration.
+func (s *Server) ClientArgs(t testing.TB) []string {
+	t.Helper()
+	private := newKey(t)
+	s.Authorize(t, signerOf(t, private).PublicKey())
+	file := filepath.Join(t.TempDir(), "key")
+	writeKey(t, file, private)
+	_, port, err := net.SplitHostPort(s.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{
+		"-F", "none", "-i", file, "-p", port, "-l", s.User,
+		"-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR",
+	}
+}
+
 // Authorize lets more keys log in.
 func (s *Server) Authorize(t testing.TB, keys ...ssh.PublicKey) {
 	t.Helper()
@@ -235,14 +253,19 @@ func (s *Server) writeHostKey(t testing.TB, private ed25519.PrivateKey) {
 	if private == nil {
 		private = newKey(t)
 	}
+	writeKey(t, s.path("host_key"), private)
+	s.HostKey = signerOf(t, private).PublicKey()
+}
+
+func writeKey(t testing.TB, file string, private ed25519.PrivateKey) {
+	t.Helper()
 	block, err := ssh.MarshalPrivateKey(private, "")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.path("host_key"), pem.EncodeToMemory(block), 0o600); err != nil {
+	if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s.HostKey = signerOf(t, private).PublicKey()
 }
 
 func newKey(t testing.TB) ed25519.PrivateKey {

@@ -1,9 +1,7 @@
 package terminals
 
 import (
-	"crypto/ed25519"
 	"encoding/json"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"io"
@@ -20,11 +18,10 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/crypto/ssh"
-
 	"sallyport/client"
 	"sallyport/client/sallyport"
 	"sallyport/test/loopback"
+	"sallyport/test/program"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -51,16 +48,17 @@ type echoer struct {
 // `sallyport shell`, by the same program behind the same OpenSSH, in turns. ssh and the command line
 // are processes at terminals of their own; Sallyport's server is in the test's.
 func TestBench(t *testing.T) {
-	needPrograms(t, "ssh")
+	ssh := program.Need(t, "ssh")
 	m, machine := onSSHD(t, stack.Start(t, stack.Options{}), "there", sshd.Options{})
 	terminal, err := client.New(m.URL, m.Token).Terminal(t.Context(), m.workspace, client.TerminalOptions{Cmd: []string{"sh", "-c", echoing}})
 	must(t, err)
 	defer terminal.Close()
+	args := append(machine.ClientArgs(t), "-tt", "-o", "IgnoreUnknown=ObscureKeystrokeTiming", "-o", "ObscureKeystrokeTiming=no", "127.0.0.1", echoing)
 	ways := []*echoer{
-		{name: "ssh -tt", ReadWriter: atTerminal(t, nil, "ssh", sshArgs(t, machine, "-tt", echoing)...)},
+		{name: "ssh -tt", ReadWriter: atTerminal(t, nil, ssh, args...)},
 		{name: "Go client", ReadWriter: terminal},
 		{name: "sallyport shell", ReadWriter: atTerminal(t, []string{"SALLYPORT_URL=" + m.URL, "SALLYPORT_TOKEN=" + m.Token},
-			program(t), "shell", m.workspace, "--", "sh", "-c", echoing)},
+			program.Path(t), "shell", m.workspace, "--", "sh", "-c", echoing)},
 	}
 	for _, way := range ways {
 		readUntil(t, way, "READY")
@@ -103,26 +101,6 @@ func readUntil(t testing.TB, from io.Reader, text string) {
 	}
 }
 
-// sshArgs are those of ssh for a command on a machine.
-func sshArgs(t testing.TB, m *sshd.Server, mode, command string) []string {
-	t.Helper()
-	public, private, err := ed25519.GenerateKey(nil)
-	must(t, err)
-	key, err := ssh.NewPublicKey(public)
-	must(t, err)
-	m.Authorize(t, key)
-	block, err := ssh.MarshalPrivateKey(private, "")
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "key")
-	must(t, os.WriteFile(file, pem.EncodeToMemory(block), 0o600))
-	host, port, err := net.SplitHostPort(m.Addr)
-	must(t, err)
-	return []string{
-		"-F", "none", mode, "-i", file, "-p", port, "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-		"-o", "LogLevel=ERROR", "-o", "IgnoreUnknown=ObscureKeystrokeTiming", "-o", "ObscureKeystrokeTiming=no", m.User + "@" + host, command,
-	}
-}
-
 // TestIdleMemory looks at the memory that idle terminals take of a server, which is a process of
 // its own: what it holds with them less what it held with half of them, after a collection of garbage.
 func TestIdleMemory(t *testing.T) {
@@ -131,7 +109,7 @@ func TestIdleMemory(t *testing.T) {
 	report := filepath.Join(t.TempDir(), "memory.json")
 	n := *benchTerminals
 	limit := strconv.Itoa(2 * n)
-	server := startServer(t, stack.MakeDataDir(t), address, reportsMemory+"="+report, profilesTo+"="+*benchProfile,
+	server := program.Start(t, stack.MakeDataDir(t), address, reportsMemory+"="+report, profilesTo+"="+*benchProfile,
 		"SALLYPORT_LIMITS_RUNNING_TERMINALS="+limit, "SALLYPORT_LIMITS_RUNNING_TERMINALS_PER_WORKSPACE="+limit)
 	c := client.New(server.URL, server.Token)
 	defer c.Close()
@@ -145,9 +123,9 @@ func TestIdleMemory(t *testing.T) {
 		}
 	}
 	idle(n)
-	before := server.memory(t, report)
+	before := memoryOf(t, server, report)
 	idle(n)
-	after := server.memory(t, report)
+	after := memoryOf(t, server, report)
 	each := func(a, b uint64) float64 { return float64(int64(a)-int64(b)) / 1024 / float64(n) }
 	fmt.Printf("%d idle terminals on OpenSSH\n", n)
 	fmt.Printf("  each %.0f KiB of the heap, %.0f KiB of stacks, %.1f goroutines; %.0f KiB resident (goal at most 100)\n",
@@ -220,7 +198,7 @@ func resident() uint64 {
 }
 
 // memory asks a server what it holds.
-func (p *process) memory(t testing.TB, report string) (m memory) {
+func memoryOf(t testing.TB, p *program.Server, report string) (m memory) {
 	t.Helper()
 	_ = os.Remove(report) // there is none at first
 	must(t, syscall.Kill(p.PID, syscall.SIGUSR1))

@@ -5,7 +5,6 @@ import (
 	"image/color"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"github.com/creack/pty"
 
+	"sallyport/test/program"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -25,7 +25,7 @@ func programs(t *testing.T, test func(t *testing.T, m *machine, dir string)) {
 	for name, start := range map[string]func(*testing.T) (*machine, string){
 		"embedded": func(t *testing.T) (*machine, string) {
 			dir := t.TempDir()
-			return embedded(t, stack.Options{Home: dir, LoginShell: findShell(t, "bash")}), dir
+			return embedded(t, stack.Options{Home: dir, LoginShell: program.Need(t, "bash")}), dir
 		},
 		"openssh": func(t *testing.T) (*machine, string) {
 			m, server := onSSHD(t, stack.Start(t, stack.Options{}), "there", sshd.Options{LoginShell: "bash", RC: rcNoise})
@@ -40,20 +40,6 @@ func programs(t *testing.T, test func(t *testing.T, m *machine, dir string)) {
 	}
 }
 
-// needPrograms skips a test whose programs aren't there, but not in CI.
-func needPrograms(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		_, err := exec.LookPath(name)
-		switch {
-		case err != nil && os.Getenv("CI") != "":
-			t.Fatalf("%s is not installed: scripts/setup does it", name)
-		case err != nil:
-			t.Skipf("%s is not installed: scripts/setup does it", name)
-		}
-	}
-}
-
 // prompted sits down at a bash whose prompt is known.
 func (m *machine) prompted(t *testing.T) *viewer {
 	t.Helper()
@@ -65,7 +51,7 @@ func (m *machine) prompted(t *testing.T) *viewer {
 // vim shows a file on a screen of its own, is suspended and comes back, fills a window that
 // changes its size, and writes what was typed.
 func TestVim(t *testing.T) {
-	needPrograms(t, "vim")
+	program.Need(t, "vim")
 	programs(t, func(t *testing.T, m *machine, dir string) {
 		w := m.prompted(t)
 		must(t, w.types("seq -f 'line %g' 3 >notes; TERM=screen vim notes\r"))
@@ -95,7 +81,7 @@ func TestVim(t *testing.T) {
 
 // less pages, searches, follows a new size, and leaves the screen as it was.
 func TestLess(t *testing.T) {
-	needPrograms(t, "less")
+	program.Need(t, "less")
 	programs(t, func(t *testing.T, m *machine, _ string) {
 		w := m.prompted(t)
 		must(t, w.types("seq -f 'line %g' 200 | less\r"))
@@ -122,7 +108,7 @@ func TestLess(t *testing.T) {
 
 // top shows what runs, over and over, and more of each command in a wider window.
 func TestTop(t *testing.T) {
-	needPrograms(t, "top")
+	program.Need(t, "top")
 	programs(t, func(t *testing.T, m *machine, _ string) {
 		w := m.look(t, m.workspace, "--", "sh", "-c", "exec top -c -d 0.2 -p $$") // it looks at itself
 		header := func(s screenful) bool {

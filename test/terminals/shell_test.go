@@ -3,13 +3,11 @@ package terminals
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -23,18 +21,9 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/cli"
 	"sallyport/test/loopback"
+	"sallyport/test/program"
 	"sallyport/test/stack"
 )
-
-// program is the path of the command line, for what starts it as a process.
-func program(t testing.TB) string {
-	t.Helper()
-	self, err := os.Executable()
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "sallyport")
-	must(t, os.Symlink(self, path))
-	return path
-}
 
 // panicsAt names the variable of a program that panics where a text is written: stdout:TEXT, or
 // stderr:TEXT.
@@ -130,7 +119,7 @@ func sitBefore(t *testing.T, screen io.Writer, size *pty.Winsize, env []string, 
 	}
 	s.before, err = term.GetState(int(s.tty.Fd()))
 	must(t, err)
-	s.cmd = startAt(t, s.tty, env, program(t), args...)
+	s.cmd = startAt(t, s.tty, env, program.Path(t), args...)
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(io.MultiWriter(s, screen), s.master) }) // until all of the terminal is closed
 	t.Cleanup(func() {
@@ -273,60 +262,19 @@ func TestLocalTerminalOfKilledServer(t *testing.T) {
 	address, err := loopback.FreeAddr()
 	must(t, err)
 	dir := t.TempDir()
-	server := startServer(t, dir, address)
+	server := program.Start(t, dir, address)
 	token, err := client.New(server.URL, server.Token).CreateToken(t.Context(), client.Owner{}, sallyport.TokenCreate{
 		Name: "terminals", Scopes: []sallyport.Scope{sallyport.ScopeTerminal},
 	})
 	must(t, err) // it outlives the server, whose own don't
 	leaves, stays := paintAt(t, server.URL, token.Secret, "local"), paintAt(t, server.URL, token.Secret, "local")
-	server.kill()
+	server.Kill()
 	for _, s := range []*sitter{leaves, stays} {
 		s.sees(t, "the connection is lost")
 	}
 	must(t, leaves.types("\r~."))
 	leaves.leftAs(t, "an escape while the server is gone", 130, painted)
-	startServer(t, dir, address)
+	program.Start(t, dir, address)
 	stays.leftAs(t, "a server that is back", 125, painted)
 	stays.sees(t, "no such terminal")
-}
-
-// process is a server of its own process.
-type process struct {
-	URL, Token string
-	// PID is the process's, and kill kills it.
-	PID  int
-	kill func()
-}
-
-func startServer(t testing.TB, dir, address string, env ...string) *process {
-	t.Helper()
-	ready := filepath.Join(t.TempDir(), "ready.json")
-	cmd := exec.Command(program(t), "dev", "--listen", address, "--data-dir", dir, "--ready-file", ready)
-	cmd.Env = append(os.Environ(), env...)
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	must(t, err)
-	defer log.Close()
-	cmd.Stdout, cmd.Stderr = log, log
-	must(t, cmd.Start())
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // it is killed
-	}()
-	p := &process{PID: cmd.Process.Pid, kill: func() {
-		_ = cmd.Process.Kill()
-		<-ended
-	}}
-	t.Cleanup(p.kill)
-	until(t, "the server is ready", func() bool {
-		select {
-		case <-ended:
-			text, _ := os.ReadFile(log.Name())
-			t.Fatalf("the server ended: %s", text)
-		default:
-		}
-		text, err := os.ReadFile(ready)
-		return err == nil && json.Unmarshal(text, p) == nil
-	}, func() any { return "" })
-	return p
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"github.com/coder/websocket"
 
 	"sallyport/client/sallyport"
+	"sallyport/test/program"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
@@ -82,24 +82,11 @@ func TestLoginShells(t *testing.T) {
 		t.Run("embedded "+shell.name, func(t *testing.T) {
 			t.Parallel()
 			o := o
-			o.Home, o.LoginShell = t.TempDir(), findShell(t, shell.name)
+			o.Home, o.LoginShell = t.TempDir(), program.Need(t, shell.name)
 			furnish(t, o.Home, shell.file, shell.text)
 			embedded(t, o).suits(t, o.Home, shell.code)
 		})
 	}
-}
-
-// findShell is the path of a shell. Where there is none the test is skipped, but not in CI.
-func findShell(t *testing.T, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	switch {
-	case err != nil && os.Getenv("CI") != "":
-		t.Fatalf("the login shell %s is not installed: scripts/setup does it", name)
-	case err != nil:
-		t.Skipf("the login shell %s is not installed: scripts/setup does it", name)
-	}
-	return path
 }
 
 // suits demands that the machine's login shell is one that people can sit at.

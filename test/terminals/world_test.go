@@ -21,13 +21,14 @@ import (
 
 	"sallyport/client/sallyport"
 	_ "sallyport/test/apart"
+	"sallyport/test/program"
 	"sallyport/test/sshd"
 	"sallyport/test/stack"
 )
 
 // TestMain is the program itself where it is called by its name.
 func TestMain(m *testing.M) {
-	if filepath.Base(os.Args[0]) == "sallyport" {
+	if program.IsCalled() {
 		os.Exit(runProgram())
 	}
 	goleak.VerifyTestMain(m)
