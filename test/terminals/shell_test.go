@@ -248,6 +248,7 @@ func TestLocalTerminalPanic(t *testing.T) {
 		s := paintAt(t, m.URL, m.Token, m.workspace, panicsAt+"="+c.at)
 		must(t, c.cause(s))
 		s.leftAs(t, c.name, 2, c.undone) // that of a panic
+		s.sees(t, "goroutine ")          // the terminal may have more than has been read of it
 		_, trace, found := strings.Cut(s.text(), "panic: this is written: ")
 		if !found || !strings.Contains(trace, "goroutine ") || strings.Count(trace, "\n") != strings.Count(trace, "\r\n") {
 			t.Errorf("%s: the panic is shown as %q", c.name, s.text())
