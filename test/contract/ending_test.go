@@ -27,7 +27,7 @@ func wantCanceled(t testing.TB, rows []sallyport.Activity, execID, reason string
 			continue
 		}
 		if row.Status != "canceled" || row.Reason != reason || row.CompletedAt == nil || row.ExitCode != nil ||
-			row.Survivors == nil || *row.Survivors != 0 {
+			leavesSome(row) {
 			t.Errorf("row %s, want canceled, %s", quote(row), reason)
 		}
 		return
