@@ -2,9 +2,7 @@ package detached
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -40,16 +38,10 @@ func (e Execs) Ask(ctx context.Context, asked []Asked) (map[string]State, error)
 		}
 		fmt.Fprintf(&lines, "%s %d\n", a.ID, bury)
 	}
-	text, err := e.run(ctx, e.argv(script(basePart, askPart)), strings.NewReader(lines.String()), (len(asked)+1)*stateLineMax)
-	if errors.Is(err, errTooMuch) {
-		err = errNoAnswer
-	}
+	text, err := e.run(ctx, e.argv(script(basePart, spoolPart, askPart)), strings.NewReader(lines.String()), (len(asked)+1)*stateLineMax)
 	text, whole := strings.CutSuffix(text, ".\n")
 	if !whole {
-		if err == nil {
-			err = errNoAnswer
-		}
-		return nil, err
+		return nil, noAnswer(err)
 	}
 	return parseStates(text, asked), nil
 }
@@ -184,14 +176,19 @@ func milliseconds(n int64) *time.Duration {
 	return &d
 }
 
-// signalNumbers are those of the signals that we send, as Linux numbers them on all machines
-// that matter.
+// signalNumber is the number of a signal that we send, one of sallyport.Signals; 0 for another.
 func signalNumber(name string) int {
-	i := slices.Index([]string{"", "HUP", "INT", "QUIT", "", "", "ABRT", "", "", "KILL", "USR1", "", "USR2", "", "ALRM", "TERM"}, name)
-	if name == "" || i < 0 {
-		return 0
+	switch name {
+	case "HUP":
+		return 1
+	case "INT":
+		return 2
+	case "KILL":
+		return 9
+	case "TERM":
+		return 15
 	}
-	return i
+	return 0
 }
 
 // signalOf is the signal behind an exit code of 128 and more, if it is one that we have sent.

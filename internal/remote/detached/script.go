@@ -20,8 +20,16 @@ var (
 	supervisePart string
 	//go:embed scripts/launch.sh
 	launchPart string
+	//go:embed scripts/spool.sh
+	spoolPart string
 	//go:embed scripts/ask.sh
 	askPart string
+	//go:embed scripts/signal.sh
+	signalPart string
+	//go:embed scripts/end.sh
+	endPart string
+	//go:embed scripts/remove.sh
+	removePart string
 )
 
 // script joins parts, without their comments and empty lines: a shell reads a part of what

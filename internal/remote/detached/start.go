@@ -43,10 +43,7 @@ func (e Execs) Start(ctx context.Context, c Command) error {
 	if reason, ok := strings.CutPrefix(answer, "no "); ok {
 		return refusal(reason, c)
 	}
-	if err == nil {
-		err = errNoAnswer
-	}
-	return err
+	return noAnswer(err)
 }
 
 // answerMax bounds what a script says that has one line to say, in bytes.

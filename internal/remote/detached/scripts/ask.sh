@@ -2,12 +2,6 @@
 #   never | lost | restarted | gone | runs
 #   ended ENDING TIMEOUT_S WHAT_END_SAYS… sig.NAME…
 
-# find sets sp_d to the spool below $1.
-find() {
-	sp_d=$1/execs/$sp_id
-	sp_ours "$1" && sp_ours "$1/execs" && sp_ours "$sp_d"
-}
-
 # bury makes a tombstone below $1, or tells what stands there meanwhile.
 bury() {
 	[ -d "$1/execs" ] || {
@@ -26,23 +20,9 @@ bury() {
 	echo "$sp_id never"
 }
 
-sp_22() { sp_start=${20} sp_state=$1; }
-
-# lives says whether process $1 is the one that started at $2.
-lives() {
-	read -r sp_x 2>/dev/null <"/proc/$1/stat" || return 1
-	sp_22 ${sp_x##*") "}
-	[ "$sp_start" = "$2" ] && [ "$sp_state" != Z ] && [ "$sp_state" != X ]
-}
-
 # ended prints the end, if it has been written.
 ended() {
-	sp_end=
-	read -r sp_end 2>/dev/null <"$sp_d/end"
-	case $sp_end in
-	'ended '*) ;;
-	*) return 1 ;;
-	esac
+	has_ended || return
 	sp_by=0
 	[ ! -e "$sp_d/ending" ] || sp_by=1
 	sp_sig=
@@ -59,13 +39,8 @@ state() {
 		echo "$sp_id never"
 		return
 	fi
-	if [ ! -e "$sp_d/run" ] && [ "$sp_bury" = 1 ]; then
-		set -C
-		echo 0 2>/dev/null >"$sp_d/run" && true >"$sp_d/never"
-		set +C
-	fi
-	sp_v= sp_boot= sp_pid= sp_born= sp_timeout=
-	read -r sp_v sp_boot sp_pid sp_born sp_x sp_x sp_x sp_timeout sp_x 2>/dev/null <"$sp_d/run"
+	[ "$sp_bury" = 0 ] || close_start
+	read_run
 	case $sp_v in
 	0) echo "$sp_id never" ;;
 	'') echo "$sp_id runs" ;;
@@ -84,8 +59,6 @@ state() {
 	esac
 }
 
-sp_now=
-read -r sp_now </proc/sys/kernel/random/boot_id
 umask 077
 while read -r sp_id sp_bury; do
 	if sp_bases find; then

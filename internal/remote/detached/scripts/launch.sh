@@ -3,10 +3,12 @@
 # the command's line; 3 takes the answer, and 5 tells that it was given.
 
 no() {
+	[ "$1" = exists ] || rm -rf "$sp_d"
 	echo "no $1" >&3
 	exit 1
 }
 
+sp_d=$1
 IFS= read -r sp_h || no cut
 sp_n=${IFS#??}
 sp_n=${sp_n%"${sp_n#?}"}
@@ -29,7 +31,6 @@ true 2>/dev/null >"$1/run" || {
 }
 set +C
 echo "1 $2 $$ $sp_start $3 $sp_up" 2>/dev/null >>"$1/run" || {
-	rm -f "$1/run"
 	no disk_full
 }
 echo started >&3

@@ -4,8 +4,8 @@
 
 sp_d=$3
 no() {
-	echo "no $1"
 	rm -rf "$sp_d"
+	echo "no $1"
 	exit
 }
 
