@@ -167,8 +167,8 @@ type Frame struct {
 
 // Result is how a reading ended.
 type Result struct {
-	// Ended reports that the exec has ended and that all of its output was read; State is
-	// void without it.
+	// Ended reports that the exec has ended, as State tells; all of its output was read then,
+	// if MaxBytes was not reached. While it runs, State is Running.
 	Ended bool
 	State State
 	// NextStdout and NextStderr are the offsets to go on from.

@@ -29,7 +29,7 @@ var ErrGone = errors.New("detached: there is no such spool")
 // being written; what an idle follower costs the machine is one stat each idleMax.
 const (
 	idleMin = 50 * time.Millisecond
-	idleMax = 400 * time.Millisecond
+	idleMax = 500 * time.Millisecond
 	// answerTime is how long a machine may say nothing while it is asked.
 	answerTime = time.Minute
 	// pieceMax bounds, in bytes, what of one stream goes before what waits of the other: a

@@ -246,6 +246,7 @@ type frames struct {
 	bytes map[string]int64
 	skips []string
 	saw   func(detached.Frame)
+	text  func(stream string, offset, n int64) []byte // nil: that of a spool written by hand
 }
 
 func (f *frames) take(g detached.Frame) error {
@@ -260,7 +261,7 @@ func (f *frames) take(g detached.Frame) error {
 	}
 	if g.Skipped > 0 {
 		f.skips = append(f.skips, fmt.Sprint(g.Stream, " ", g.Offset, "+", g.Skipped))
-	} else if want := text(g.Stream, g.Offset, int64(len(g.Data))); !bytes.Equal(want, g.Data) {
+	} else if want := f.want(g); !bytes.Equal(want, g.Data) {
 		f.t.Errorf("%s: other bytes at %d: %.20q, want %.20q", g.Stream, g.Offset, g.Data, want)
 	}
 	f.next[g.Stream] = g.Offset + int64(len(g.Data)) + g.Skipped
@@ -269,6 +270,13 @@ func (f *frames) take(g detached.Frame) error {
 		f.saw(g)
 	}
 	return nil
+}
+
+func (f *frames) want(g detached.Frame) []byte {
+	if f.text != nil {
+		return f.text(g.Stream, g.Offset, int64(len(g.Data)))
+	}
+	return text(g.Stream, g.Offset, int64(len(g.Data)))
 }
 
 func TestRead(t *testing.T) {
@@ -424,4 +432,42 @@ type writer func(p []byte)
 func (w writer) Write(p []byte) (int, error) {
 	w(p)
 	return len(p), nil
+}
+
+// A reader has what a command writes, byte for byte, while it is written and to its end.
+func TestReadWhatACommandWrites(t *testing.T) {
+	const lines = 40_000
+	var wanted bytes.Buffer
+	for i := range lines {
+		fmt.Fprintln(&wanted, i)
+	}
+	wanted.WriteString("without an end")
+	count := fmt.Sprintf("awk 'BEGIN { for (i = 0; i < %d; i++) print i; printf \"without an end\" }'; echo behind >&2; exit 5", lines)
+	everywhere(t, func(t *testing.T, p place) {
+		for _, keep := range []int64{1 << 20, 64 << 10} {
+			c := command("/bin/sh", "-c", count)
+			c.MaxOutputBytes = keep
+			must(t, p.Start(t.Context(), c))
+			read := detached.Read{ID: c.ID, Stdout: true, Stderr: true, Follow: true}
+			f := frames{t: t, text: func(stream string, offset, n int64) []byte {
+				if stream == "stderr" {
+					return []byte("behind\n")[offset : offset+n]
+				}
+				return wanted.Bytes()[offset : offset+n]
+			}}
+			res, err := p.Read(t.Context(), read, f.take)
+			size := int64(wanted.Len())
+			if err != nil || !res.Ended || res.State.Phase != detached.Ended || res.State.ExitCode != 5 || res.NextStdout != size || res.NextStderr != 7 || f.bytes["stderr"] != 7 {
+				t.Fatalf("%+v, %v, %v", res, f.bytes, err)
+			}
+			if f.next["stdout"] != size || keep > size && f.bytes["stdout"] != size || f.bytes["stdout"] < min(keep, size) {
+				t.Errorf("%d of %d bytes came, to %d: %v", f.bytes["stdout"], size, f.next["stdout"], f.skips)
+			}
+			newest := frames{t: t, text: f.text}
+			read.SinceStdout, read.SinceStderr, read.Follow = -keep, 7, false
+			if res, err := p.Read(t.Context(), read, newest.take); err != nil || !res.Ended || newest.bytes["stdout"] != min(keep, size) || len(newest.skips) > 0 {
+				t.Errorf("the newest %d: %+v, %v, %v, %v", keep, res, newest.bytes, newest.skips, err)
+			}
+		}
+	})
 }
