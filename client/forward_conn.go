@@ -20,8 +20,10 @@ import (
 const (
 	// controlBytesMax bounds a control frame of the server's.
 	controlBytesMax = 64 << 10
-	// readBytes is how much of a message is handed to Read at once.
+	// readBytes is how much of a terminal's message is handed to Read at once.
 	readBytes = 32 << 10
+	// forwardReadBytes is the longest message of a forward that is handed to Read at once.
+	forwardReadBytes = 64 << 10
 	// signOfLifeEvery is how often a server is told that a reader who takes nothing is there;
 	// it asks every 15 s, and waits as long.
 	signOfLifeEvery = 4 * time.Second
@@ -283,7 +285,7 @@ func (c *ForwardConn) receive() {
 }
 
 func (c *ForwardConn) receiveAll() error {
-	buffer := make([]byte, readBytes)
+	buffer := make([]byte, forwardReadBytes)
 	for {
 		kind, message, err := c.ws.Reader(c.lasting)
 		switch {
@@ -311,10 +313,11 @@ func (c *ForwardConn) hasEnded() bool {
 	return c.gotEOF
 }
 
-// pass hands a message to Read.
+// pass hands a message to Read, in pieces as large as buffer: the library reads the beginning
+// of a message by itself, and each piece costs Read a turn.
 func (c *ForwardConn) pass(message io.Reader, buffer []byte) error {
 	for {
-		n, err := message.Read(buffer)
+		n, err := fill(message, buffer)
 		if n > 0 {
 			if err := c.deliver(buffer[:n]); err != nil {
 				return err
@@ -327,6 +330,16 @@ func (c *ForwardConn) pass(message io.Reader, buffer []byte) error {
 			return cutBy(err)
 		}
 	}
+}
+
+// fill reads until p is full or reading fails, and returns that error as it is.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = r.Read(p[n:])
+		n += more
+	}
+	return n, err
 }
 
 // deliver waits until Read has taken p. The server's pings lie behind what isn't taken yet,

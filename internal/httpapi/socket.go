@@ -65,6 +65,7 @@ func (c *call) upgradeRequired(subprotocol string) error {
 // once.
 type socket struct {
 	conn   *websocket.Conn
+	out    *gatherer       // below conn
 	ctx    context.Context // ends with the connection, also when a ping can't be sent
 	cancel context.CancelFunc
 	pings  sync.WaitGroup
@@ -85,9 +86,9 @@ type socket struct {
 // openSocket upgrades a request whose handshake was checked, and pings the other side from
 // then on: one that has not answered within every is lost.
 func (c *call) openSocket(subprotocol string, every time.Duration) (*socket, error) {
-	s := &socket{readAt: time.Now()}
+	s := &socket{readAt: time.Now(), out: &gatherer{}}
 	var err error
-	s.conn, err = websocket.Accept(c.w, c.r, &websocket.AcceptOptions{
+	s.conn, err = websocket.Accept(hijacker{ResponseWriter: c.w, to: s.out}, c.r, &websocket.AcceptOptions{
 		OnPongReceived: func(context.Context, []byte) { s.heardAt.Store(time.Now().UnixNano()) },
 		Subprotocols:   []string{subprotocol}, CompressionMode: websocket.CompressionDisabled,
 		InsecureSkipVerify: true, // checkHandshake has looked at the origin
@@ -255,7 +256,9 @@ func (s *socket) gone(err error) error {
 func (s *socket) write(kind websocket.MessageType, message []byte) error {
 	s.writing.Store(true)
 	defer s.writing.Store(false)
-	if err := s.conn.Write(s.ctx, kind, message); err != nil {
+	s.out.gather()
+	err := s.conn.Write(s.ctx, kind, message)
+	if err = errors.Join(err, s.out.release()); err != nil {
 		return sallyport.Errorf(sallyport.CodeCanceled, "the caller has gone").Because(err)
 	}
 	return nil

@@ -26,5 +26,5 @@ const (
 	ForwardOpenTime = 10 * time.Second
 	// ForwardPieceBytes is how much a forward holds of each direction, and the longest message
 	// that it sends.
-	ForwardPieceBytes = 32 << 10
+	ForwardPieceBytes = 64 << 10
 )

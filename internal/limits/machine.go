@@ -41,6 +41,9 @@ const (
 	ConnectionsIdleMax = 1024
 	// ConnectionIdleTime is how long a warm connection waits for its next session.
 	ConnectionIdleTime = 5 * time.Minute
+	// ReadAheadBytes is what is read at once from a connection on which much comes: four of
+	// OpenSSH's packets.
+	ReadAheadBytes = 128 << 10
 	// SlotWaitersMax bounds the callers that wait for a session of one workspace's machine: four
 	// times the execs that may run there. Later ones are refused at once.
 	SlotWaitersMax = 1024

@@ -157,7 +157,7 @@ func (p *Pool) connect(ctx context.Context, g *group, by Dialer) (*conn, error) 
 		return nil, dialError(ctx, err)
 	}
 	dialled := time.Now()
-	l := &login{link: link, wire: newWire(link.Conn), wantHostKey: p.hostKey(g), check: by.CheckHostKey}
+	l := &login{link: link, wire: newWire(link.Conn, &p.readBuffers), wantHostKey: p.hostKey(g), check: by.CheckHostKey}
 	// The link promises no deadlines: time is enforced by closing.
 	stop := context.AfterFunc(ctx, func() { _ = link.Conn.Close() })
 	client, chans, reqs, err := l.shake(ctx)

@@ -49,6 +49,8 @@ type Pool struct {
 	life  context.Context // ends with the pool: dials and the sweeper run under it
 	end   context.CancelCauseFunc
 	wg    crew
+
+	readBuffers sync.Pool // of *readBuffer
 }
 
 // Open opens a session on a warm connection to target, and dials on the caller's behalf

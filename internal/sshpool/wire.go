@@ -33,6 +33,7 @@ type wire struct {
 	once          sync.Once
 
 	// Of the one goroutine that reads.
+	ahead          readAhead
 	loginBytesLeft int
 	untilPause     int // bytes that are given before the next pause
 	pauses         int // so far
@@ -54,15 +55,15 @@ const (
 
 var errTalkative = errors.New("the machine says too much before the login")
 
-func newWire(conn net.Conn) *wire {
-	w := &wire{Conn: conn, closed: make(chan struct{}), loginBytesLeft: limits.LoginBytesMax, untilPause: wireBytesFirst}
+func newWire(conn net.Conn, buffers *sync.Pool) *wire {
+	w := &wire{Conn: conn, ahead: readAhead{buffers: buffers}, closed: make(chan struct{}), loginBytesLeft: limits.LoginBytesMax, untilPause: wireBytesFirst}
 	w.heard.Store(time.Now().UnixNano())
 	return w
 }
 
 func (w *wire) Read(p []byte) (int, error) {
 	if w.authenticated.Load() {
-		n, err := w.Conn.Read(p)
+		n, err := w.ahead.read(w.Conn, p)
 		if err != nil {
 			w.broken.Store(true)
 		}
