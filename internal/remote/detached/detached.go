@@ -150,6 +150,9 @@ type Read struct {
 	Follow bool
 	// MaxBytes ends the reading after so many bytes of both streams; 0 is without bound.
 	MaxBytes int64
+	// Begun is called once, before the first frame, with the offsets of the first bytes; nil
+	// is nobody. Its error ends the reading.
+	Begun func(stdout, stderr int64) error
 }
 
 // Frame is a piece of output, or a gap in it. The frames of one stream come in order,

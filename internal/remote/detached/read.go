@@ -26,31 +26,35 @@ var ErrBeyond = errors.New("detached: the offset is beyond what has been written
 var ErrGone = errors.New("detached: there is no such spool")
 
 // How often a machine is asked for more. A byte leaves within idleMax and two round trips of
-// being written; what an idle follower costs the machine is one stat each idleMax.
+// being written. An idle follower costs the machine one stat each idleMax; one of a command
+// that writes a little all the time costs it two or three small processes each idleMin.
 const (
-	idleMin = 50 * time.Millisecond
+	idleMin = 200 * time.Millisecond
 	idleMax = 500 * time.Millisecond
-	// answerTime is how long a machine may say nothing while it is asked.
+	// busyMin is how many bytes at once make the next look follow without a pause.
+	busyMin = 32 << 10
+	// answerTime is how long a machine may be silent while an answer is due.
 	answerTime = time.Minute
-	// pieceMax bounds, in bytes, what of one stream goes before what waits of the other: a
-	// part of a segment, or up to groupMax whole ones, for which a shell has descriptors of
-	// one digit. Each takes a process on the machine.
+	// pieceMax bounds, in bytes, how much of one stream is sent before the other has its
+	// turn: a part of a segment, or up to groupMax whole segments, since shells have file
+	// descriptors of one digit. Either takes one process on the machine.
 	pieceMax = 16 << 20
 	groupMax = 7
-	// planMax bounds what is asked for ahead.
+	// planMax bounds the requests that are made ahead of their answers, for each stream.
 	planMax = 64
 	// frameMax bounds the data of a frame, in bytes.
 	frameMax = 64 << 10
 )
 
-// Read hands the output of an exec to out, in frames: those of one stream are in order,
-// without gap or overlap, and tell what isn't kept any more. It goes on until what was there
-// at its begin is read, or, with Follow, until the exec has ended; or until MaxBytes. It
-// takes one session, and does nothing to the exec, however slow out is.
+// Read hands the output of an exec to out, in frames. The frames of one stream are in order,
+// without gap or overlap; those with Skipped stand for bytes that are not kept any more. Read
+// goes on until it has read the output that was there at its start, or, with Follow, until the
+// exec has ended; or until MaxBytes. It takes one session, and a slow out does nothing to the
+// exec.
 //
-// It returns ErrBeyond before the first frame, ErrGone, out's error, the cause of ctx's end,
-// or the *sallyport.Error that kept the machine from answering. The offsets of the result
-// hold beside an error too; a negative one was never told.
+// It returns ErrBeyond or ErrGone before the first frame, and later ErrGone, out's error, the
+// cause of ctx's end, or the error that kept the machine from answering. The offsets of the
+// result are good beside an error too; a negative one was never resolved.
 func (e Execs) Read(ctx context.Context, want Read, out func(Frame) error) (Result, error) {
 	r := &reading{want: want, out: out, left: want.MaxBytes}
 	names := []string{want.ID}
@@ -71,25 +75,26 @@ type reading struct {
 	want    Read
 	out     func(Frame) error
 	streams []*stream
-	// left is how many bytes may come yet; void without MaxBytes.
+	// isBounded reports that the streams have an until.
+	isBounded bool
+	// left is how many bytes of data may still come, if want has MaxBytes.
 	left  int64
 	state State
-	buf   []byte // while data comes, so that who idles holds none
+	// buf is nil while no data comes, so that an idle reading holds none.
+	buf []byte
 }
 
-// stream is how far one of the streams wanted is read.
+// stream is a stream that is wanted.
 type stream struct {
 	name string
-	next int64
-	// until is where to end; void without bounded.
-	until   int64
-	bounded bool
+	// next is the offset of the next byte, and until that of the last one and one more.
+	next, until int64
 }
 
 func (r *reading) add(names *[]string, wanted bool, name string, since int64) {
 	if wanted {
 		*names = append(*names, name)
-		r.streams = append(r.streams, &stream{name: name, next: since})
+		r.streams = append(r.streams, &stream{name: name, next: since, until: math.MaxInt64})
 	}
 }
 
@@ -105,35 +110,34 @@ func (r *reading) result() Result {
 	return res
 }
 
-// run asks the machine what there is, and for that, until there is no more to come.
+// run looks at the spool and takes the bytes it finds, again and again.
 func (r *reading) run() error {
-	asked, begun, idle := false, false, idleMin
+	isAsked, isBegun, idle := false, false, idleMin
 	for {
-		if !asked {
+		if !isAsked {
 			r.say("l\n")
 		}
 		l, err := r.look(r.streams)
 		if err != nil {
 			return err
 		}
-		r.state = l.state
-		if !begun {
+		if r.state = l.state; !isBegun {
 			if err := r.begin(l); err != nil {
 				return err
 			}
-			begun = true
+			isBegun = true
 		}
-		running := l.state.Phase == Running
-		if !r.want.Follow || !running {
+		if !r.want.Follow || l.state.Phase != Running {
 			r.bound(l)
 		}
 		plan := r.plan(l)
-		asked = r.ask(plan)
+		isAsked = r.ask(plan)
 		came, err := r.takeAll(plan)
 		if err != nil || r.over() {
 			return err
 		}
-		if idle = next(idle, came); came || asked {
+		idle = nextIdle(idle, came)
+		if isAsked || came && r.isBounded {
 			continue
 		}
 		if err := r.wait(idle); err != nil {
@@ -142,15 +146,15 @@ func (r *reading) run() error {
 	}
 }
 
-// next is how long to wait for more, after idle and a look.
-func next(idle time.Duration, came bool) time.Duration {
+// nextIdle returns the pause behind a look, from the pause before it.
+func nextIdle(idle time.Duration, came bool) time.Duration {
 	if came {
 		return idleMin
 	}
-	return min(2*idle, idleMax)
+	return min(idle+idleMin/2, idleMax)
 }
 
-// begin finds where each stream is to be read from.
+// begin resolves the offsets to read from.
 func (r *reading) begin(l look) error {
 	for i, s := range r.streams {
 		end := l.end(i, s.name)
@@ -161,16 +165,22 @@ func (r *reading) begin(l look) error {
 			s.next = max(0, end+s.next)
 		}
 	}
-	return nil
+	if r.want.Begun == nil {
+		return nil
+	}
+	first := r.result()
+	return r.want.Begun(first.NextStdout, first.NextStderr)
 }
 
-// bound ends the streams where they end now: what a process writes that the command left
-// behind could go on for ever.
+// bound ends the streams where they end now. A process that the command left behind could
+// write for ever.
 func (r *reading) bound(l look) {
+	if r.isBounded {
+		return
+	}
+	r.isBounded = true
 	for i, s := range r.streams {
-		if !s.bounded {
-			s.bounded, s.until = true, max(s.next, l.end(i, s.name))
-		}
+		s.until = max(s.next, l.end(i, s.name))
 	}
 }
 
@@ -179,19 +189,18 @@ func (r *reading) over() bool {
 	if r.want.MaxBytes > 0 && r.left == 0 {
 		return true
 	}
-	return !slices.ContainsFunc(r.streams, func(s *stream) bool { return !s.bounded || s.next < s.until })
+	return !slices.ContainsFunc(r.streams, func(s *stream) bool { return s.next < s.until })
 }
 
-// piece is what comes next of a stream: a part of a segment, or a gap, from offset on.
+// piece is a part of a segment, or a gap between segments, from offset on.
 type piece struct {
 	segment, offset, length int64
 	gap                     bool
-	// whole reports that it is all of a segment which grows no more.
+	// whole reports that the piece is all of a segment, and that the segment grows no more.
 	whole bool
 }
 
-// group is what is asked for at once: pieces of one stream that follow each other, of which
-// more than one are whole segments.
+// group is one request: consecutive pieces of one stream. More than one are whole segments.
 type group struct {
 	*stream
 	pieces []piece
@@ -216,7 +225,7 @@ func (g *group) data() int64 {
 	return g.length
 }
 
-// request is what asks for the group: nothing, for a gap.
+// request is the line that asks for the group; empty for a gap.
 func (g *group) request() string {
 	p := g.pieces[0]
 	switch from := p.offset - p.segment; {
@@ -232,8 +241,8 @@ func (g *group) request() string {
 	return line + "\n"
 }
 
-// plan is what to take of what there is, from both streams in turn, and no more than may
-// come: what of one stream doesn't fit behind the other's is planned anew.
+// plan lists the groups to take, from both streams in turn. Behind the first that is more than
+// may still come, it ends.
 func (r *reading) plan(l look) (plan []group) {
 	left := int64(math.MaxInt64)
 	if r.want.MaxBytes > 0 {
@@ -241,7 +250,7 @@ func (r *reading) plan(l look) (plan []group) {
 	}
 	var all [2][]group
 	for i, s := range r.streams {
-		all[i] = s.plan(l.segments[i], left)
+		all[i] = s.plan(l.segments[i], left, r.isBounded)
 	}
 	for i := range planMax + 1 {
 		for _, of := range all {
@@ -258,8 +267,9 @@ func (r *reading) plan(l look) (plan []group) {
 	return plan
 }
 
-// plan is what comes of one stream, in order: planMax groups, and no more data than most.
-func (s *stream) plan(segments []segment, most int64) (plan []group) {
+// plan is what comes of one stream, in order: planMax groups, and no more data than most. Of a
+// bounded one it has the gap at the end.
+func (s *stream) plan(segments []segment, most int64, isBounded bool) (plan []group) {
 	add := func(p piece) {
 		if n := len(plan); n == 0 || !plan[n-1].join(p) {
 			plan = append(plan, group{s, []piece{p}, p.length})
@@ -267,16 +277,13 @@ func (s *stream) plan(segments []segment, most int64) (plan []group) {
 	}
 	at := s.next
 	for i, g := range segments {
-		end := g.offset + g.size
-		if s.bounded {
-			end = min(end, s.until)
-		}
+		end := min(g.offset+g.size, s.until)
 		if end <= at {
 			continue
 		}
-		if g.offset > at {
-			add(piece{offset: at, length: g.offset - at, gap: true})
-			at = g.offset
+		if from := min(g.offset, s.until); from > at {
+			add(piece{offset: at, length: from - at, gap: true})
+			at = from
 		}
 		for n := int64(0); at < end && len(plan) < planMax; at += n {
 			if n = min(end-at, pieceMax, most); n == 0 {
@@ -289,14 +296,14 @@ func (s *stream) plan(segments []segment, most int64) (plan []group) {
 			return plan
 		}
 	}
-	if s.bounded && at < s.until {
+	if isBounded && at < s.until {
 		add(piece{offset: at, length: s.until - at, gap: true})
 	}
 	return plan
 }
 
-// ask asks for what is planned. Behind that, where more may follow, it asks for what there is
-// by then, and reports that: so nothing waits for a round trip while much is there.
+// ask asks for the groups of a plan. If they are many bytes of a stream without a bound, it
+// asks behind them for the next look, and reports that: so no round trip passes in silence.
 func (r *reading) ask(plan []group) (again bool) {
 	var b strings.Builder
 	var sum int64
@@ -304,18 +311,17 @@ func (r *reading) ask(plan []group) (again bool) {
 		b.WriteString(g.request())
 		sum += g.data()
 	}
-	if b.Len() == 0 {
-		return false
-	}
-	again = !r.streams[0].bounded && (r.want.MaxBytes == 0 || sum < r.left)
+	again = !r.isBounded && sum >= busyMin && (r.want.MaxBytes == 0 || sum < r.left)
 	if again {
 		b.WriteString("l\n")
 	}
-	r.say(b.String())
+	if b.Len() > 0 {
+		r.say(b.String())
+	}
 	return again
 }
 
-// takeAll takes what was asked for. It reports whether any data came.
+// takeAll takes the groups of a plan. It reports whether any data came.
 func (r *reading) takeAll(plan []group) (came bool, err error) {
 	for _, g := range plan {
 		there, err := r.takeGroup(g)
@@ -328,8 +334,8 @@ func (r *reading) takeAll(plan []group) (came bool, err error) {
 	return came, nil
 }
 
-// takeGroup takes a group: first it is told which of its segments are still there, and then
-// come their data. What is behind a missing one tells what is missing.
+// takeGroup takes a group: first a line for each of its segments, whether it is still there,
+// and then their data. A missing one is told by the next piece that is there.
 func (r *reading) takeGroup(g group) (came bool, err error) {
 	if p := g.pieces[0]; p.gap {
 		return false, r.skip(g.stream, p.offset+p.length)
@@ -387,7 +393,7 @@ func (r *reading) take(s *stream, p piece) error {
 	return nil
 }
 
-// look is what a machine tells of a spool at a moment.
+// look is the state of a spool at a moment, as the machine tells it.
 type look struct {
 	state State
 	// segments are those of the streams that were asked for, by their offsets.
@@ -396,7 +402,7 @@ type look struct {
 
 type segment struct{ offset, size int64 }
 
-// end is how much has been written of a stream, whether it was kept or not.
+// end is the offset behind the last byte that was written, whether it was kept or not.
 func (l look) end(i int, name string) (end int64) {
 	for _, g := range l.segments[i] {
 		end = max(end, g.offset+g.size)

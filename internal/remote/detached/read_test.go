@@ -305,10 +305,19 @@ func TestRead(t *testing.T) {
 			{read: detached.Read{Stdout: true, Stderr: true, SinceStderr: 31}, nextErr: 31, err: detached.ErrBeyond},
 		} {
 			c.read.ID = s.id
-			f := frames{t: t}
+			f, begun := frames{t: t}, 0
+			c.read.Begun = func(stdout, stderr int64) error {
+				begun++
+				f.next = map[string]int64{"stdout": stdout, "stderr": stderr}
+				f.bytes = map[string]int64{}
+				return nil
+			}
 			res, err := p.Read(t.Context(), c.read, f.take)
 			if !errors.Is(err, c.err) || f.bytes["stdout"] != c.stdout || f.bytes["stderr"] != c.stderr || !slices.Equal(f.skips, c.skips) {
 				t.Errorf("%+v: %v, %v, %v", c.read, f.bytes, f.skips, err)
+			}
+			if (begun == 1) != (err == nil) {
+				t.Errorf("%+v: begun %d times", c.read, begun)
 			}
 			if res.Ended || res.NextStdout != c.nextOut && c.read.Stdout && c.err == nil || res.NextStderr != c.nextErr && c.read.Stderr && c.err == nil {
 				t.Errorf("%+v: %+v", c.read, res)
