@@ -94,6 +94,9 @@ type piece struct {
 	text   bool // the data is UTF-8
 	// omitted is how many bytes are left out of the data, which says so itself.
 	omitted int64
+	// offset is that of the first byte, told if hasOffset is set.
+	offset    int64
+	hasOffset bool
 }
 
 func (e Encoding) frameOf(name string, length int, isText bool, max int64, cut bool) piece {
@@ -137,6 +140,10 @@ func (f piece) appendHead(dst []byte) []byte {
 	}
 	dst = append(dst, `{"stream":"`...)
 	dst = append(dst, f.name...)
+	if f.hasOffset {
+		dst = strconv.AppendInt(append(dst, `","offset":`...), f.offset, 10)
+		return append(dst, `,"data":"`...)
+	}
 	return append(dst, `","data":"`...)
 }
 

@@ -6,6 +6,7 @@ import "time"
 const (
 	ActivityExec             = "workspace_exec"
 	ActivityExecSignal       = "exec_signal"
+	ActivityExecOutputRead   = "exec_output_read"
 	ActivityAccessDenied     = "access_denied"
 	ActivityTokenCreated     = "token_created"
 	ActivityTokenRevoked     = "token_revoked"
@@ -86,6 +87,8 @@ type Activity struct {
 	ForwardEnded
 	TerminalBegun
 	TerminalEnded
+
+	ExecSeen
 }
 
 // ActBegun is what a row of any type says from the start.
@@ -106,6 +109,10 @@ type ExecBegun struct {
 	EnvNames   []string `json:"env_names,omitempty"`
 	StdinBytes *int64   `json:"stdin_bytes,omitempty"`
 	TimeoutS   int      `json:"timeout_s,omitempty"`
+	// Detached tells that the exec outlives its call, and KeepS, in seconds, how long its
+	// output is kept on the machine behind its end.
+	Detached bool `json:"detached,omitempty"`
+	KeepS    int  `json:"keep_s,omitempty"`
 }
 
 // ExecEnded is what the end of an exec adds to its row.
@@ -122,6 +129,25 @@ type ExecEnded struct {
 	// end; SurvivorsUnknown is true when nobody could look.
 	Survivors        *int `json:"survivors,omitempty"`
 	SurvivorsUnknown bool `json:"survivors_unknown,omitempty"`
+	// OutputOpen tells of a detached exec that a background child still held its output when
+	// it had ended, and Usage what its command used. Usage is nil where the machine doesn't tell.
+	OutputOpen bool   `json:"output_open,omitempty"`
+	Usage      *Usage `json:"usage,omitempty"`
+}
+
+// Usage is what a command and the children that it waited for used of the processor, in
+// milliseconds.
+type Usage struct {
+	CPUUserMS   int64 `json:"cpu_user_ms"`
+	CPUSystemMS int64 `json:"cpu_system_ms"`
+}
+
+// ExecSeen is what is known of a detached exec now, and is no part of its row.
+type ExecSeen struct {
+	// OutputUntil is when the output goes, once the exec has ended.
+	OutputUntil *time.Time `json:"output_until,omitempty"`
+	// SeenAt is when the machine last confirmed that the exec runs.
+	SeenAt *time.Time `json:"seen_at,omitempty"`
 }
 
 // DenialBegun is in the row of refusals that came too fast to have a row each.

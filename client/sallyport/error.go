@@ -22,6 +22,12 @@ const (
 	CodeInvalidCwd            Code = "invalid_cwd"
 	CodeInvalidMaxOutputBytes Code = "invalid_max_output_bytes"
 	CodeInvalidOutput         Code = "invalid_output"
+	CodeInvalidDetach         Code = "invalid_detach"
+	CodeInvalidKeepS          Code = "invalid_keep_s"
+	CodeInvalidWaitS          Code = "invalid_wait_s"
+	CodeInvalidSince          Code = "invalid_since"
+	CodeInvalidFollow         Code = "invalid_follow"
+	CodeInvalidMaxBytes       Code = "invalid_max_bytes"
 	CodeUnknownField          Code = "unknown_field"
 	CodeBodyTooLarge          Code = "body_too_large"
 	CodeUnsupportedMediaType  Code = "unsupported_media_type"
@@ -40,7 +46,6 @@ const (
 	CodeInvalidOrgID           Code = "invalid_org_id"
 	CodeInvalidLimit           Code = "invalid_limit"
 	CodeInvalidCursor          Code = "invalid_cursor"
-	CodeInvalidSince           Code = "invalid_since"
 	CodeInvalidUntil           Code = "invalid_until"
 	CodeInvalidNow             Code = "invalid_now"
 	CodeInvalidAWS             Code = "invalid_aws"
@@ -164,6 +169,8 @@ const (
 	CodeExecTransport       Code = "exec_transport"
 	CodeExecTimeout         Code = "exec_timeout"
 	CodeSpoolUnavailable    Code = "spool_unavailable"
+	CodeNotDetached         Code = "not_detached"
+	CodeOutputGone          Code = "output_gone"
 	CodeTooManyExecs        Code = "too_many_execs"
 	CodeRateLimited         Code = "rate_limited"
 	CodeTooManyStreams      Code = "too_many_streams"
@@ -252,6 +259,26 @@ const (
 	ReasonReadOnly = "read_only"
 	// ReasonQuota, with CodeNoSpace: the user's quota on the machine is used up.
 	ReasonQuota = "quota"
+
+	// With CodeTooManyExecs of detached execs:
+
+	// ReasonDetached: as many run detached as may.
+	ReasonDetached = "detached"
+	// ReasonFollowers: as many follow outputs as may.
+	ReasonFollowers = "followers"
+
+	// With CodeInterrupted of a detached exec, why its end can't be known:
+
+	// ReasonMachineRestarted: the machine has booted since the start.
+	ReasonMachineRestarted = "machine_restarted"
+	// ReasonSupervisorLost: what watches it on the machine is gone.
+	ReasonSupervisorLost = "supervisor_lost"
+	// ReasonSpoolLost: its output is gone, and its end with it.
+	ReasonSpoolLost = "spool_lost"
+	// ReasonSpoolInvalid: the machine tells what can't be true.
+	ReasonSpoolInvalid = "spool_invalid"
+	// ReasonNeverStarted: nothing ran, and nothing will.
+	ReasonNeverStarted = "never_started"
 
 	// With CodeSpoolUnavailable:
 

@@ -22,6 +22,13 @@ type ExecRequest struct {
 	// Output asks for the first and the newest bytes of each of stdout and stderr, in place
 	// of MaxOutputBytes, which must be 0 then. Nil is all, up to that cap.
 	Output *OutputSize `json:"output,omitempty"`
+	// Detach asks for the answer when the command has started, which then goes on by itself.
+	// TimeoutS is a day if it is 0 then, and a week at most; MaxOutputBytes is how much of each
+	// stream is kept on the machine, 64 KiB to 1 GiB, 16 MiB if it is 0.
+	Detach bool `json:"detach,omitempty"`
+	// KeepS is how long the output of a detached exec is kept behind its end, in seconds. 0 is
+	// a day; over a week is a week.
+	KeepS int `json:"keep_s,omitempty"`
 }
 
 // OutputSize is how much of an output stream is wanted. A stream that is no longer than both
@@ -65,6 +72,47 @@ type ExecResult struct {
 	// asked for an OutputSize.
 	StdoutBytes *int64 `json:"stdout_bytes,omitempty"`
 	StderrBytes *int64 `json:"stderr_bytes,omitempty"`
+	// Usage is what the command of a detached exec used, where its machine tells.
+	Usage *Usage `json:"usage,omitempty"`
+}
+
+// OutputFrame is a frame of a detached exec's output: Data, or, in its place, how many bytes
+// from Offset on are not kept any more.
+type OutputFrame struct {
+	Stream string `json:"stream"`
+	// Offset is that of the first byte in its stream.
+	Offset  int64  `json:"offset"`
+	Data    string `json:"data,omitempty"`
+	Skipped int64  `json:"skipped,omitempty"`
+	// Encoding is EncodingBase64 where Data isn't text.
+	Encoding  string `json:"encoding,omitempty"`
+	Truncated bool   `json:"truncated"`
+}
+
+// OutputEnd is the last frame of a detached exec's output. Of an exec that has ended it holds
+// how, as the last frame of an exec does: a result, or an error and its code.
+type OutputEnd struct {
+	// Status is the exec's, running too. It is empty where the reading failed.
+	Status      string `json:"status,omitempty"`
+	ExitCode    *int   `json:"exit_code,omitempty"`
+	DurationMS  *int64 `json:"duration_ms,omitempty"`
+	Signal      string `json:"signal,omitempty"`
+	OutputOpen  bool   `json:"output_open,omitempty"`
+	StdoutBytes *int64 `json:"stdout_bytes,omitempty"`
+	StderrBytes *int64 `json:"stderr_bytes,omitempty"`
+	Usage       *Usage `json:"usage,omitempty"`
+	// Message, Code and Reason are those of an Error.
+	Message string `json:"error,omitempty"`
+	Code    Code   `json:"code,omitempty"`
+	Reason  string `json:"reason,omitempty"`
+	// Next is where to go on, of the streams that were asked for.
+	Next OutputNext `json:"next"`
+}
+
+// OutputNext are offsets in a detached exec's output; nil is a stream that wasn't asked for.
+type OutputNext struct {
+	Stdout *int64 `json:"stdout,omitempty"`
+	Stderr *int64 `json:"stderr,omitempty"`
 }
 
 // SubprotocolExec is the WebSocket subprotocol of an exec whose stdin is streamed. Binary

@@ -22,6 +22,9 @@ const (
 	HeaderIdempotencyKey = "Idempotency-Key"
 	// HeaderExecID names the exec's row in the activity log.
 	HeaderExecID = "Sallyport-Exec-Id"
+	// HeaderOutputOffset tells, of a detached exec's output, the offset of the first byte of each
+	// stream: stdout=N,stderr=M.
+	HeaderOutputOffset = "Sallyport-Output-Offset"
 	// HeaderTimeoutS is the time-out in force, in seconds, so that a clamp is told.
 	HeaderTimeoutS = "Sallyport-Timeout-S"
 	// HeaderEventID is the seq behind which a stream of events begins.

@@ -22,6 +22,8 @@ type Act struct {
 	Quota *store.Quota
 	// Detail is what the row says of this kind of act.
 	Detail Detail
+	// Detached is what is kept of a detached exec; nil is any other act.
+	Detached *store.Detached
 }
 
 // Detail is what the row of one kind of act says from its begin on.
@@ -53,6 +55,7 @@ func (l *Log) actRow(a Act) store.Activity {
 	row := l.newRow("", a.By, a.ClientAddr)
 	row.Status, row.CompletedAt = sallyport.StatusRunning, nil
 	row.OrgID, row.WorkspaceID, row.Replica, row.Class = a.OrgID, a.WorkspaceID, a.Replica, a.Class
+	row.Detached = a.Detached
 	a.Detail.Describe(&row.Activity)
 	return row
 }

@@ -240,10 +240,17 @@ func (l *Log) record(ctx context.Context, row store.Activity, failure string) er
 
 // Interrupt completes a row that a crash left running.
 func (l *Log) Interrupt(row store.Activity, end End) error {
+	_, err := l.Conclude(row, end)
+	return err
+}
+
+// Conclude completes a running row that was read from the store, whoever began it, and tells
+// whether it was there to be completed: another may have been first. end.NothingRan frees its
+// idempotency key.
+func (l *Log) Conclude(row store.Activity, end End) (completed bool, err error) {
 	end.apply(&row)
 	row.CompletedAt = l.endOf(row)
-	_, err := l.complete(row, false)
-	return err
+	return l.complete(row, end.NothingRan)
 }
 
 // Event makes the row of an act on Sallyport's own records, to be committed with

@@ -16,6 +16,9 @@ type Exec struct {
 	EnvNames   []string
 	StdinBytes int64
 	TimeoutS   int
+	// Detached tells that it outlives its call; KeepS is for these alone.
+	Detached bool
+	KeepS    int
 }
 
 // Describe implements Detail.
@@ -24,6 +27,7 @@ func (e Exec) Describe(row *sallyport.Activity) {
 	row.Type, row.Summary = sallyport.ActivityExec, redact.Summary(argv)
 	row.Argv, row.Cwd, row.EnvNames = argv, redact.Text(e.Cwd), e.EnvNames
 	row.StdinBytes, row.TimeoutS = &e.StdinBytes, e.TimeoutS
+	row.Detached, row.KeepS = e.Detached, e.KeepS
 }
 
 // ExecOutcome is how an exec's command ended.
@@ -55,4 +59,28 @@ func (e ExecOutcome) Complete(row *store.Activity) {
 	row.ExitCode, row.Signal, row.DurationMS = e.ExitCode, e.Signal, &ms
 	row.StdoutBytes, row.StderrBytes = &e.StdoutBytes, &e.StderrBytes
 	row.StdoutTruncated, row.StderrTruncated = &e.StdoutTruncated, &e.StderrTruncated
+}
+
+// DetachedOutcome is how a detached exec ended, as far as its machine could tell: nil is what
+// it could not.
+type DetachedOutcome struct {
+	ExitCode                         *int
+	Signal                           string
+	DurationMS                       *int64
+	StdoutBytes, StderrBytes         *int64
+	StdoutTruncated, StderrTruncated *bool
+	OutputOpen                       bool
+	Usage                            *sallyport.Usage
+	// Survivors is nil where the command exited, or nobody could look.
+	Survivors        *int
+	SurvivorsUnknown bool
+}
+
+// Complete implements Outcome.
+func (d DetachedOutcome) Complete(row *store.Activity) {
+	row.Survivors, row.SurvivorsUnknown = d.Survivors, d.SurvivorsUnknown
+	row.ExitCode, row.Signal, row.DurationMS = d.ExitCode, d.Signal, d.DurationMS
+	row.StdoutBytes, row.StderrBytes = d.StdoutBytes, d.StderrBytes
+	row.StdoutTruncated, row.StderrTruncated = d.StdoutTruncated, d.StderrTruncated
+	row.OutputOpen, row.Usage = d.OutputOpen, d.Usage
 }

@@ -47,6 +47,8 @@ type actSpec struct {
 	// announce is called when the server begins to end, with the time that is left for the
 	// act; nil is nobody. It must not block.
 	announce func(left time.Duration)
+	// detached is what is kept of a detached exec.
+	detached *store.Detached
 	// recorded is called once, when the row is on disk; nil is nobody.
 	recorded func(rowID string)
 }
@@ -172,7 +174,7 @@ func (a *act) stillMay(ctx context.Context, k kind) error {
 func (a *act) begin(ctx context.Context, spec actSpec, claim *store.Claim) {
 	a.row = a.g.Audit.Begin(audit.Act{
 		By: a.by.Principal, ClientAddr: a.by.Addr, OrgID: a.ws.OrgID, WorkspaceID: a.ws.ID,
-		Replica: a.g.Replica, Class: spec.class, Claim: claim, Quota: a.quota, Detail: spec.detail,
+		Replica: a.g.Replica, Class: spec.class, Claim: claim, Quota: a.quota, Detail: spec.detail, Detached: spec.detached,
 	})
 	a.report.RowID = a.row.ID()
 	a.durable = sync.OnceValue(func() error { return a.awaitRow(ctx, spec.recorded) })
@@ -240,6 +242,12 @@ func (a *act) finish(end audit.End) error {
 	}
 	a.report.ended(end)
 	return a.row.Finish(end)
+}
+
+// leave lets the act go on without us: its row stays open.
+func (a *act) leave() {
+	a.finished = true
+	a.g.live.Count(a.call.Class, a.ws, -1)
 }
 
 // close ends the act that begin began, and reports it. err is the caller's answer.

@@ -39,6 +39,11 @@ type Exec struct {
 	// Stream says how the caller wants its output; it is told here for what an
 	// idempotency key stands for.
 	Stream bool
+	// Detached is an exec that outlives its call, whose output is kept on the machine, at most
+	// MaxOutputBytes of each stream, and KeepS seconds behind its end. It is begun by
+	// StartDetached alone.
+	Detached bool
+	KeepS    int
 	// IdempotencyKey keeps the exec from running twice; empty is none.
 	IdempotencyKey string
 }

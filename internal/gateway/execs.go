@@ -93,7 +93,7 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if all := sallyport.Signals(); !slices.Contains(all, signal) {
 		return sallyport.Errorf(sallyport.CodeInvalidSignal, "signal must be one of %s", strings.Join(all, ", "))
 	}
-	if !g.runs(row) {
+	if isDetached := row.Activity.Detached; isDetached && row.Status != sallyport.StatusRunning || !isDetached && !g.runs(row) {
 		return notRunning()
 	}
 	err = g.Audit.Record(ctx, audit.Event{
@@ -103,7 +103,12 @@ func (g *Gateway) SignalExec(ctx context.Context, by Caller, ref Ref, execID, si
 	if err != nil {
 		return err
 	}
-	sent, err := g.signal(ctx, by, row.Replica, execID, signal)
+	var sent bool
+	if row.Activity.Detached {
+		sent, err = g.detachedOn(by, ws).Signal(ctx, execID, signal)
+	} else {
+		sent, err = g.signal(ctx, by, row.Replica, execID, signal)
+	}
 	switch {
 	case err != nil:
 		return sallyport.Errorf(sallyport.CodeExecTransport, "the machine did not take the signal").Because(err)

@@ -89,6 +89,7 @@ type Gateway struct {
 	watchers, resumes atomic.Int64
 	// fileLocks are those of files that are changed on a condition.
 	fileLocks keyedLocks
+	detached  detachedWatch
 }
 
 // What callers are, and what they name, is the same for all use cases.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/limits"
@@ -26,7 +27,7 @@ func (g *Gateway) claim(ws store.Workspace, e Exec) (*store.Claim, error) {
 	}
 	defer clear(asked)
 	return &store.Claim{
-		Hash: sha256.Sum256([]byte(e.IdempotencyKey)), Bodies: g.MAC("idempotency/"+ws.OrgID, asked), At: g.Now().UTC(), Life: limits.IdempotencyKeyLife,
+		Hash: sha256.Sum256([]byte(e.IdempotencyKey)), Bodies: g.MAC("idempotency/"+ws.OrgID, asked), At: g.Now().UTC(), Life: e.keyLife(),
 	}, nil
 }
 
@@ -49,6 +50,8 @@ type claimedExec struct {
 		IdempotencyKey string
 		Output         *sallyport.OutputSize `json:",omitempty"`
 		StreamedStdin  bool                  `json:",omitempty"`
+		Detached       bool                  `json:",omitempty"`
+		KeepS          int                   `json:",omitempty"`
 	}
 	// Version is 0, left out, until what stands above means something else.
 	Version int `json:",omitempty"`
@@ -59,6 +62,7 @@ func claimed(workspaceID string, e Exec) claimedExec {
 	c.Exec.Argv, c.Exec.Cwd, c.Exec.Stdin = e.Argv, e.Cwd, e.Stdin
 	c.Exec.TimeoutS, c.Exec.MaxOutputBytes, c.Exec.Stream = e.TimeoutS, e.MaxOutputBytes, e.Stream
 	c.Exec.Output, c.Exec.StreamedStdin = e.Output, e.StreamedStdin != nil
+	c.Exec.Detached, c.Exec.KeepS = e.Detached, e.KeepS
 	c.Exec.Env = slices.Clone(e.Env)
 	slices.SortFunc(c.Exec.Env, func(a, b Var) int { return strings.Compare(a.Name, b.Name) })
 	return c
@@ -87,4 +91,13 @@ func nothingRan(err error) bool {
 		return false
 	}
 	return known.Started != nil && !*known.Started || known.Code == sallyport.CodeTooManyExecs
+}
+
+// keyLife is how long the exec's key is kept: of one that is detached, as long as its output at
+// the longest.
+func (e Exec) keyLife() time.Duration {
+	if !e.Detached {
+		return limits.IdempotencyKeyLife
+	}
+	return max(limits.IdempotencyKeyLife, time.Duration(e.TimeoutS+e.KeepS)*time.Second)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sallyport/client/sallyport"
+	"sallyport/internal/limits"
 	"sallyport/internal/store"
 )
 
@@ -21,6 +22,8 @@ func (g *Gateway) quota(ctx context.Context, class store.Class, ws store.Workspa
 	}
 	quota := &store.Quota{OfWorkspace: inForce.RunningExecsPerWorkspace, OfOrg: inForce.RunningExecs}
 	switch class {
+	case store.ClassDetached:
+		*quota = store.Quota{OfWorkspace: limits.DetachedExecsPerWorkspace, OfOrg: limits.DetachedExecs}
 	case store.ClassStream:
 		*quota = store.Quota{OfWorkspace: inForce.RunningForwardsPerWorkspace, OfOrg: inForce.RunningForwards}
 	case store.ClassTerminal:
@@ -43,6 +46,8 @@ func tooMany(class store.Class, over store.QuotaVerdict, q store.Quota) *sallypo
 		whose, most = "organisation", q.OfOrg
 	}
 	switch class {
+	case store.ClassDetached:
+		return sallyport.Errorf(sallyport.CodeTooManyExecs, "the %s has as many detached execs as it may at once, %d; try again when one has ended", whose, most).WithReason(sallyport.ReasonDetached)
 	case store.ClassStream:
 		return sallyport.Errorf(sallyport.CodeTooManyForwards, "the %s has as many forwards open as it may at once, %d; try again when one has ended", whose, most)
 	case store.ClassTerminal:

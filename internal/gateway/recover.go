@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"sallyport/client/sallyport"
 	"sallyport/internal/audit"
 	"sallyport/internal/limits"
+	"sallyport/internal/principal"
 	"sallyport/internal/remote"
 	"sallyport/internal/store"
 )
@@ -62,6 +64,12 @@ func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 	type left struct{ workspaceID, rowType string }
 	groups := map[left][]store.Activity{}
 	for _, row := range rows {
+		if row.Class == store.ClassDetached {
+			if err := g.adoptDetached(ctx, row); err != nil {
+				return err
+			}
+			continue
+		}
 		of := left{row.WorkspaceID, row.Type}
 		groups[of] = append(groups[of], row)
 	}
@@ -131,4 +139,26 @@ func (g *Gateway) endAll(ctx context.Context, orgID, workspaceID string, ids []s
 		return remote.Survivors{}, err
 	}
 	return remote.EndAll(ctx, session, ids)
+}
+
+// adoptDetached looks after a detached exec whose server is dead: it goes on.
+func (g *Gateway) adoptDetached(ctx context.Context, row store.Activity) error {
+	lasting := context.WithoutCancel(ctx)
+	row, err := g.Activities.Activity(lasting, row.OrgID, row.ID)
+	if err != nil {
+		return fmt.Errorf("read the row of detached exec %s: %w", row.ID, err)
+	}
+	ws, err := g.Workspaces.Workspace(lasting, row.OrgID, row.WorkspaceID)
+	if errors.Is(err, store.ErrNotFound) {
+		return g.Audit.Interrupt(row, audit.End{Status: sallyport.StatusCanceled, Reason: string(sallyport.CodeWorkspaceDeleted), Outcome: audit.DetachedOutcome{SurvivorsUnknown: true}})
+	}
+	if err != nil {
+		return fmt.Errorf("read the workspace of detached exec %s: %w", row.ID, err)
+	}
+	by := principal.Principal{OrgID: row.OrgID}
+	if row.Detached != nil {
+		by.TokenID = row.Detached.TokenID
+	}
+	g.watchDetached(ctx, watchedExec{id: row.ID, ws: ws, by: by, created: row.CreatedAt, timeout: time.Duration(row.TimeoutS) * time.Second})
+	return nil
 }

@@ -89,6 +89,13 @@ func setTrailers(h http.Header, as frame.Encoding, last any) {
 		h.Set(sallyport.TrailerExitCode, strconv.Itoa(last.ExitCode))
 	case *sallyport.Error:
 		h.Set(sallyport.TrailerErrorCode, string(last.Code))
+	case sallyport.OutputEnd:
+		if last.ExitCode != nil {
+			h.Set(sallyport.TrailerExitCode, strconv.Itoa(*last.ExitCode))
+		}
+		if last.Code != "" {
+			h.Set(sallyport.TrailerErrorCode, string(last.Code))
+		}
 	}
 	h.Set(sallyport.TrailerResult, string(frame.Last(last)))
 }

@@ -74,7 +74,7 @@ func TestMemberErrors(t *testing.T) {
 		text string
 		want string
 	}{
-		{&execBody{}, `{"cmd":["a"],"timeout":5}`, `unknown_field: unknown field "timeout"; there are cmd, timeout_s, stream, stdin, stdin_base64, env, cwd, max_output_bytes, output`},
+		{&execBody{}, `{"cmd":["a"],"timeout":5}`, `unknown_field: unknown field "timeout"; there are cmd, timeout_s, stream, stdin, stdin_base64, env, cwd, max_output_bytes, output, detach, keep_s`},
 		{&execBody{}, `{"cmd":["a"],"stream":1}`, `invalid_stream: stream must be true or false`},
 		{&execBody{}, `{"cmd":["a"],"timeout_s":1.5}`, `invalid_timeout: timeout_s must be an integer, without a fraction or an exponent`},
 		{&execBody{}, `{"cmd":["a"],"stdin":[]}`, `invalid_stdin: stdin must be a string; send other bytes as stdin_base64`},

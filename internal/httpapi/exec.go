@@ -46,6 +46,9 @@ func (c *call) execAs(req gateway.Exec, as frame.Encoding) (err error) {
 	if req.IdempotencyKey, err = idempotencyKey(c.r.Header[sallyport.HeaderIdempotencyKey]); err != nil {
 		return err
 	}
+	if req.Detached {
+		return c.execDetached(req)
+	}
 	if req.Stream {
 		return c.execStreamed(req, as)
 	}

@@ -23,6 +23,8 @@ type execBody struct {
 	Cwd            string               `json:"cwd"`
 	MaxOutputBytes optional[integer]    `json:"max_output_bytes"`
 	Output         optional[outputBody] `json:"output" want:"output must be an object, for example {\"head_bytes\":4096,\"tail_bytes\":12288}"`
+	Detach         bool                 `json:"detach"`
+	KeepS          optional[integer]    `json:"keep_s"`
 }
 
 // outputBody is how much of each output stream is wanted.
@@ -43,8 +45,14 @@ func (b execBody) exec(most time.Duration) (gateway.Exec, error) {
 	if len(b.Cmd) == 0 {
 		return e, sallyport.Errorf(sallyport.CodeInvalidArgv, "cmd is needed: the argv as an array of strings, %s", argvExample)
 	}
+	if b.Detach {
+		most, e.TimeoutS = limits.DetachedTimeout, int(limits.DetachedDefault.Seconds())
+	}
 	if n := b.TimeoutS.value; n > 0 {
 		e.TimeoutS = int(min(n, integer(most.Seconds())))
+	}
+	if b.Detach && (b.Stream || b.Output.is()) {
+		return e, invalidDetach()
 	}
 	var err error
 	if e.Stdin, err = b.stdin(); err != nil {
@@ -55,10 +63,32 @@ func (b execBody) exec(most time.Duration) (gateway.Exec, error) {
 	}
 	if b.Output.is() {
 		e.Output, err = b.outputSize()
+	} else {
+		e.MaxOutputBytes, err = b.maxOutput()
+	}
+	if err != nil {
 		return e, err
 	}
-	e.MaxOutputBytes, err = b.maxOutput()
-	return e, err
+	return e, b.detached(&e)
+}
+
+func invalidDetach() *sallyport.Error {
+	return sallyport.Errorf(sallyport.CodeInvalidDetach, "detach goes with none of stream, output and a streamed stdin: the output is read when the command has started")
+}
+
+// detached fills in what is a detached exec's alone.
+func (b execBody) detached(e *gateway.Exec) error {
+	keep := int64(b.KeepS.value)
+	switch most := int64(limits.DetachedKeep.Seconds()); {
+	case keep < 0, b.KeepS.is() && !b.Detach:
+		return sallyport.Errorf(sallyport.CodeInvalidKeepS, "keep_s must be 0 to %d, and goes with detach", most)
+	case b.Detach && keep == 0:
+		e.KeepS = int(limits.DetachedDefault.Seconds())
+	case b.Detach:
+		e.KeepS = int(min(keep, most))
+	}
+	e.Detached = b.Detach
+	return nil
 }
 
 func (b execBody) outputSize() (*sallyport.OutputSize, error) {
@@ -180,6 +210,9 @@ func (e *environment) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 }
 
 func (b execBody) maxOutput() (int64, error) {
+	if b.Detach {
+		return b.keptOutput()
+	}
 	most, kind := int64(limits.OutputBytesBufferedMax), "when buffered; ask for a stream to get more"
 	if b.Stream {
 		most, kind = limits.OutputBytesStreamedMax, "in a stream"
@@ -189,6 +222,18 @@ func (b execBody) maxOutput() (int64, error) {
 		return limits.OutputBytesDefault, nil
 	case n < 0 || n > most:
 		return 0, sallyport.Errorf(sallyport.CodeInvalidMaxOutputBytes, "max_output_bytes must be 1 to %d %s", most, kind)
+	default:
+		return n, nil
+	}
+}
+
+// keptOutput is how much of each stream is kept of a detached exec.
+func (b execBody) keptOutput() (int64, error) {
+	switch n := int64(b.MaxOutputBytes.value); {
+	case n == 0:
+		return limits.DetachedOutputBytesDefault, nil
+	case n < limits.DetachedOutputBytesMin || n > limits.DetachedOutputBytesMax:
+		return 0, sallyport.Errorf(sallyport.CodeInvalidMaxOutputBytes, "max_output_bytes must be %d to %d of a detached exec", limits.DetachedOutputBytesMin, limits.DetachedOutputBytesMax)
 	default:
 		return n, nil
 	}

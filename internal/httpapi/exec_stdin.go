@@ -69,6 +69,9 @@ func (b execBody) streamed() (gateway.Exec, error) {
 	if b.Stdin.is() || b.StdinBase64.is() {
 		return gateway.Exec{}, sallyport.Errorf(sallyport.CodeInvalidStdin, "stdin is what comes behind; stdin and stdin_base64 can't be given, too")
 	}
+	if b.Detach {
+		return gateway.Exec{}, invalidDetach()
+	}
 	return b.exec(sallyport.MaxTimeoutStreamed)
 }
 

@@ -16,7 +16,11 @@ func (c *call) listExecs() error {
 }
 
 func (c *call) getExec() error {
-	row, err := c.api.Gateway.ExecRow(c.r.Context(), c.by, c.ref(), c.r.PathValue("exec"))
+	wait, err := c.waitTime()
+	if err != nil {
+		return err
+	}
+	row, err := c.api.Gateway.AwaitExec(c.r.Context(), c.by, c.ref(), c.r.PathValue("exec"), wait)
 	if err != nil {
 		return err
 	}

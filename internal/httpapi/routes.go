@@ -108,6 +108,8 @@ func execRoutes() []route {
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/exec", acts: true, handle: admitted((*call).execSocket)},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs", handle: (*call).listExecs},
 		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}", handle: (*call).getExec},
+		{method: http.MethodDelete, pattern: "/workspaces/{workspace}/execs/{exec}", acts: true, handle: admitted((*call).deleteExec)},
+		{method: http.MethodGet, pattern: "/workspaces/{workspace}/execs/{exec}/output", acts: true, handle: admitted((*call).execOutput)},
 		{method: http.MethodPost, pattern: "/workspaces/{workspace}/execs/{exec}/signal", body: bodyJSON, acts: true, handle: (*call).signalExec},
 	}
 }

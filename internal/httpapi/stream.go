@@ -132,6 +132,16 @@ func (side *streamSide) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// append sends a frame of another kind.
+func (side *streamSide) append(frame func(dst []byte) []byte) error {
+	side.mu.Lock()
+	defer side.mu.Unlock()
+	if side.ended {
+		return errEnded
+	}
+	return side.flush(frame(nil))
+}
+
 // flush writes b and sees that it leaves. s.mu is held.
 func (s *stream) flush(b []byte) error {
 	if len(b) == 0 {

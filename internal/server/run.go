@@ -210,9 +210,15 @@ func (s *server) open(ctx context.Context) error {
 		End:     s.gateway.EndEverywhere, Log: s.log, Now: now,
 	}
 	s.watchSources()
-	s.beside(ctx, s.gateway.WatchExpiry)
+	s.watchExecs(ctx)
 	s.expire(ctx)
 	return s.joinPeers(ctx)
+}
+
+// watchExecs ends what runs under tokens that expire, and tells how detached execs end.
+func (s *server) watchExecs(ctx context.Context) {
+	s.beside(ctx, s.gateway.WatchExpiry)
+	s.beside(ctx, s.gateway.WatchDetached)
 }
 
 // listen takes the address before anything is served, so that a taken port is an

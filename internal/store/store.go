@@ -160,6 +160,18 @@ type Activity struct {
 	// StreamedStdin is the StdinBytes of an exec whose stdin was streamed, once it has ended:
 	// none was passed on when it began. Nil is any other.
 	StreamedStdin *int64
+	// Detached is what the servers keep of a detached exec, beside what its row shows; nil is
+	// any other act.
+	Detached *Detached
+}
+
+// Detached is what is needed to end a detached exec by rule, whichever server does.
+type Detached struct {
+	// TokenID is the token that it was started with, whose revocation ends it. Empty is the
+	// admin's.
+	TokenID string `json:"token_id,omitempty"`
+	// MaxOutputBytes is how much of each stream its machine keeps.
+	MaxOutputBytes int64 `json:"max_output_bytes"`
 }
 
 // Class is a kind of acts on machines that are counted together, and bounded by a quota.
@@ -177,6 +189,9 @@ const (
 	// displays.
 	ClassTransfer
 	ClassStream
+	// ClassDetached is of execs that outlive their call: they run on without a server, and any
+	// server may complete their rows.
+	ClassDetached
 )
 
 // ActivityChange is one change of the log: a new row, or the completion of one

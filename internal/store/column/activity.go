@@ -68,6 +68,7 @@ type (
 		sallyport.FileBegun
 		sallyport.ForwardBegun
 		sallyport.TerminalBegun
+		Kept *store.Detached `json:"detached_kept,omitempty"`
 	}
 	outcome struct {
 		sallyport.ActEnded
@@ -81,7 +82,7 @@ type (
 
 // Detail is what a row says of its act from the start, as JSON.
 func Detail(row *store.Activity) (string, error) {
-	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun, row.ForwardBegun, row.TerminalBegun})
+	return JSON(detail{row.ActBegun, row.ExecBegun, row.DenialBegun, row.FileBegun, row.ForwardBegun, row.TerminalBegun, row.Detached})
 }
 
 // ReadDetail puts what Detail wrote into the row.
@@ -92,6 +93,7 @@ func ReadDetail(s string, row *store.Activity) error {
 	}
 	row.ActBegun, row.ExecBegun, row.DenialBegun = d.ActBegun, d.ExecBegun, d.DenialBegun
 	row.FileBegun, row.ForwardBegun, row.TerminalBegun = d.FileBegun, d.ForwardBegun, d.TerminalBegun
+	row.Detached = d.Kept
 	return nil
 }
 

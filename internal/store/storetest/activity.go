@@ -13,12 +13,16 @@ import (
 	"sallyport/internal/store"
 )
 
-// fill sets every field of a struct to something that is not its zero value.
+// fill sets every field of a struct to something that is not its zero value, but for what is no
+// part of a row.
 func fill(v reflect.Value) {
 	switch v.Kind() {
 	case reflect.Struct:
 		if v.Type() == reflect.TypeFor[time.Time]() {
 			v.Set(reflect.ValueOf(start().Add(time.Millisecond)))
+			return
+		}
+		if v.Type() == reflect.TypeFor[sallyport.ExecSeen]() {
 			return
 		}
 		for i := range v.NumField() {
