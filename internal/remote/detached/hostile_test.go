@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -184,6 +185,41 @@ func TestReadFollowsToTheEnd(t *testing.T) {
 			t.Errorf("canceled: %+v, %v", res, err)
 		}
 	})
+}
+
+// A connection that is lost while nothing comes is told as what it is.
+func TestReadOverLostConnection(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		s := newSpool(t, p)
+		s.write("stdout", 0, 10, 1000, 9)
+		m := losing{p.Machine, make(chan struct{})}
+		p.Machine = m
+		f := frames{t: t, saw: func(detached.Frame) { close(m.lost) }}
+		res, err := p.Read(t.Context(), detached.Read{ID: s.id, Stdout: true, Follow: true}, f.take)
+		if !errors.Is(err, errLost) || res.Ended || res.NextStdout != 10 {
+			t.Errorf("%+v, %v", res, err)
+		}
+	})
+}
+
+// losing is a machine to which the connection is lost at some time.
+type losing struct {
+	detached.Machine
+	lost chan struct{}
+}
+
+var errLost = errors.New("the connection is lost")
+
+func (m losing) Run(ctx context.Context, argv []string, stdin io.Reader, stdout io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		<-m.lost
+		cancel()
+	})
+	_ = m.Machine.Run(ctx, argv, stdin, stdout)
+	waiting.Wait()
+	return errLost
 }
 
 // says is a machine that prints a text, whatever it is asked.

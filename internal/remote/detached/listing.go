@@ -22,10 +22,10 @@ const (
 	offsetMax = 1 << 60
 )
 
-// errEnough ends a script whose output is not wanted any more.
+// errEnough is the error of a script's output that nobody reads any more.
 var errEnough = errors.New("detached: enough")
 
-// talk is the script of a reading that runs, and what is said with it.
+// talk is a conversation with the script of a reading.
 type talk struct {
 	ctx   context.Context
 	stop  context.CancelCauseFunc
@@ -33,8 +33,7 @@ type talk struct {
 	out   *bufio.Reader
 	pipe  *io.PipeReader
 	ended chan struct{}
-	// silent ends the reading when the machine says nothing for answerTime. It runs while
-	// the machine is waited for.
+	// silent ends the reading after answerTime. It runs while an answer is due.
 	silent *time.Timer
 }
 
@@ -55,8 +54,8 @@ func (r *reading) start(ctx context.Context, e Execs, args []string) {
 	}()
 }
 
-// close ends the script, if it hasn't ended, and waits for it. What it says of its end is of
-// no interest: what was read is whole, or the reading has failed.
+// close ends the script, if it hasn't ended, and waits for it. The end itself is of no
+// interest: the frames are whole, or the reading has failed already.
 func (t *talk) close() {
 	_ = t.in.Close() // a pipe, whose Close tells the other end and never fails
 	t.pipe.CloseWithError(errEnough)
@@ -65,7 +64,7 @@ func (t *talk) close() {
 	t.stop(nil)
 }
 
-// say sends text to the script. What keeps it from that is told by the read behind it.
+// say sends text to the script. If that fails, the read behind it tells why.
 func (t *talk) say(text string) {
 	t.silent.Reset(answerTime)
 	defer t.silent.Stop()
@@ -114,8 +113,8 @@ func (t *talk) wait(d time.Duration) error {
 	select {
 	case <-t.ctx.Done():
 		return context.Cause(t.ctx)
-	case <-t.ended:
-		return t.cut(io.EOF)
+	case <-t.ended: // the next read tells why
+		return nil
 	case <-timer.C:
 		return nil
 	}
@@ -125,7 +124,7 @@ func invalidAnswer(why string) error {
 	return sallyport.Errorf(sallyport.CodeExecTransport, "the machine's answer can't be understood").Because(errors.New(why))
 }
 
-// look reads what the machine tells of the spool.
+// look reads the answer to "l".
 func (t *talk) look(streams []*stream) (l look, err error) {
 	told, whole := facts{}, false
 	for range listMax {
@@ -156,8 +155,8 @@ func (t *talk) look(streams []*stream) (l look, err error) {
 	return look{}, invalidAnswer("a list without an end")
 }
 
-// add adds a segment: its mode in hexadecimal digits, its size and its name. What isn't one
-// is left out. It reports whether the line is that of the spool itself.
+// add adds a segment from a line of its mode in hexadecimal digits, its size and its name. It
+// drops lines of anything else, and reports whether the line is that of the spool itself.
 func (l *look) add(streams []*stream, line string) (self bool) {
 	f := strings.Split(line, " ")
 	if len(f) != 3 || len(f[0]) != 4 {
