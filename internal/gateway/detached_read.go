@@ -65,9 +65,14 @@ func outputGone(cause error) *sallyport.Error {
 
 // readOnce reads, and waits for an exec that is being started.
 func (g *Gateway) readOnce(ctx context.Context, by Caller, ws store.Workspace, row store.Activity, want OutputRead, out func(OutputFrame) error) (detached.Result, error) {
+	hasBegun, begun := false, want.Begun
+	want.Begun = func(stdout, stderr int64) error {
+		hasBegun = true
+		return begun(stdout, stderr)
+	}
 	for {
 		result, err := g.detachedOn(by, ws).Read(ctx, want, out)
-		isStarting := row.Status == sallyport.StatusRunning && g.Now().Before(row.CreatedAt.Add(g.ConnectTime))
+		isStarting := !hasBegun && row.Status == sallyport.StatusRunning && g.Now().Before(row.CreatedAt.Add(g.ConnectTime))
 		if !errors.Is(err, detached.ErrGone) || !isStarting {
 			return result, err
 		}

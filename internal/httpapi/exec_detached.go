@@ -20,12 +20,12 @@ func (c *call) execDetached(req gateway.Exec) error {
 		return err
 	}
 	c.dispatched(row.ID, req)
-	status := http.StatusOK
-	if began {
-		status = http.StatusAccepted
+	if !began {
+		c.answer(http.StatusOK, row)
+		return nil
 	}
 	c.w.Header().Set("Location", strings.TrimSuffix(c.r.URL.Path, "/exec")+"/execs/"+row.ID)
-	c.answer(status, row)
+	c.answer(http.StatusAccepted, row)
 	return nil
 }
 

@@ -90,7 +90,7 @@ func (d *document) checkContent(response place, e Exchange) error {
 	case name == sallyport.MediaJSON && e.Whole:
 		return d.checkJSON(media.child("schema"), e.Body)
 	case name == sallyport.MediaNDJSON:
-		return d.checkLines(e)
+		return d.checkLines(content, e)
 	case name == sallyport.MediaSSE:
 		return d.checkEvents(media.child("x-events"), e)
 	case name == sallyport.MediaFrames, name == sallyport.MediaDocker:
@@ -103,8 +103,10 @@ func (d *document) checkContent(response place, e Exchange) error {
 // beginning; the last one is besides. What comes in thousands is all of a kind.
 const judgedMax = 64
 
-// checkLines judges the frames of an exec. The last line, and no other, is an end.
-func (d *document) checkLines(e Exchange) error {
+// checkLines judges frames, one a line, which are those of the server-sent events beside them.
+// The last line, and no other, is an end.
+func (d *document) checkLines(content place, e Exchange) error {
+	kinds := content.child(sallyport.MediaSSE).child("x-events")
 	lines := bytes.SplitAfter(e.Body, []byte("\n"))
 	var frames [][]byte
 	for _, line := range lines {
@@ -116,16 +118,16 @@ func (d *document) checkLines(e Exchange) error {
 		return fmt.Errorf("it ends within a line: %.200q", rest)
 	}
 	for i, frame := range frames {
-		kind := "ExecPiece"
+		kind := kinds.child("frame")
 		switch last := i == len(frames)-1; {
 		case last && e.Whole:
-			kind = "ExecEnd"
+			kind = kinds.child("end")
 		case last: // it may be the end for all that the reader saw
-			kind = "ExecFrame"
+			kind = content.child(sallyport.MediaNDJSON).child("schema").child("contentSchema")
 		case i > judgedMax:
 			continue
 		}
-		if err := d.checkJSON(d.at("/components/schemas/"+kind), frame); err != nil {
+		if err := d.checkJSON(kind, frame); err != nil {
 			return fmt.Errorf("frame %d: %w", i+1, err)
 		}
 	}
