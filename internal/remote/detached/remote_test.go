@@ -134,3 +134,23 @@ func environs(t *testing.T) map[string][]byte {
 	}
 	return all
 }
+
+// BenchmarkStart is how long a start takes over SSH, beside a plain command.
+func BenchmarkStart(b *testing.B) {
+	m, home := reached(b, sshd.Options{})
+	p := place{Execs: detached.Execs{Machine: m}, home: home}
+	b.Run("plain", func(b *testing.B) {
+		for b.Loop() {
+			must(b, m.Run(b.Context(), []string{"true"}, strings.NewReader(""), io.Discard))
+		}
+	})
+	b.Run("detached", func(b *testing.B) {
+		for b.Loop() {
+			c := command("true")
+			must(b, p.Start(b.Context(), c))
+			b.StopTimer() // what comes behind a start is no part of it
+			p.ended(b, c.ID)
+			b.StartTimer()
+		}
+	})
+}

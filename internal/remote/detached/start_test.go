@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -299,31 +298,4 @@ func TestOutputOpen(t *testing.T) {
 			}
 		}
 	})
-}
-
-// BenchmarkStart is how long a start takes, beside a plain command.
-func BenchmarkStart(b *testing.B) {
-	home := b.TempDir()
-	for _, shell := range []string{"dash", "bash", "busybox", "mksh"} {
-		path, err := exec.LookPath(shell)
-		if err != nil {
-			continue
-		}
-		if shell == "busybox" {
-			tools := b.TempDir()
-			must(b, exec.Command(path, "--install", "-s", tools).Run())
-			path = filepath.Join(tools, "sh")
-		}
-		p := place{Execs: detached.Execs{Machine: readerMachine{home, os.Getenv("PATH")}, Shell: path}, home: home}
-		b.Run(fmt.Sprint(shell, "/plain"), func(b *testing.B) {
-			for b.Loop() {
-				_ = p.Machine.Run(b.Context(), []string{path, "-c", `IFS= read -r x; exec true`}, strings.NewReader("x\n"), nil)
-			}
-		})
-		b.Run(fmt.Sprint(shell, "/detached"), func(b *testing.B) {
-			for b.Loop() {
-				must(b, p.Start(b.Context(), command("true")))
-			}
-		})
-	}
 }
