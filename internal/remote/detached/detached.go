@@ -15,12 +15,15 @@
 //     first byte. A segment grows by appends; the newest has the largest N. The oldest is
 //     removed while the rest holds as much as is to be kept.
 //   - run, one line, written before the start: 1 BOOT_ID SUPERVISOR_PID SUPERVISOR_STARTTIME
-//     GROUP GROUP_STARTTIME MAX_OUTPUT_BYTES TIMEOUT_S STARTED_UPTIME.
+//     GROUP GROUP_STARTTIME MAX_OUTPUT_BYTES TIMEOUT_S STARTED_UPTIME; or 0,
+//     made by a burial, and nothing starts.
 //   - end, made full of spaces before the start, and overwritten in place at the end, so that
 //     a full disk doesn't lose it: ended CODE TIMEDOUT DURATION_MS STDOUT_BYTES STDERR_BYTES
 //     STDOUT_KEPT_FROM STDERR_KEPT_FROM OPEN UTIME_MS STIME_MS, - for what can't be told.
 //   - ending, made before we end the command.
-//   - never, alone in the spool: a tombstone. Nothing ran by this id, and nothing will.
+//   - clock, one line: the PID and the start time of the process that keeps the time-out.
+//   - sig.NAME, made before we send a signal.
+//   - never, in a tombstone. Nothing ran by this id, and nothing will.
 //
 // # Trust
 //

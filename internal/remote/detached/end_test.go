@@ -21,9 +21,9 @@ func (p place) started(t testing.TB, c detached.Command) detached.Command {
 	must(t, p.Start(t.Context(), c))
 	t.Cleanup(func() { p.end(t, c.ID) })
 	done := errors.New("ready")
-	_, err := p.Read(t.Context(), detached.Read{ID: c.ID, Stdout: true, Follow: true}, func(detached.Frame) error { return done })
+	res, err := p.Read(t.Context(), detached.Read{ID: c.ID, Stdout: true, Follow: true}, func(detached.Frame) error { return done })
 	if !errors.Is(err, done) {
-		t.Fatalf("the command is not ready: %v", err)
+		t.Fatalf("the command is not ready: %v, %+v, %+v", err, res, p.ask(t, c.ID, false))
 	}
 	return c
 }
@@ -41,17 +41,21 @@ func (p place) end(t testing.TB, id string) detached.Survivors {
 // ran is what the start wrote about an exec.
 func (p place) ran(t testing.TB, id string) (supervisor, group int) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.dir(id), "run"))
+	return p.number(t, id, "run", 9, 2), p.number(t, id, "run", 9, 4)
+}
+
+// number is one of the words of a spool's file.
+func (p place) number(t testing.TB, id, name string, of, i int) int {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(p.dir(id), name))
 	must(t, err)
 	words := strings.Fields(string(text))
-	if len(words) != 9 || words[0] != "1" {
-		t.Fatalf("run holds %q", text)
+	if len(words) != of {
+		t.Fatalf("%s holds %q", name, text)
 	}
-	supervisor, err = strconv.Atoi(words[2])
+	n, err := strconv.Atoi(words[i])
 	must(t, err)
-	group, err = strconv.Atoi(words[4])
-	must(t, err)
-	return supervisor, group
+	return n
 }
 
 // gone waits until a process group has no member that lives.
@@ -87,8 +91,8 @@ func TestSignal(t *testing.T) {
 		if sent, err := p.Signal(t.Context(), c.ID, "KILL"); !sent || err != nil {
 			t.Errorf("sent %v, %v", sent, err)
 		}
-		if s := p.ended(t, c.ID); s.ExitCode != 137 || s.Signal != "KILL" {
-			t.Errorf("state %+v", s)
+		if s := p.ended(t, c.ID); s.ExitCode != 137 || s.Signal != "KILL" || p.kept(t, c.ID, "stderr") != "" {
+			t.Errorf("state %+v, stderr %q", s, p.kept(t, c.ID, "stderr"))
 		}
 	})
 }
@@ -133,6 +137,7 @@ func TestSupervisorLost(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		c := p.started(t, command("/bin/sh", "-c", `echo ready; exec sleep 1000`))
 		supervisor, group := p.ran(t, c.ID)
+		clock := p.number(t, c.ID, "clock", 2, 0)
 		must(t, syscall.Kill(supervisor, syscall.SIGKILL))
 		if s := p.ended(t, c.ID); s.Phase != detached.SupervisorLost {
 			t.Errorf("state %+v", s)
@@ -142,7 +147,11 @@ func TestSupervisorLost(t *testing.T) {
 			t.Errorf("survivors %+v", left)
 		}
 		gone(t, group)
-		gone(t, supervisor)
+		for !errors.Is(syscall.Kill(clock, 0), syscall.ESRCH) {
+			if t.Context().Err() != nil {
+				t.Fatal("the clock lives")
+			}
+		}
 		if s := p.ended(t, c.ID); s.Phase != detached.SupervisorLost {
 			t.Errorf("after the end: %+v", s)
 		}

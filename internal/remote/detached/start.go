@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 	"time"
 
@@ -32,10 +31,7 @@ func (e Execs) Start(ctx context.Context, c Command) error {
 	if !id.Is(c.ID) || len(c.Argv) == 0 || c.MaxOutputBytes < maxOutputLeast || c.Timeout <= 0 {
 		return fmt.Errorf("detached: a command without an id, an argv or a bound: %q", c.ID)
 	}
-	seconds := int64((c.Timeout + time.Second - 1) / time.Second)
-	argv := e.argv(script(basePart, startPart), e.shell(), script(supervisePart), script(launchPart), c.ID,
-		strconv.FormatInt(c.MaxOutputBytes, 10), strconv.FormatInt(seconds, 10), strconv.Itoa(len(c.Stdin)))
-	answer, err := e.run(ctx, argv, io.MultiReader(bytes.NewReader(header(c)), bytes.NewReader(c.Stdin)), answerMax)
+	answer, err := e.run(ctx, e.startArgv(c), io.MultiReader(strings.NewReader(e.startCode(c)), bytes.NewReader(c.Stdin)), answerMax)
 	answer = strings.TrimSuffix(answer, "\n")
 	if answer == "started" {
 		return nil // the session's end is of no interest
@@ -70,18 +66,60 @@ func unavailable(reason, message string) error {
 	return sallyport.Errorf(sallyport.CodeSpoolUnavailable, "%s", message).WithReason(reason).WithStarted(false)
 }
 
-// header is two lines of shell code: the one enters the directory, the other becomes the
-// command. The caller's variables are set last, so that they reach the command alone.
-func header(c Command) []byte {
+// newline sets sp_n to one, without a process.
+const newline = `sp_n=${IFS#??}; sp_n=${sp_n%"${sp_n#?}"}; `
+
+// startArgv runs the code that stdin holds. A shell reads a line byte by byte, and that of a
+// whole program takes long: where nothing follows it a process reads it faster. A shell that
+// bears the id of the command is replaced first.
+func (e Execs) startArgv(c Command) []string {
+	const boot = `[ "${SALLYPORT_EXEC_ID-}" != "$1" ] || { unset SALLYPORT_EXEC_ID; exec "$2" -c "$3" sallyport; }; eval "$3"`
+	read := `IFS= read -r sp_x && eval "eval $sp_x"`
+	if len(c.Stdin) == 0 {
+		read = `eval "$(cat)"`
+	}
+	return e.argv(boot, c.ID, e.shell(), newline+read)
+}
+
+// startCode is the code that starts a command: all of stdin, or its first line.
+func (e Execs) startCode(c Command) string {
 	var b bytes.Buffer
-	if c.Cwd == "" {
-		b.WriteString(":")
-	} else {
+	seconds := int64((c.Timeout + time.Second - 1) / time.Second)
+	line := commandLine(c)
+	long := 0
+	if len(line) > hereDocumentMax {
+		long = 1
+	}
+	fmt.Fprintf(&b, "sp_id=%s sp_max=%d sp_time=%d sp_in=%d sp_long=%d\nsp_sh=", c.ID, c.MaxOutputBytes, seconds, len(c.Stdin), long)
+	quote(&b, e.shell())
+	b.WriteString("\nsp_launch=")
+	quote(&b, script(launchPart))
+	b.WriteString("\nsp_line=")
+	quote(&b, line)
+	b.WriteString("\nsp_cd() { :; ")
+	if c.Cwd != "" {
 		b.WriteString("cd -- ")
 		quote(&b, plainPath(c.Cwd))
-		b.WriteString(" >/dev/null 2>&1 || no cwd")
+		b.WriteString(" >/dev/null 2>&1 || no cwd; ")
 	}
-	b.WriteString("\nset --")
+	b.WriteString("}\n" + script(basePart, supervisePart, startPart) + "{ begin; }")
+	if len(c.Stdin) == 0 {
+		return b.String()
+	}
+	var whole bytes.Buffer
+	quote(&whole, b.String())
+	return whole.String() + "\n"
+}
+
+// hereDocumentMax is the length of a here-document, in bytes, up to which shells need neither a
+// process nor a file for one.
+const hereDocumentMax = 3000
+
+// commandLine is the line of shell code that becomes the command. The caller's variables are
+// set last, so that they reach the command alone.
+func commandLine(c Command) string {
+	var b bytes.Buffer
+	b.WriteString("set --")
 	for _, arg := range c.Argv {
 		b.WriteByte(' ')
 		quote(&b, arg)
@@ -91,8 +129,8 @@ func header(c Command) []byte {
 		b.WriteString(" " + v.Name + "=")
 		quote(&b, v.Value)
 	}
-	b.WriteString("; " + execLine(c.Argv[0]) + "\n")
-	return b.Bytes()
+	b.WriteString("; " + execLine(c.Argv[0]))
+	return b.String()
 }
 
 // execLine replaces the shell by the program in "$@". A name that begins with a dash needs --

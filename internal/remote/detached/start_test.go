@@ -259,8 +259,8 @@ func TestTombstone(t *testing.T) {
 // The newest output is kept, as much as was asked for and a quarter more at most.
 func TestRing(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		const lines = 40000
-		c := command("/bin/sh", "-c", `i=100000; while [ $i -lt 140000 ]; do echo $i; i=$((i + 1)); done`)
+		const lines = 20000
+		c := command("/bin/sh", "-c", `i=100000; while [ $i -lt 120000 ]; do echo $i; i=$((i + 1)); done`)
 		must(t, p.Start(t.Context(), c))
 		s := p.ended(t, c.ID)
 		if s.StdoutBytes == nil || *s.StdoutBytes != 7*lines || !s.StdoutTruncated || s.StderrTruncated || s.OutputOpen {

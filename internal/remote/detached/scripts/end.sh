@@ -26,17 +26,16 @@ if [ "$sp_v" = 1 ] && ! has_ended; then
 		nap
 		sp_i=$((sp_i + 1))
 	done
-	# The supervisor has a little to do yet. Where it is gone, its collectors and its clock go.
+	# The supervisor has a little to do yet. Where it is gone, its clock is told.
 	sp_i=0
 	while [ $sp_i -lt 20 ] && ! has_ended && lives "$sp_pid" "$sp_born"; do
 		nap
 		sp_i=$((sp_i + 1))
 	done
-	if [ "$sp_boot" = "$sp_now" ] && ! has_ended && [ ! -d "/proc/$sp_pid" ]; then
-		case $sp_pid in
-		'' | 0* | 1 | *[!0-9]*) ;;
-		*) kill -KILL "-$sp_pid" 2>/dev/null ;;
-		esac
+	if [ "$sp_boot" = "$sp_now" ] && ! lives "$sp_pid" "$sp_born" && ! has_ended; then
+		sp_clock= sp_set=
+		read -r sp_clock sp_set 2>/dev/null <"$sp_d/clock"
+		! lives "${sp_clock:-none}" "$sp_set" || kill -TERM "$sp_clock" 2>/dev/null
 	fi
 	if has_group; then
 		for sp_y in /proc/[0-9]*/stat; do

@@ -1,6 +1,7 @@
 # launch SPOOL "BOOT_ID SUPERVISOR_PID SUPERVISOR_STARTTIME" "MAX_OUTPUT_BYTES TIMEOUT_S"
 # STDIN_BYTES UMASK: is the leader of the command's session, and becomes the command. Stdin is
-# the command's line; 3 takes the answer, and 5 tells that it was given.
+# the command's line; 3 takes the answer, and 5 tells that it was given; 8 and 9 become stdout
+# and stderr.
 
 no() {
 	[ "$1" = exists ] || rm -rf "$sp_d"
@@ -35,6 +36,6 @@ echo "1 $2 $$ $sp_start $3 $sp_up" 2>/dev/null >>"$1/run" || {
 }
 echo started >&3
 echo >&5
-exec 3>&- 5>&-
+exec >&8 2>&9 3>&- 5>&- 8>&- 9>&-
 umask "$5"
 eval "$sp_h"
