@@ -170,6 +170,7 @@ const (
 	CodeExecTimeout         Code = "exec_timeout"
 	CodeSpoolUnavailable    Code = "spool_unavailable"
 	CodeNotDetached         Code = "not_detached"
+	CodeDetachedRunning     Code = "detached_running"
 	CodeOutputGone          Code = "output_gone"
 	CodeTooManyExecs        Code = "too_many_execs"
 	CodeRateLimited         Code = "rate_limited"

@@ -35,6 +35,16 @@ func (a *Administration) changeConnector(ws *store.Workspace, change func(*sally
 	return a.setConnector(ws, spec)
 }
 
+// machineOf is the part of a connector that says which machine it leads to, and as whom.
+func machineOf(c *sallyport.Connector) sallyport.Connector {
+	if c == nil {
+		return sallyport.Connector{}
+	}
+	return sallyport.Connector{
+		Type: c.Type, Host: c.Host, Port: c.Port, User: c.User, InstanceID: c.InstanceID, Region: c.Region, EndpointID: c.EndpointID,
+	}
+}
+
 // setConnector checks a connector and puts it into ws, its private key sealed. It
 // returns invalid_connector.
 func (a *Administration) setConnector(ws *store.Workspace, spec *sallyport.Connector) error {

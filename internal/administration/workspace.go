@@ -159,6 +159,12 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 			return sallyport.Workspace{}, err
 		}
 	}
+	runsDetached := false
+	if c.Connector != nil {
+		if runsDetached, err = a.RunsDetached(ctx, ws.OrgID, ws.ID); err != nil {
+			return sallyport.Workspace{}, err
+		}
+	}
 	var was int // the tier before
 	ws, err = a.Workspaces.UpdateWorkspace(ctx, ws.OrgID, ws.ID, func(ws *store.Workspace) (store.ActivityChange, error) {
 		was = ws.Tier
@@ -167,7 +173,11 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 		err := a.checkWorkspace(sallyport.WorkspaceCreate{Name: ws.Name, Tier: ws.Tier, Labels: ws.Labels, ForwardAllow: ws.ForwardAllow})
 		if err == nil && c.Connector != nil {
 			changed = append(changed, "connector")
+			machine := machineOf(ws.Connector)
 			err = a.changeConnector(ws, c.Connector)
+			if err == nil && runsDetached && machineOf(ws.Connector) != machine {
+				err = sallyport.Errorf(sallyport.CodeDetachedRunning, "detached execs run on the workspace's machine: end them, or wait for them, before you name another")
+			}
 		}
 		change := a.Access.Event(by, sallyport.ActivityWorkspaceUpdated, ws.OrgID, ws.ID, "workspace %s updated: %s", ws.Name, strings.Join(changed, ", "))
 		return change, err

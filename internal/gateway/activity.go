@@ -20,6 +20,8 @@ type ActivityStore interface {
 // ActivityQuery says which rows a caller wants. Empty fields don't filter.
 type ActivityQuery struct {
 	Type, Status, Actor string
+	// Class is that of acts; store.ClassNone is any row.
+	Class store.Class
 	// Since is inclusive, Until exclusive.
 	Since, Until time.Time
 	// Text is a substring of the summary.
@@ -71,7 +73,7 @@ func (g *Gateway) activity(ctx context.Context, orgID, workspaceID string, q Act
 		return ActivityPage{}, err
 	}
 	filter := store.ActivityFilter{
-		OrgID: orgID, WorkspaceID: workspaceID, Type: q.Type, Status: q.Status, Actor: q.Actor,
+		OrgID: orgID, WorkspaceID: workspaceID, Type: q.Type, Status: q.Status, Actor: q.Actor, Class: q.Class,
 		Since: q.Since, Until: q.Until, Query: q.Text,
 	}
 	found, err := g.Activities.Activities(ctx, filter, p)

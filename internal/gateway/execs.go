@@ -15,22 +15,28 @@ import (
 )
 
 // ListExecs lists a workspace's execs, running and ended, newest first; status, if it
-// isn't empty, is that of all. It returns workspace_not_found, scope_forbidden or
-// invalid_status.
-func (g *Gateway) ListExecs(ctx context.Context, by Caller, ref Ref, status string, page PageRequest) (ActivityPage, error) {
-	return g.listActs(ctx, by, ref, g.execRecords(), status, page)
+// isn't empty, is that of all, and detached lists those alone. It returns
+// workspace_not_found, scope_forbidden or invalid_status.
+func (g *Gateway) ListExecs(ctx context.Context, by Caller, ref Ref, status string, detached bool, page PageRequest) (ActivityPage, error) {
+	of := g.execRecords()
+	if detached {
+		of.class = store.ClassDetached
+	}
+	return g.listActs(ctx, by, ref, of, status, page)
 }
 
 // recordsOf is what a workspace's rows of one kind of act are called, and who may see them.
 type recordsOf struct {
 	rowType string
 	rule    policy.Rule
+	// class is theirs, where those of the type have several.
+	class store.Class
 	// one and many are what a refusal calls them.
 	one, many string
 }
 
 func (g *Gateway) execRecords() recordsOf {
-	return recordsOf{sallyport.ActivityExec, g.Access.Rules.Exec, "exec", "execs"}
+	return recordsOf{rowType: sallyport.ActivityExec, rule: g.Access.Rules.Exec, one: "exec", many: "execs"}
 }
 
 func (g *Gateway) listActs(ctx context.Context, by Caller, ref Ref, of recordsOf, status string, page PageRequest) (ActivityPage, error) {
@@ -44,7 +50,7 @@ func (g *Gateway) listActs(ctx context.Context, by Caller, ref Ref, of recordsOf
 	if all := actStatuses(); status != "" && !slices.Contains(all, status) {
 		return ActivityPage{}, sallyport.Errorf(sallyport.CodeInvalidStatus, "status must be one of %s", strings.Join(all, ", "))
 	}
-	return g.activity(ctx, ws.OrgID, ws.ID, ActivityQuery{Type: of.rowType, Status: status, Page: page})
+	return g.activity(ctx, ws.OrgID, ws.ID, ActivityQuery{Type: of.rowType, Status: status, Class: of.class, Page: page})
 }
 
 func actStatuses() []string {
@@ -79,6 +85,13 @@ func (g *Gateway) actRow(ctx context.Context, by Caller, ref Ref, of recordsOf, 
 		return ws, store.Activity{}, access.Unavailable(err)
 	}
 	return ws, row, nil
+}
+
+// RunsDetached tells whether detached execs run on a workspace's machine.
+func (g *Gateway) RunsDetached(ctx context.Context, orgID, workspaceID string) (bool, error) {
+	filter := store.ActivityFilter{OrgID: orgID, WorkspaceID: workspaceID, Type: sallyport.ActivityExec, Status: sallyport.StatusRunning, Class: store.ClassDetached}
+	found, err := g.Activities.Activities(ctx, filter, store.Page{Limit: 1})
+	return len(found) > 0, access.StoreError(err, "activity")
 }
 
 // SignalExec sends a signal to the process group of an exec's command. It leaves a row of

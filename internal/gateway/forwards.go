@@ -8,7 +8,7 @@ import (
 )
 
 func (g *Gateway) forwardRecords() recordsOf {
-	return recordsOf{sallyport.ActivityForward, g.Access.Rules.Forward, "forward", "forwards"}
+	return recordsOf{rowType: sallyport.ActivityForward, rule: g.Access.Rules.Forward, one: "forward", many: "forwards"}
 }
 
 // ListForwards lists a workspace's forwards, running and ended, newest first; status, if it

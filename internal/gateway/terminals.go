@@ -13,7 +13,7 @@ import (
 )
 
 func (g *Gateway) terminalRecords() recordsOf {
-	return recordsOf{sallyport.ActivityTerminal, g.Access.Rules.Terminal, "terminal", "terminals"}
+	return recordsOf{rowType: sallyport.ActivityTerminal, rule: g.Access.Rules.Terminal, one: "terminal", many: "terminals"}
 }
 
 // ListTerminals lists a workspace's terminals, running and ended, newest first; status, if it

@@ -28,7 +28,7 @@ func statusOf(code sallyport.Code) int {
 	case sallyport.CodeNameTaken, sallyport.CodeOrgNotEmpty, sallyport.CodeTooManyCAKeys, sallyport.CodeTooManyTokens, sallyport.CodeTooManyWorkspaces, sallyport.CodeNotRunning,
 		sallyport.CodeAlreadyRun, sallyport.CodeRunning, sallyport.CodeIsADirectory, sallyport.CodeNotADirectory, sallyport.CodeNotAFile,
 		sallyport.CodeNotEmpty, sallyport.CodeExists, sallyport.CodeNoMatch, sallyport.CodeUploadOffsetMismatch,
-		sallyport.CodeKilled, sallyport.CodeNotDetached:
+		sallyport.CodeKilled, sallyport.CodeNotDetached, sallyport.CodeDetachedRunning:
 		return http.StatusConflict
 	case sallyport.CodeAttachmentGone, sallyport.CodeOutputGone:
 		return http.StatusGone

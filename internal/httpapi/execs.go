@@ -1,13 +1,22 @@
 package httpapi
 
-import "net/http"
+import (
+	"net/http"
+
+	"sallyport/client/sallyport"
+)
 
 func (c *call) listExecs() error {
 	page, err := c.page()
 	if err != nil {
 		return err
 	}
-	execs, err := c.api.Gateway.ListExecs(c.r.Context(), c.by, c.ref(), c.r.URL.Query().Get("status"), page)
+	detached := c.r.URL.Query()["detached"]
+	if len(detached) > 1 || len(detached) == 1 && detached[0] != "true" && detached[0] != "false" {
+		return sallyport.Errorf(sallyport.CodeInvalidDetach, "detached must be true or false")
+	}
+	isDetached := len(detached) == 1 && detached[0] == "true"
+	execs, err := c.api.Gateway.ListExecs(c.r.Context(), c.by, c.ref(), c.r.URL.Query().Get("status"), isDetached, page)
 	if err != nil {
 		return err
 	}

@@ -207,7 +207,7 @@ func (s *server) open(ctx context.Context) error {
 		Access: may, Orgs: s.store, Workspaces: s.store, Tokens: s.store, CARecords: s.store,
 		CA: s.ca, CAOverlap: s.cfg.Keys.CAOverlap, Connectors: connectors, ConnectTime: s.cfg.Limits.ConnectTimeout,
 		SealKey: func(workspaceID string, key []byte) []byte { return s.ca.Seal.Seal(keyPurpose(workspaceID), key) },
-		End:     s.gateway.EndEverywhere, Log: s.log, Now: now,
+		End:     s.gateway.EndEverywhere, Log: s.log, Now: now, RunsDetached: s.gateway.RunsDetached,
 	}
 	s.watchSources()
 	s.watchExecs(ctx)

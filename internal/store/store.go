@@ -266,6 +266,8 @@ type ActivityFilter struct {
 	Type        string
 	Status      string
 	Actor       string
+	// Class is that of acts; ClassNone is any row.
+	Class Class
 	// Since is inclusive, Until exclusive; both on CreatedAt.
 	Since, Until time.Time
 	// Query is a substring of the summary, letter for letter (case-sensitive,

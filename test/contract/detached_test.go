@@ -319,3 +319,32 @@ func TestDetachedReadByAnother(t *testing.T) {
 		t.Errorf("rows %+v", rows)
 	}
 }
+
+// Detached execs are listed by themselves, and their machine isn't lost from sight.
+func TestDetachedListed(t *testing.T) {
+	t.Parallel()
+	s := stack.Start(t, stack.Options{})
+	home := newHome(t, s, "acme")
+	start := func(body string) sallyport.Activity {
+		a := s.Do(t, http.MethodPost, "/workspaces/build/exec", home.token, body)
+		var row sallyport.Activity
+		_ = json.Unmarshal([]byte(a.Body), &row) // a plain exec answers with frames
+		return row
+	}
+	start(`{"cmd":["true"]}`)
+	row := start(`{"cmd":["sleep","600"],"detach":true}`)
+	for query, want := range map[string]int{"": 2, "?detached=false": 2, "?detached=true": 1, "?detached=true&status=running": 1, "?detached=true&status=ok": 0} {
+		if found := list[sallyport.Activity](t, s, home.token, "/workspaces/build/execs"+query).Items; len(found) != want || want == 1 && found[0].ID != row.ID {
+			t.Errorf("%q: %d execs", query, len(found))
+		}
+	}
+	wantAnswer(t, "detached", s.Do(t, http.MethodGet, "/workspaces/build/execs?detached=1", home.token, ""), http.StatusBadRequest, "invalid_detach")
+
+	patch := func(connector string) stack.Answer {
+		return s.Do(t, http.MethodPatch, "/workspaces/build", home.token, `{"connector":`+connector+`}`)
+	}
+	wantAnswer(t, "no machine", patch(`null`), http.StatusConflict, "detached_running")
+	wantAnswer(t, "root", patch(`{"root":"/tmp"}`), http.StatusOK, "")
+	wantAnswer(t, "delete", s.Do(t, http.MethodDelete, "/workspaces/build/execs/"+row.ID, home.token, ""), http.StatusNoContent, "")
+	wantAnswer(t, "no machine", patch(`null`), http.StatusOK, "")
+}

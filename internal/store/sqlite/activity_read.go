@@ -41,6 +41,7 @@ func conditions(f store.ActivityFilter, position string, after int64) (string, [
 	add(f.WorkspaceID != "", "workspace_id = ?", f.WorkspaceID)
 	add(f.Type != "", "type = ?", f.Type)
 	add(f.Status != "", "status = ?", f.Status)
+	add(f.Class != store.ClassNone, "class = ?", f.Class)
 	add(f.Actor != "", "actor = ?", f.Actor)
 	add(!f.Since.IsZero(), "created_at >= ?", column.Time(f.Since))
 	add(!f.Until.IsZero(), "created_at < ?", column.Time(f.Until))
