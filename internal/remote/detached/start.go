@@ -74,14 +74,15 @@ const newline = `sp_n=${IFS#??}; sp_n=${sp_n%"${sp_n#?}"}; `
 // bears the id of the command is replaced first.
 func (e Execs) startArgv(c Command) []string {
 	const boot = `[ "${SALLYPORT_EXEC_ID-}" != "$1" ] || { unset SALLYPORT_EXEC_ID; exec "$2" -c "$3" sallyport; }; eval "$3"`
-	read := `IFS= read -r sp_x && eval "eval $sp_x"`
+	read := `IFS= read -r sp_x && IFS= read -r sp_line && eval "eval $sp_x"`
 	if len(c.Stdin) == 0 {
 		read = `eval "$(cat)"`
 	}
 	return e.argv(boot, c.ID, e.shell(), newline+read)
 }
 
-// startCode is the code that starts a command: all of stdin, or its first line.
+// startCode is the code that starts a command: all of stdin, or a line in front of it, and
+// then the command's.
 func (e Execs) startCode(c Command) string {
 	var b bytes.Buffer
 	seconds := int64((c.Timeout + time.Second - 1) / time.Second)
@@ -94,8 +95,10 @@ func (e Execs) startCode(c Command) string {
 	quote(&b, e.shell())
 	b.WriteString("\nsp_launch=")
 	quote(&b, script(launchPart))
-	b.WriteString("\nsp_line=")
-	quote(&b, line)
+	if len(c.Stdin) == 0 {
+		b.WriteString("\nsp_line=")
+		quote(&b, line)
+	}
 	b.WriteString("\nsp_cd() { :; ")
 	if c.Cwd != "" {
 		b.WriteString("cd -- ")
@@ -108,7 +111,7 @@ func (e Execs) startCode(c Command) string {
 	}
 	var whole bytes.Buffer
 	quote(&whole, b.String())
-	return whole.String() + "\n"
+	return whole.String() + "\n" + line + "\n"
 }
 
 // hereDocumentMax is the length of a here-document, in bytes, up to which shells need neither a

@@ -1,6 +1,7 @@
 package detached_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,29 @@ func TestStart(t *testing.T) {
 		}
 		if s.StdoutBytes == nil || *s.StdoutBytes != int64(len(got)) || s.StderrBytes == nil || *s.StderrBytes != 8 {
 			t.Errorf("bytes %v, %v", s.StdoutBytes, s.StderrBytes)
+		}
+	})
+}
+
+// What is large comes whole, and a program that doesn't exist is a start whose exec ends with 127.
+func TestStartLarge(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		for _, stdin := range [][]byte{nil, bytes.Repeat([]byte("\x00\xff\n'"), 1<<18)} {
+			c := command("/bin/sh", "-c", `cat; printf '%s' "$1" "$A"`, "sh", strings.Repeat("it is\n", 5000)+"it's")
+			c.Env = []detached.EnvVar{{Name: "A", Value: strings.Repeat("\xff'", 1000) + strings.Repeat("x", 50000)}}
+			c.Stdin, c.MaxOutputBytes = stdin, 4<<20
+			must(t, p.Start(t.Context(), c))
+			if s := p.ended(t, c.ID); s.Phase != detached.Ended || s.ExitCode != 0 {
+				t.Errorf("state %+v, stderr %.200q", s, p.kept(t, c.ID, "stderr"))
+			}
+			if got, want := p.kept(t, c.ID, "stdout"), string(stdin)+c.Argv[4]+c.Env[0].Value; got != want {
+				t.Errorf("%d bytes, want %d", len(got), len(want))
+			}
+		}
+		c := command("no such program")
+		must(t, p.Start(t.Context(), c))
+		if s := p.ended(t, c.ID); s.Phase != detached.Ended || s.ExitCode != 127 || !strings.Contains(p.kept(t, c.ID, "stderr"), "not found") {
+			t.Errorf("state %+v, stderr %q", s, p.kept(t, c.ID, "stderr"))
 		}
 	})
 }
