@@ -44,7 +44,7 @@ func (g *Gateway) detachedSpec(by Caller, e Exec, dispatched func(execID string)
 		detail: audit.Exec{
 			Argv: e.Argv, Cwd: e.Cwd, EnvNames: envNames(e.Env), StdinBytes: int64(len(e.Stdin)), TimeoutS: e.TimeoutS, Detached: true, KeepS: e.KeepS,
 		},
-		detached: &store.Detached{TokenID: by.TokenID, MaxOutputBytes: e.MaxOutputBytes},
+		detached: &store.Detached{TokenID: by.TokenID, TokenWorkspaceID: by.WorkspaceID, MaxOutputBytes: e.MaxOutputBytes},
 		claim:    func(ws store.Workspace) (*store.Claim, error) { return g.claim(ws, e) },
 		recorded: dispatched,
 	}
@@ -132,4 +132,7 @@ func (a *act) watchDetached(ctx context.Context, by Caller, e Exec) {
 	a.g.watchDetached(ctx, watchedExec{
 		id: a.row.ID(), ws: a.ws, by: by.Principal, created: a.g.Now(), timeout: time.Duration(e.TimeoutS) * time.Second, seen: time.Now(),
 	})
+	if a.g.RevocationEpoch() != by.RevocationEpoch { // what was ended during the start didn't end it
+		a.g.recheckDetached(context.WithoutCancel(ctx), by.Principal, a.ws)
+	}
 }

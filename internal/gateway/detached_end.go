@@ -34,6 +34,9 @@ func (g *Gateway) settle(ctx context.Context, ws store.Workspace, e watchedExec,
 // settleRow is settle for a row that was read.
 func (g *Gateway) settleRow(ctx context.Context, ws store.Workspace, row store.Activity, s detached.State) error {
 	if row.Status == sallyport.StatusRunning {
+		if s.Ending && g.detached.isEnding(row.ID) {
+			return nil // who ends it tells why
+		}
 		end, hasEnded := g.detachedEnd(ctx, ws, row, s)
 		if !hasEnded {
 			g.detached.saw(ws.ID, row.ID)
@@ -134,6 +137,7 @@ func (g *Gateway) endProcessesOf(ctx context.Context, ws store.Workspace, row st
 // endDetached ends an exec that runs, and completes its row. Where the machine can't be reached
 // it returns why, and nothing has changed.
 func (g *Gateway) endDetached(ctx context.Context, ws store.Workspace, row store.Activity, why *sallyport.Error) error {
+	defer g.detached.ends(row.ID)()
 	execs := g.detachedOn(Caller{}, ws)
 	left, err := execs.End(ctx, row.ID)
 	if err != nil {

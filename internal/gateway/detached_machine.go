@@ -61,6 +61,9 @@ func (m *detachedMachine) Run(ctx context.Context, argv []string, stdin io.Reade
 // start starts a script, over another connection where one turns out to be broken before
 // anything was sent.
 func (m *detachedMachine) start(ctx context.Context, argv []string, stdout io.Writer) (remote.Process, error) {
+	if err := hasHost(m.ws); err != nil { // it had one when the exec began
+		return remote.Process{}, err
+	}
 	connectBy := time.Now().Add(m.g.ConnectTime)
 	connectCtx, cancel := context.WithDeadline(ctx, connectBy)
 	defer cancel()

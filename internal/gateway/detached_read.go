@@ -42,6 +42,9 @@ func (g *Gateway) ReadOutput(ctx context.Context, by Caller, ref Ref, execID str
 	}
 	ctx, untrack := g.live.Track(ctx, &live.Call{OrgID: ws.OrgID, WorkspaceID: ws.ID, By: by.Principal, OnDrain: live.Ends})
 	defer untrack()
+	if _, err := g.stillMay(ctx, by, &ws); err != nil {
+		return sallyport.OutputEnd{}, err
+	}
 	want.ID = row.ID
 	result, err := g.readOnce(ctx, by, ws, row, want, out)
 	return g.concludeRead(ctx, ws, row, want, result, err)

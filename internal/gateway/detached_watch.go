@@ -45,6 +45,8 @@ type detachedWatch struct {
 	// followers counts the readers of outputs, by workspace; read is who has read which.
 	followers map[string]int
 	read      map[string]time.Time
+	// ending counts, by id, how often an exec is being ended here.
+	ending map[string]int
 
 	wg sync.WaitGroup
 }
@@ -76,6 +78,22 @@ func (g *Gateway) watchDetached(ctx context.Context, e watchedExec) {
 		m.next = soon
 	}
 	context.AfterFunc(ctx, func() { g.endRuled(ctx, e) })
+}
+
+// recheckDetached ends the execs of a token that was revoked, or of a workspace that was deleted,
+// before they were watched. Where the store doesn't answer, Recheck tells the next time.
+func (g *Gateway) recheckDetached(ctx context.Context, by principal.Principal, ws store.Workspace) {
+	for _, e := range []live.PossibleEnding{
+		{Ending: live.Ending{Of: live.EndingOfToken, ID: by.TokenID}, OrgID: by.OrgID, WorkspaceID: by.WorkspaceID},
+		{Ending: live.Ending{Of: live.EndingOfWorkspace, ID: ws.ID}, OrgID: ws.OrgID},
+	} {
+		if e.ID == "" {
+			continue
+		}
+		if gone, err := g.isGone(ctx, e); err == nil && gone {
+			g.End(e.Ending)
+		}
+	}
 }
 
 // endRuled ends an exec whose token was revoked, or whose workspace was deleted. The end of the
@@ -290,4 +308,28 @@ func (w *detachedWatch) seenAt(workspaceID, id string) time.Time {
 		return m.execs[id].seen
 	}
 	return time.Time{}
+}
+
+// ends notes that an exec is being ended here, until done is called: whoever learns its end
+// meanwhile doesn't know why, nor what is left of it.
+func (w *detachedWatch) ends(id string) (done func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ending == nil {
+		w.ending = map[string]int{}
+	}
+	w.ending[id]++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.ending[id]--; w.ending[id] == 0 {
+			delete(w.ending, id)
+		}
+	}
+}
+
+func (w *detachedWatch) isEnding(id string) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.ending[id] > 0
 }

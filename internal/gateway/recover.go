@@ -157,8 +157,9 @@ func (g *Gateway) adoptDetached(ctx context.Context, row store.Activity) error {
 	}
 	by := principal.Principal{OrgID: row.OrgID}
 	if row.Detached != nil {
-		by.TokenID = row.Detached.TokenID
+		by.TokenID, by.WorkspaceID = row.Detached.TokenID, row.Detached.TokenWorkspaceID
 	}
 	g.watchDetached(ctx, watchedExec{id: row.ID, ws: ws, by: by, created: row.CreatedAt, timeout: time.Duration(row.TimeoutS) * time.Second})
+	g.recheckDetached(lasting, by, ws) // nobody watched meanwhile
 	return nil
 }

@@ -170,6 +170,8 @@ type Detached struct {
 	// TokenID is the token that it was started with, whose revocation ends it. Empty is the
 	// admin's.
 	TokenID string `json:"token_id,omitempty"`
+	// TokenWorkspaceID is the workspace whose token it is; empty is the organisation's.
+	TokenWorkspaceID string `json:"token_workspace_id,omitempty"`
 	// MaxOutputBytes is how much of each stream its machine keeps.
 	MaxOutputBytes int64 `json:"max_output_bytes"`
 }
