@@ -189,11 +189,16 @@ func TestHomeNotWritable(t *testing.T) {
 	p := place{Execs: detached.Execs{Machine: readerMachine{"/proc", os.Getenv("PATH")}}}
 	c := command("/bin/echo", "hello")
 	must(t, p.Start(t.Context(), c))
-	t.Cleanup(func() { must(t, p.Remove(contextOf(t), []string{c.ID})) })
+	place := fmt.Sprintf("/var/tmp/sallyport-%d", os.Getuid())
+	t.Cleanup(func() {
+		must(t, p.Remove(contextOf(t), []string{c.ID}))
+		_ = os.Remove(place + "/execs") // it may hold what others have made
+		_ = os.Remove(place)
+	})
 	if s := p.ended(t, c.ID); s.Phase != detached.Ended || s.ExitCode != 0 || p.kept(t, c.ID, "stdout") != "hello\n" {
 		t.Errorf("state %+v, output %q", s, p.kept(t, c.ID, "stdout"))
 	}
-	info, err := os.Stat(fmt.Sprintf("/var/tmp/sallyport-%d/execs/%s", os.Getuid(), c.ID))
+	info, err := os.Stat(place + "/execs/" + c.ID)
 	if err != nil || info.Mode() != os.ModeDir|0o700 {
 		t.Errorf("the spool: %v, %v", info, err)
 	}
