@@ -48,6 +48,9 @@ type Exec struct {
 	// twice within a day: the same again is an error with the code already_run or
 	// running, and ExecID; for another exec it is idempotency_mismatch. Empty is none.
 	IdempotencyKey string
+	// Keep is how long the output of a detached exec (StartExec) is kept behind its end, rounded
+	// up to seconds; 0 is a day, and a week is the most. Other execs have no use of it.
+	Keep time.Duration
 	// Stdout and Stderr are written as the output arrives, never at the same
 	// time. Nil drops it. A Write that fails cancels the exec.
 	Stdout, Stderr io.Writer
@@ -165,13 +168,13 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	if withLines {
 		accept = sallyport.MediaNDJSON
 	}
-	sending := call{method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body}
+	sending := call{method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body, key: e.IdempotencyKey}
 	stdin, err := e.streamStdin(inner, &sending)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	answer, err := c.openExec(traced, accept, e.IdempotencyKey, sending)
+	answer, err := c.openExec(traced, accept, sending)
 	if err != nil {
 		cancel()
 		if failed := stdin.stdinError(); failed != nil {
@@ -205,15 +208,12 @@ func (e Exec) streamStdin(ctx context.Context, c *call) (stdin *execBody, err er
 
 func stdinFailed(err error) error { return fmt.Errorf("read stdin: %w", err) }
 
-func (c *Client) openExec(ctx context.Context, accept, key string, r call) (*http.Response, error) {
+func (c *Client) openExec(ctx context.Context, accept string, r call) (*http.Response, error) {
 	req, err := c.request(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	req.Header.Set("Accept", accept)
-	if key != "" {
-		req.Header.Set(sallyport.HeaderIdempotencyKey, key)
-	}
 	return c.send(req)
 }
 

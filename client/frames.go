@@ -19,12 +19,12 @@ import (
 // until the next call of Next.
 type Frame = frame.Frame
 
-// Frames is the answer to an exec, frame by frame. It is not safe for concurrent
+// Frames is the answer to an exec, or the output of a detached one, frame by frame. It is not safe for concurrent
 // use.
 type Frames struct {
 	// ExecID names the exec's row in the activity log.
 	ExecID string
-	// TimeoutS is the time-out in force, in seconds.
+	// TimeoutS is the time-out in force, in seconds; 0 in the output of a detached exec.
 	TimeoutS int
 
 	doing  string
@@ -32,6 +32,7 @@ type Frames struct {
 	cancel context.CancelFunc
 	body   io.ReadCloser
 	stdin  *execBody // nil where none is streamed
+	output *reading  // nil but for the output of a detached exec
 	reader frameReader
 	tap    *tap // nil if the caller doesn't want the lines
 	line   []byte
@@ -71,9 +72,17 @@ func newFrames(answer *http.Response, withLines bool) *Frames {
 // without a last frame, or can't be read, is ErrCut; a context that ended is its
 // own error.
 func (f *Frames) Next() (Frame, error) {
-	if f.last {
+	switch {
+	case f.last:
 		return Frame{}, io.EOF
+	case f.output != nil:
+		return f.nextOutput()
 	}
+	return f.nextOfOne()
+}
+
+// nextOfOne returns the next frame of the answer at hand.
+func (f *Frames) nextOfOne() (Frame, error) {
 	next, err := f.reader.Next()
 	if err != nil && f.ctx.Err() != nil {
 		return Frame{}, fmt.Errorf("%s: %w", f.doing, ended(f.ctx))
@@ -104,7 +113,8 @@ func (f *Frames) Line() []byte { return f.line }
 // drainTime bounds the wait for the end of an answer whose last frame is there.
 const drainTime = time.Second
 
-// Close ends the answer, and the exec with it when its last frame has not come.
+// Close ends the answer, and the exec with it when its last frame has not come, unless it is
+// a detached one.
 // It may be called twice.
 func (f *Frames) Close() {
 	if f.last {

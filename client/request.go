@@ -34,6 +34,8 @@ type call struct {
 	// stream is sent as it is, with its media type, where body is nil; nil is none.
 	stream    io.Reader
 	mediaType string
+	// key is the Idempotency-Key; "" is none.
+	key string
 }
 
 // path joins the elements of a route, each escaped.
@@ -135,6 +137,9 @@ func (c *Client) request(ctx context.Context, r call) (*http.Request, error) {
 	req.Header.Set("Accept", sallyport.MediaJSON)
 	if body != nil {
 		req.Header.Set("Content-Type", mediaType)
+	}
+	if r.key != "" {
+		req.Header.Set(sallyport.HeaderIdempotencyKey, r.key)
 	}
 	return req, nil
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"unicode/utf8"
 
 	"sallyport/client/sallyport"
@@ -18,7 +19,8 @@ import (
 const LineBytesMax = 6*(16<<20) + 4096
 
 // Frame is one frame of an answer. Exactly one of its three parts is set: a
-// piece of output, the command's result, or an error of Sallyport's own.
+// piece of output, the command's result, or an error of Sallyport's own. The last frame of a
+// detached exec's output has End as well, and neither of the last two while the exec runs.
 type Frame struct {
 	// Stream is sallyport.Stdout or Stderr on a piece of output, else empty.
 	Stream string
@@ -28,9 +30,14 @@ type Frame struct {
 	// Omitted is how many bytes are left out: of the middle of Data, which says where, or,
 	// where there is no Data, from Offset on.
 	Omitted, Offset int64
+	// Skipped is, in the output of a detached exec, how many bytes from Offset on are not kept
+	// any more. There, Offset is that of Data's first byte, too.
+	Skipped int64
 
 	Result *sallyport.ExecResult
 	Err    *sallyport.Error
+	// End is the last frame of a detached exec's output.
+	End *sallyport.OutputEnd
 }
 
 // Reader reads the frames of one answer. It is not safe for concurrent use.
@@ -111,8 +118,10 @@ func (r *Reader) parse(line []byte) (Frame, error) {
 }
 
 const (
-	stdoutHead = `{"stream":"stdout","data":"`
-	stderrHead = `{"stream":"stderr","data":"`
+	stdoutHead = `{"stream":"stdout",`
+	stderrHead = `{"stream":"stderr",`
+	offsetHead = `"offset":`
+	dataHead   = `"data":"`
 	goesOnTail = `","truncated":false`
 	isCutTail  = `","truncated":true`
 	binaryTail = `,"encoding":"base64"`
@@ -125,6 +134,12 @@ func (r *Reader) parseOutput(line []byte) (f Frame, ok bool) {
 	} else if body, ok := bytes.CutPrefix(line, []byte(stderrHead)); ok {
 		f.Stream, line = sallyport.Stderr, body
 	} else {
+		return Frame{}, false
+	}
+	if f.Offset, line, ok = cutOffset(line); !ok {
+		return Frame{}, false
+	}
+	if line, ok = bytes.CutPrefix(line, []byte(dataHead)); !ok {
 		return Frame{}, false
 	}
 	line, ok = bytes.CutSuffix(line, []byte("}"))
@@ -147,6 +162,17 @@ func (r *Reader) parseOutput(line []byte) (f Frame, ok bool) {
 	return f, ok
 }
 
+// cutOffset takes the offset, if one is told, and the comma behind it.
+func cutOffset(line []byte) (offset int64, rest []byte, ok bool) {
+	rest, isTold := bytes.CutPrefix(line, []byte(offsetHead))
+	if !isTold {
+		return 0, line, true
+	}
+	digits, rest, found := bytes.Cut(rest, []byte(","))
+	offset, err := strconv.ParseInt(string(digits), 10, 64)
+	return offset, rest, found && err == nil && offset >= 0
+}
+
 // appendBase64 decodes p, strictly: what the decoder would skip is refused.
 func appendBase64(dst, p []byte) ([]byte, bool) {
 	if plain(p) != len(p) {
@@ -164,7 +190,9 @@ type wireFrame struct {
 	Encoding  string `json:"encoding"`
 	Omitted   int64  `json:"omitted"`
 	Offset    int64  `json:"offset"`
+	Skipped   int64  `json:"skipped"`
 
+	Next     *sallyport.OutputNext
 	ExitCode *int `json:"exit_code"`
 	Code     *sallyport.Code
 }
@@ -177,6 +205,19 @@ func parseAny(line []byte) (Frame, error) {
 	switch {
 	case w.Stream == sallyport.Stdout || w.Stream == sallyport.Stderr:
 		return outputFrame(w)
+	case w.Next != nil:
+		return endFrame(line, w)
+	}
+	f, err := lastFrame(line, w)
+	if err == nil && f.Result == nil && f.Err == nil {
+		err = errors.New("frames: neither output, nor a result, nor an error")
+	}
+	return f, err
+}
+
+// lastFrame reads a result, or an error.
+func lastFrame(line []byte, w wireFrame) (Frame, error) {
+	switch {
 	case w.ExitCode != nil:
 		var result sallyport.ExecResult
 		err := json.Unmarshal(line, &result)
@@ -186,11 +227,24 @@ func parseAny(line []byte) (Frame, error) {
 		err := json.Unmarshal(line, &e)
 		return Frame{Err: &e}, err
 	}
-	return Frame{}, errors.New("frames: neither output, nor a result, nor an error")
+	return Frame{}, nil
+}
+
+// endFrame reads the last frame of a detached exec's output.
+func endFrame(line []byte, w wireFrame) (Frame, error) {
+	f, err := lastFrame(line, w)
+	if err == nil {
+		f.End = &sallyport.OutputEnd{}
+		err = json.Unmarshal(line, f.End)
+	}
+	if err == nil && f.End.Status == "" && f.Err == nil {
+		err = errors.New("frames: the end of an output, and neither a status nor an error")
+	}
+	return f, err
 }
 
 func outputFrame(w wireFrame) (Frame, error) {
-	f := Frame{Stream: w.Stream, Truncated: w.Truncated, Data: []byte(w.Data), Omitted: w.Omitted, Offset: w.Offset}
+	f := Frame{Stream: w.Stream, Truncated: w.Truncated, Data: []byte(w.Data), Omitted: w.Omitted, Offset: w.Offset, Skipped: w.Skipped}
 	switch w.Encoding {
 	case "":
 		return f, nil
