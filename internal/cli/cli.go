@@ -128,7 +128,16 @@ func (a *app) end(ctx context.Context, cmd *cobra.Command, err error) int {
 		return a.watch.exitCode()
 	}
 	a.report(err)
-	return codeOf(cmd.Name() == execName || cmd.Name() == shellName, err)
+	return codeOf(passesExitCode(cmd), err)
+}
+
+// passesExitCode tells of the commands whose exit codes are another's, or tell of another.
+func passesExitCode(cmd *cobra.Command) bool {
+	switch cmd.Name() {
+	case execName, shellName, logsName, attachName, waitName:
+		return cmd.Parent() == cmd.Root()
+	}
+	return false
 }
 
 // codeOf is the exit code of a command that failed.

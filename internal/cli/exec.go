@@ -25,6 +25,8 @@ type execFlags struct {
 	verbose  bool
 	tty      bool
 	size     sallyport.OutputSize
+	detach   bool
+	keep     time.Duration
 	docker   dockerFlags
 }
 
@@ -48,6 +50,10 @@ Besides the command's own exit code there are:
   128+N    signal N ended the command
   130, 143 Ctrl-C or SIGTERM ended exec, which ends the command too
 
+With --detach the command goes on by itself, whatever becomes of exec, the connection and
+the server: exec prints its id, alone, once it has started. Its output waits on its own
+machine: logs shows it, attach follows it, wait waits for the end, rm ends and removes it.
+
 With --json the frames of the answer are printed as they come, one a line. The last
 holds the exit code, or an error with a code: one of the API's, or "usage" for a
 mistake in the flags, or "server_unreachable" where no answer of a server came. A
@@ -58,6 +64,7 @@ last line that holds neither was cut off: how the command ended is not known.`,
   tar c docs | sallyport exec -i build tar x -C /tmp
   sallyport exec -it build vim notes.txt
   sallyport exec --head-bytes 1000 --tail-bytes 4000 build make
+  id=$(sallyport exec -d build make all) && sallyport attach build $id
   sallyport exec --idempotency-key deploy-42 build ./deploy
   sallyport exec --json build sh -c 'echo out; echo err >&2; exit 3'`,
 		Args: cobra.ArbitraryArgs,
@@ -75,7 +82,7 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 	// The workspace ends exec's first flags, so that those of the command are never
 	// taken for ours.
 	flags.SetInterspersed(false)
-	flags.Var((*duration)(&f.timeout), "timeout", "end the command after this `TIME`, rounded up to seconds (default 30s, at most 120s, or 1h with stdin)")
+	flags.Var((*duration)(&f.timeout), "timeout", "end the command after this `TIME`, rounded up to seconds (default 30s, at most 120s, or 1h with stdin; with -d a day, at most a week)")
 	flags.StringVar(&f.stdin, "stdin", "", "feed the command this `FILE`; - is stdin, which is passed on as it comes")
 	flags.BoolVarP(&f.fromIn, "interactive", "i", false, "the same as --stdin -")
 	flags.BoolVarP(&f.tty, "tty", "t", false, "give the command a terminal, as shell does; -it is the same")
@@ -88,8 +95,10 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 	flags.BoolVarP(&a.quiet, "quiet", "q", false, "write no warnings and notes to stderr, errors alone")
 	flags.Int64Var(&f.size.HeadBytes, "head-bytes", 0, "print, of stdout and of stderr, the first `N` bytes alone, and the newest of --tail-bytes")
 	flags.Int64Var(&f.size.TailBytes, "tail-bytes", 0, "print, of stdout and of stderr, the newest `N` bytes alone, and the first of --head-bytes")
+	flags.BoolVarP(&f.detach, "detach", "d", false, "print the exec's id when the command has started, and leave it to itself")
+	flags.Var((*duration)(&f.keep), "keep", "with -d, keep the output for this `TIME` behind the end (default 24h, at most a week)")
 	f.docker.add(flags)
-	for _, name := range []string{"timeout", "cwd", "workdir", "env", "idempotency-key", "head-bytes", "tail-bytes"} {
+	for _, name := range []string{"keep", "timeout", "cwd", "workdir", "env", "idempotency-key", "head-bytes", "tail-bytes"} {
 		complete(cmd, name, cobra.NoFileCompletions)
 	}
 }
@@ -98,10 +107,14 @@ func (f *execFlags) add(a *app, cmd *cobra.Command) {
 func (a *app) exec(cmd *cobra.Command, args []string, f *execFlags) error {
 	r := &execRun{app: a}
 	err := r.parse(cmd, args, f)
-	if err == nil && f.tty {
+	if err == nil && f.tty && !f.detach {
 		return a.execTerminal(cmd.Context(), r.workspace, r.exec.Cmd, f)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case f.detach:
+		err = r.detach(cmd.Context(), f)
+	default:
 		err = r.run(cmd.Context(), f)
 	}
 	if err != nil && a.asJSON() && !r.framed {

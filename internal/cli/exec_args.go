@@ -47,24 +47,17 @@ func parseMoreFlags(cmd *cobra.Command, args []string) ([]string, error) {
 
 // dockerFlags are those of docker exec that an exec of ours has no counterpart of.
 type dockerFlags struct {
-	detach bool
-	user   string
+	user string
 }
 
 func (d *dockerFlags) add(flags *pflag.FlagSet) {
-	flags.BoolVarP(&d.detach, "detach", "d", false, "")
 	flags.StringVarP(&d.user, "user", "u", "", "")
-	for _, name := range []string{"detach", "user"} {
-		_ = flags.MarkHidden(name) // it is there
-	}
+	_ = flags.MarkHidden("user") // it is there
 }
 
 // refuse says what there is instead of the flags that were given.
 func (d *dockerFlags) refuse(cmd *cobra.Command) error {
-	switch {
-	case d.detach:
-		return usagef("", "-d: exec waits for its command; a shell can leave one behind: sallyport exec WORKSPACE sh -c 'nohup COMMAND >log 2>&1 &'")
-	case cmd.Flags().Changed("user"):
+	if cmd.Flags().Changed("user") {
 		return usagef("", "-u: a command runs as its workspace's login user; sudo can change that: sallyport exec WORKSPACE sudo -n -u USER COMMAND")
 	}
 	return nil

@@ -35,6 +35,9 @@ func (r *execRun) parse(cmd *cobra.Command, args []string, f *execFlags) error {
 	if f.timeout < 0 {
 		return usagef("for example: --timeout 30s", "--timeout %s is in the past", f.timeout)
 	}
+	if err := f.checkDetach(cmd); err != nil {
+		return err
+	}
 	r.workspace = workspace
 	r.exec = client.Exec{
 		Workspace: workspace, Cmd: argv, Timeout: f.timeout, Cwd: f.cwd, IdempotencyKey: f.key,

@@ -92,7 +92,7 @@ func (h hints) forCode(e *sallyport.Error) string {
 	case sallyport.CodeExecTimeout:
 		return "give it more time with --timeout (120s is the most)"
 	case sallyport.CodeTooManyExecs:
-		return "wait for some to end, then try again"
+		return h.forTooMany(e)
 	case sallyport.CodeForwardForbidden:
 		return "a token with scope workspaces can allow it: sallyport workspaces update --forward-allow HOST:PORTS " + h.name()
 	case sallyport.CodeForwardFailed:
@@ -115,7 +115,36 @@ func (h hints) forCode(e *sallyport.Error) string {
 	if isStarted {
 		return h.endOf(e.ExecID)
 	}
+	if hint := h.forDetached(e); hint != "" {
+		return hint
+	}
 	return h.forFiles(e)
+}
+
+// forTooMany is the advice where as many run as may.
+func (h hints) forTooMany(e *sallyport.Error) string {
+	switch e.Reason {
+	case sallyport.ReasonDetached:
+		return "wait for some to end, or remove those that nobody needs: sallyport ps --all " + h.name() + " lists them, sallyport rm ends and removes one"
+	}
+	return "wait for some to end, then try again"
+}
+
+// forDetached is the advice on the codes of detached execs.
+func (h hints) forDetached(e *sallyport.Error) string {
+	switch e.Code {
+	case sallyport.CodeNotDetached:
+		return "only what exec --detach has started keeps its output; sallyport ps --all " + h.name() + " shows how it ended"
+	case sallyport.CodeOutputGone:
+		return "sallyport ps --all " + h.name() + " shows how it ended; exec --detach --keep TIME keeps an output for longer"
+	case sallyport.CodeSpoolUnavailable:
+		return "the output is kept below the home of the login user there, or in /var/tmp: one of them must have room, and be writable"
+	case sallyport.CodeInvalidSince:
+		return "begin at 0, or leave --since out; --tail BYTES is the newest so many"
+	case sallyport.CodeDetachedRunning:
+		return "end them first: sallyport ps " + h.name() + " lists them, sallyport rm ends one"
+	}
+	return ""
 }
 
 // forForward is the advice on a target that doesn't take connections.

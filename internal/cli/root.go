@@ -39,8 +39,8 @@ SALLYPORT_PROFILE names, or the current one. login and dev write profiles.
 A workspace, an organisation, an exec, an attachment and a token can be named by the
 beginning of its id, if no other id begins with it. NO_COLOR keeps colours from a terminal.
 
-Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec and shell
-have the command's own; see exec --help, and doctor --help.`,
+Exit codes: 0 it is done, 1 it failed, 2 the program was used wrongly. exec, shell, attach
+and wait have the command's own; see exec --help, logs --help and doctor --help.`,
 		Example: `  sallyport dev                        # a server on this machine, with a workspace "local"
   sallyport exec local uname -a        # run a command there
   sallyport cp report.pdf local:       # copy a file there
@@ -62,7 +62,8 @@ have the command's own; see exec --help, and doctor --help.`,
 		&cobra.Group{ID: groupManage, Title: "Manage:"},
 		&cobra.Group{ID: groupServe, Title: "Run a server:"},
 	)
-	addTo(root, groupWork, a.newExec(), a.newShell(), a.newCp(), a.newLs(), a.newFiles(), a.newAttachments(), a.newRecordings(), a.newForward(), a.newPs(), a.newKill(), a.newActivity())
+	addTo(root, groupWork, a.newExec(), a.newShell(), a.newCp(), a.newLs(), a.newFiles(), a.newAttachments(), a.newRecordings(), a.newForward(), a.newPs(), a.newKill(),
+		a.newLogs(), a.newAttach(), a.newWait(), a.newRm(), a.newActivity())
 	addTo(root, groupAccount, a.newLogin(), a.newLogout(), a.newWhoami(), a.newProfiles(), a.newEnv())
 	addTo(root, groupManage, a.newWorkspaces(), a.newTokens(), a.newOrgs(), a.newCA())
 	addTo(root, groupServe, a.newDev(), a.newServer(), a.newConfig(), a.newMigrate(),

@@ -55,10 +55,8 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 // have; "" for any other name.
 func insteadOf(name string) string {
 	switch name {
-	case "ssh", "shell", "attach":
-		return "there are no terminals in this version; sallyport exec WORKSPACE COMMAND runs a command"
-	case "logs":
-		return "output isn't kept; sallyport activity shows what ran, and how it ended"
+	case "ssh":
+		return "sallyport shell WORKSPACE sits at a shell there"
 	case "run":
 		return "sallyport exec WORKSPACE COMMAND runs a command"
 	}

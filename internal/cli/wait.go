@@ -1,71 +1,47 @@
 package cli
 
 import (
-	"net/http"
-	"net/http/httptrace"
-	"strings"
-	"sync"
-	"sync/atomic"
-	"time"
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"sallyport/client/sallyport"
 )
 
-// waitTold is after how long a person is told what is waited for.
-const waitTold = 1500 * time.Millisecond
+// waitName is the command's name.
+const waitName = "wait"
 
-// waitTransport tells a person at a terminal what a call waits for, when its answer
-// doesn't begin soon.
-type waitTransport struct {
-	*http.Transport
-	app *app
-}
+func (a *app) newWait() *cobra.Command {
+	return &cobra.Command{
+		Use:   waitName + " WORKSPACE EXEC",
+		Short: "Wait for an exec to end, with its exit code",
+		Long: `Waits until an exec has ended, one that exec --detach has started or another, and prints
+nothing. The exit code is the command's, as that of exec is: 124 where its time-out ended it,
+125 where it has none, or isn't known. EXEC is an id, or the beginning of one.
 
-// RoundTrip sends a request, and returns when its answer begins.
-func (t *waitTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	isUpload := r.Method == http.MethodPut && r.Body != nil // it shows how far it is
-	if !t.app.isPerson() || isUpload {
-		return t.Transport.RoundTrip(r)
-	}
-	var sent atomic.Bool
-	trace := &httptrace.ClientTrace{WroteRequest: func(httptrace.WroteRequestInfo) { sent.Store(true) }}
-	traced := r.WithContext(httptrace.WithClientTrace(r.Context(), trace))
-	answered := make(chan struct{})
-	var telling sync.WaitGroup
-	tell := func() { t.tell(r, &sent, answered) }
-	if local := t.app.local; local != nil {
-		tell = local.guard(tell)
-	}
-	telling.Go(tell)
-	defer telling.Wait()
-	defer close(answered)
-	return t.Transport.RoundTrip(traced)
-}
-
-// tell says what is waited for, and once more when that has changed.
-func (t *waitTransport) tell(r *http.Request, sent *atomic.Bool, answered <-chan struct{}) {
-	tick := time.NewTicker(waitTold)
-	defer tick.Stop()
-	told := ""
-	for {
-		select {
-		case <-answered:
-			return
-		case <-tick.C:
-		}
-		if now := t.waitingFor(r, sent.Load()); now != told {
-			t.app.note("waiting for %s", now)
-			told = now
-		}
+Ctrl-C leaves the command alone.`,
+		Example: `  sallyport wait build 0198c9a4-9d10 && echo it went well`,
+		Args:    takes("WORKSPACE", "EXEC"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.wait(cmd.Context(), args[0], args[1])
+		},
+		ValidArgsFunction: a.completeExecs(func(r sallyport.Activity) bool { return r.Status == sallyport.StatusRunning }),
 	}
 }
 
-func (t *waitTransport) waitingFor(r *http.Request, sent bool) string {
-	switch {
-	case !sent:
-		return "the server at " + r.URL.Host
-	case strings.HasSuffix(r.URL.Path, "/exec"), strings.HasSuffix(r.URL.Path, "/forward"), strings.Contains(r.URL.Path, "/files"):
-		return "the machine of workspace " + t.app.workspace
-	case strings.HasSuffix(r.URL.Path, "/diagnose"):
-		return "the server, which tries the way to the machine"
+func (a *app) wait(ctx context.Context, workspace, exec string) error {
+	c, err := a.newClient(false)
+	if err != nil {
+		return err
 	}
-	return "an answer of the server at " + r.URL.Host
+	defer c.Close()
+	workspace, exec, err = a.findExec(ctx, c, workspace, exec)
+	if err != nil {
+		return err
+	}
+	row, err := c.WaitExec(ctx, workspace, exec)
+	if err != nil {
+		return err
+	}
+	return a.endOf(workspace, row)
 }
