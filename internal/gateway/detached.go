@@ -8,6 +8,7 @@ import (
 	"sallyport/client/sallyport"
 	"sallyport/internal/access"
 	"sallyport/internal/audit"
+	"sallyport/internal/limits"
 	"sallyport/internal/live"
 	"sallyport/internal/policy"
 	"sallyport/internal/remote/detached"
@@ -88,13 +89,18 @@ func (a *act) startDetached(ctx context.Context, by Caller, e Exec) error {
 	}
 	m := &detachedMachine{g: a.g, by: by, ws: a.ws, gate: a.gate}
 	execs := detached.Execs{Machine: m}
-	lasting := context.WithoutCancel(ctx)
+	lasting, cancel := a.g.lasting(ctx)
+	defer cancel()
 	err := execs.Start(lasting, a.detachedCommand(e))
+	if errors.Is(err, detached.ErrExists) { // ended before it started: no other start comes
+		_ = execs.Remove(lasting, []string{a.row.ID()})
+		return sallyport.Errorf(sallyport.CodeCanceled, "the exec was ended before it had started").WithStarted(false)
+	}
 	if err != nil && (!m.sent || startsNothing(err)) {
 		return err
 	}
 	if err == nil {
-		a.watchDetached(ctx, by, e)
+		a.watchDetached(ctx, by, e, true)
 		return nil
 	}
 	states, askErr := execs.Ask(lasting, []detached.Asked{{ID: a.row.ID(), Bury: true}})
@@ -102,17 +108,33 @@ func (a *act) startDetached(ctx context.Context, by Caller, e Exec) error {
 	case askErr == nil && ok && s.Phase == detached.NeverStarted:
 		return err
 	case askErr == nil && ok && (s.Phase == detached.Running || s.Phase == detached.Ended):
-		a.watchDetached(ctx, by, e)
+		a.watchDetached(ctx, by, e, true)
 		return nil
 	}
-	a.watchDetached(ctx, by, e)
+	a.watchDetached(ctx, by, e, false)
 	return sallyport.Errorf(sallyport.CodeExecTransport, "the connection to the machine broke while the command was started; GET …/execs/%s tells whether it runs", a.row.ID()).Because(err)
 }
 
 // startsNothing tells of an error of a start whether nothing ran, and nothing will.
 func startsNothing(err error) bool {
 	known, isKnown := errors.AsType[*sallyport.Error](err)
-	return errors.Is(err, detached.ErrExists) || isKnown && known.Started != nil && !*known.Started
+	return isKnown && known.Started != nil && !*known.Started
+}
+
+// lasting is a context for what goes on when its caller has gone away. It ends when a machine has
+// had time enough to answer, and at the end of the server, which waits for nobody's machine.
+func (g *Gateway) lasting(ctx context.Context) (context.Context, context.CancelFunc) {
+	tooLong := sallyport.Errorf(sallyport.CodeExecTransport, "the machine did not answer in time")
+	lasting, cancel := context.WithTimeoutCause(context.WithoutCancel(ctx), g.ConnectTime+limits.DetachedAskTime, tooLong)
+	stop := context.AfterFunc(ctx, func() {
+		if sallyport.CodeOf(context.Cause(ctx)) == sallyport.CodeDraining {
+			cancel()
+		}
+	})
+	return lasting, func() {
+		stop()
+		cancel()
+	}
 }
 
 func (a *act) detachedCommand(e Exec) detached.Command {
@@ -126,11 +148,12 @@ func (a *act) detachedCommand(e Exec) detached.Command {
 	}
 }
 
-// watchDetached has the exec of the act watched, and leaves its row open.
-func (a *act) watchDetached(ctx context.Context, by Caller, e Exec) {
+// watchDetached has the exec of the act watched, and leaves its row open. started tells that it is
+// known to have started.
+func (a *act) watchDetached(ctx context.Context, by Caller, e Exec, started bool) {
 	a.leave()
 	a.g.watchDetached(ctx, watchedExec{
-		id: a.row.ID(), ws: a.ws, by: by.Principal, created: a.g.Now(), timeout: time.Duration(e.TimeoutS) * time.Second, seen: time.Now(),
+		id: a.row.ID(), ws: a.ws, by: by.Principal, created: a.g.Now(), timeout: time.Duration(e.TimeoutS) * time.Second, seen: time.Now(), started: started,
 	})
 	if a.g.RevocationEpoch() != by.RevocationEpoch { // what was ended during the start didn't end it
 		a.g.recheckDetached(context.WithoutCancel(ctx), by.Principal, a.ws)

@@ -17,6 +17,7 @@ import (
 func (g *Gateway) settle(ctx context.Context, ws store.Workspace, e watchedExec, s detached.State) error {
 	overdue := g.Now().After(e.created.Add(e.timeout + limits.DetachedOverdue))
 	if s.Phase == detached.Running && !overdue {
+		g.detached.began(ws.ID, e.id)
 		g.detached.saw(ws.ID, e.id)
 		return nil
 	}
@@ -127,6 +128,8 @@ func endTold(s detached.State) audit.End {
 
 // endProcessesOf ends what is left of an exec on its machine.
 func (g *Gateway) endProcessesOf(ctx context.Context, ws store.Workspace, row store.Activity) audit.DetachedOutcome {
+	ctx, cancel := g.lasting(ctx)
+	defer cancel()
 	left, err := g.detachedOn(Caller{}, ws).End(ctx, row.ID)
 	if err != nil || !left.Known {
 		return audit.DetachedOutcome{SurvivorsUnknown: true}
@@ -135,22 +138,23 @@ func (g *Gateway) endProcessesOf(ctx context.Context, ws store.Workspace, row st
 }
 
 // endDetached ends an exec that runs, and completes its row. Where the machine can't be reached
-// it returns why, and nothing has changed.
-func (g *Gateway) endDetached(ctx context.Context, ws store.Workspace, row store.Activity, why *sallyport.Error) error {
+// it returns why, and nothing has changed. One that is being started never starts: buried tells that
+// its tombstone is needed still.
+func (g *Gateway) endDetached(ctx context.Context, ws store.Workspace, row store.Activity, why *sallyport.Error) (buried bool, err error) {
 	defer g.detached.ends(row.ID)()
 	execs := g.detachedOn(Caller{}, ws)
-	left, err := execs.End(ctx, row.ID)
+	left, state, err := endAndAsk(ctx, execs, row.ID)
 	if err != nil {
-		return err
+		return false, err
 	}
 	end := audit.End{Status: sallyport.StatusCanceled}
 	if why != nil {
 		end.Reason = string(why.Code)
 	}
 	outcome := audit.DetachedOutcome{SurvivorsUnknown: !left.Known}
-	if states, err := execs.Ask(ctx, []detached.Asked{{ID: row.ID}}); err == nil && states[row.ID].Phase == detached.Ended {
-		told := endTold(states[row.ID])
-		if isOwn := told.Status == sallyport.StatusOK || told.Status == sallyport.StatusError; isOwn && !states[row.ID].Ending {
+	if state.Phase == detached.Ended {
+		told := endTold(state)
+		if isOwn := told.Status == sallyport.StatusOK || told.Status == sallyport.StatusError; isOwn && !state.Ending {
 			end = told // it had ended by itself
 		}
 		outcome, _ = told.Outcome.(audit.DetachedOutcome)
@@ -164,12 +168,26 @@ func (g *Gateway) endDetached(ctx context.Context, ws store.Workspace, row store
 	}
 	end.Outcome = outcome
 	if _, err := g.Audit.Conclude(row, end); err != nil {
-		return err
+		return false, err
 	}
 	if done, err := g.Activities.Activity(ctx, row.OrgID, row.ID); err == nil {
 		if until := outputUntil(done.Activity); until != nil {
 			g.detached.ended(ws.ID, row.ID, *until)
 		}
 	}
-	return nil
+	return state.Phase == detached.NeverStarted, nil
+}
+
+// endAndAsk ends an exec, and asks how it ended. One that has started in between is ended again.
+func endAndAsk(ctx context.Context, execs detached.Execs, execID string) (left detached.Survivors, s detached.State, err error) {
+	for range 2 {
+		if left, err = execs.End(ctx, execID); err != nil {
+			return left, s, err
+		}
+		states, err := execs.Ask(ctx, []detached.Asked{{ID: execID, Bury: !left.Known}})
+		if s = states[execID]; left.Known || err == nil && s.Phase != detached.Running {
+			return left, s, nil
+		}
+	}
+	return left, s, sallyport.Errorf(sallyport.CodeExecTransport, "the machine doesn't tell that the exec has ended")
 }

@@ -213,7 +213,8 @@ func (g *Gateway) DeleteExec(ctx context.Context, by Caller, ref Ref, execID str
 	if err != nil {
 		return err
 	}
-	lasting := context.WithoutCancel(ctx)
+	lasting, cancel := g.lasting(ctx)
+	defer cancel()
 	if row.Status == sallyport.StatusRunning {
 		err := g.Audit.Record(ctx, audit.Event{
 			Type: sallyport.ActivityExecSignal, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
@@ -222,7 +223,8 @@ func (g *Gateway) DeleteExec(ctx context.Context, by Caller, ref Ref, execID str
 		if err != nil {
 			return err
 		}
-		if err := g.endDetached(lasting, ws, row, nil); err != nil {
+		buried, err := g.endDetached(lasting, ws, row, nil)
+		if err != nil || buried {
 			return err
 		}
 	}
@@ -269,7 +271,6 @@ func (g *Gateway) AwaitExec(ctx context.Context, by Caller, ref Ref, execID stri
 // machine that can't be reached is no error.
 func (g *Gateway) refresh(ctx context.Context, by Caller, ws store.Workspace, row store.Activity) (store.Activity, error) {
 	isFresh := time.Since(g.detached.seenAt(ws.ID, row.ID)) < limits.DetachedFresh
-	isStarting := g.Now().Before(row.CreatedAt.Add(g.ConnectTime))
 	if isFresh || ws.Connector == nil {
 		return row, nil
 	}
@@ -277,8 +278,8 @@ func (g *Gateway) refresh(ctx context.Context, by Caller, ws store.Workspace, ro
 	defer cancel()
 	states, err := g.detachedOn(by, ws).Ask(asking, []detached.Asked{{ID: row.ID}})
 	s, isTold := states[row.ID]
-	if err != nil || !isTold || isStarting && s.Phase == detached.SpoolLost {
-		return row, nil
+	if err != nil || !isTold || s.Phase == detached.SpoolLost {
+		return row, nil // the watch knows whether it had started
 	}
 	if err := g.settleRow(context.WithoutCancel(ctx), ws, row, s); err != nil {
 		return row, err

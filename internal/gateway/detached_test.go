@@ -2,6 +2,9 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -25,6 +28,8 @@ func newDetachedWorld(t *testing.T) *detachedWorld {
 	db := g.Leases.(*sqlite.DB)
 	w := &detachedWorld{Gateway: g, t: t, ws: ws, records: &administration.Administration{
 		Access: g.Access, Orgs: db, Workspaces: db, Tokens: db, Connectors: g.Connectors, End: g.EndEverywhere, Log: g.Log, Now: g.Now,
+		// A change of the machine that was checked just before an exec began.
+		RunsDetached: func(context.Context, string, string) (bool, error) { return false, nil },
 	}}
 	tier := sallyport.TierPrivileged
 	_, err := w.records.UpdateWorkspace(t.Context(), admin(), Ref{Workspace: ws.ID}, administration.WorkspaceChange{Tier: &tier})
@@ -120,5 +125,65 @@ func TestDetachedWithoutAMachine(t *testing.T) {
 	running, _ := w.detached.machines[w.ws.ID].due(&w.detached)
 	if err := w.askAll(t.Context(), running); sallyport.CodeOf(err) != sallyport.CodeWorkspaceHasNoHost || len(running) != 1 {
 		t.Errorf("%d asked for: %v", len(running), err)
+	}
+}
+
+// An exec that is ended while it is started never runs.
+func TestDetachedEndedDuringStart(t *testing.T) {
+	t.Parallel()
+	w := newDetachedWorld(t)
+	ran := filepath.Join(t.TempDir(), "ran")
+	var execID string
+	_, _, err := w.StartDetached(t.Context(), admin(), Ref{Workspace: w.ws.ID}, Exec{
+		Argv: []string{"touch", ran}, Detached: true, TimeoutS: 600, KeepS: 600, MaxOutputBytes: 1 << 20,
+	}, func(id string) {
+		execID = id
+		must(t, w.DeleteExec(t.Context(), admin(), Ref{Workspace: w.ws.ID}, id, false))
+	})
+	if sallyport.CodeOf(err) != sallyport.CodeCanceled {
+		t.Errorf("the start: %v", err)
+	}
+	row, err := w.ExecRow(t.Context(), admin(), Ref{Workspace: w.ws.ID}, execID)
+	must(t, err)
+	if row.Status != sallyport.StatusCanceled {
+		t.Errorf("row %+v", row)
+	}
+	if _, err := os.Stat(ran); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("it ran: %v", err)
+	}
+}
+
+// An exec that has started is not told as one that never did, whose key would be free, when its
+// spool is gone.
+func TestDetachedLosesItsSpool(t *testing.T) {
+	t.Parallel()
+	w := newDetachedWorld(t)
+	row := w.start(nil, "sh", "-c", `rm -rf "$HOME/.sallyport/execs/"*; exec sleep 1`)
+	for row.Status == sallyport.StatusRunning {
+		running, _ := w.detached.machines[w.ws.ID].due(&w.detached)
+		must(t, w.askAll(t.Context(), running))
+		var err error
+		row, err = w.ExecRow(t.Context(), admin(), Ref{Workspace: w.ws.ID}, row.ID)
+		must(t, err)
+	}
+	if row.Reason != sallyport.ReasonSpoolLost {
+		t.Errorf("row %+v", row)
+	}
+}
+
+// What lasts beyond its caller ends with the server: no machine holds up a drain.
+func TestLasting(t *testing.T) {
+	t.Parallel()
+	g := &Gateway{ConnectTime: time.Hour}
+	for _, cause := range []error{context.Canceled, sallyport.Errorf(sallyport.CodeRevoked, "revoked"), sallyport.Errorf(sallyport.CodeDraining, "draining")} {
+		ctx, end := context.WithCancelCause(t.Context())
+		lasting, cancel := g.lasting(ctx)
+		end(cause)
+		if sallyport.CodeOf(cause) == sallyport.CodeDraining {
+			<-lasting.Done()
+		} else if lasting.Err() != nil {
+			t.Errorf("ended by %v", cause)
+		}
+		cancel()
 	}
 }

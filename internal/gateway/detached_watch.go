@@ -21,6 +21,9 @@ type watchedExec struct {
 	by      principal.Principal
 	created time.Time
 	timeout time.Duration
+	// started tells that its machine has said that it has started: without a spool it is lost then,
+	// and else it never starts any more.
+	started bool
 	// seen is when the machine last said that it runs.
 	seen time.Time
 	// until is when its output goes; zero as long as it runs.
@@ -114,7 +117,7 @@ func (g *Gateway) endRuled(ctx context.Context, e watchedExec) {
 		defer cancel()
 		row, err := g.Activities.Activity(ctx, e.ws.OrgID, e.id)
 		if err == nil && row.Status == sallyport.StatusRunning {
-			err = g.endDetached(ctx, e.ws, row, cause)
+			_, err = g.endDetached(ctx, e.ws, row, cause)
 		}
 		if err == nil && cause.Code == sallyport.CodeWorkspaceDeleted {
 			err = g.detachedOn(Caller{}, e.ws).Remove(ctx, []string{e.id})
@@ -232,7 +235,7 @@ func (g *Gateway) askAll(ctx context.Context, running []watchedExec) error {
 	}
 	asked := make([]detached.Asked, len(running))
 	for i, e := range running {
-		asked[i] = detached.Asked{ID: e.id, Bury: true}
+		asked[i] = detached.Asked{ID: e.id, Bury: !e.started}
 	}
 	states, err := g.detachedOn(Caller{}, ws).Ask(ctx, asked)
 	var failed []error
@@ -297,6 +300,15 @@ func (w *detachedWatch) saw(workspaceID, id string) {
 	defer w.mu.Unlock()
 	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
 		m.execs[id].seen = time.Now()
+	}
+}
+
+// began notes that a machine which was to bury what hasn't started has said that an exec runs.
+func (w *detachedWatch) began(workspaceID, id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
+		m.execs[id].started = true
 	}
 }
 
