@@ -66,6 +66,9 @@ type Gateway struct {
 	Log *slog.Logger
 	// Now is the clock of records; durations don't depend on it.
 	Now func() time.Time
+	// TokenPerRun is set where each start of the server replaces its token: a detached exec that was
+	// begun with the one before goes on.
+	TokenPerRun bool
 	// ConnectTime is the budget for reaching a machine.
 	ConnectTime time.Duration
 	// OutputGrace: see limits.OutputGrace.

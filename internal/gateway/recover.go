@@ -156,7 +156,7 @@ func (g *Gateway) adoptDetached(ctx context.Context, row store.Activity) error {
 		return fmt.Errorf("read the workspace of detached exec %s: %w", row.ID, err)
 	}
 	by := principal.Principal{OrgID: row.OrgID}
-	if row.Detached != nil {
+	if row.Detached != nil && !g.TokenPerRun {
 		by.TokenID, by.WorkspaceID = row.Detached.TokenID, row.Detached.TokenWorkspaceID
 	}
 	g.watchDetached(ctx, watchedExec{id: row.ID, ws: ws, by: by, created: row.CreatedAt, timeout: time.Duration(row.TimeoutS) * time.Second})

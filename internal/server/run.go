@@ -192,7 +192,7 @@ func (s *server) open(ctx context.Context) error {
 	}
 	s.gateway = &gateway.Gateway{
 		Access: may, Orgs: s.store, Workspaces: s.store, Tokens: s.store, Activities: s.store, Leases: s.store, Attachments: s.store,
-		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, Replica: s.replicaID,
+		ClearAuthCache: s.auth.ClearCache, Sessions: s.store, Replica: s.replicaID, TokenPerRun: s.cfg.Mode == config.ModeDev,
 		Starts:       fairqueue.New(limits.StartsPerCPU*runtime.GOMAXPROCS(0), limits.StartTime),
 		RunningFiles: gateway.RunningLimits{PerWorkspace: s.cfg.Limits.RunningFilesPerWorkspace, PerOrg: s.cfg.Limits.RunningFiles},
 		EventStreams: live.StreamLimits{PerToken: s.cfg.Limits.EventStreamsPerToken, PerOrg: s.cfg.Limits.EventStreams},
