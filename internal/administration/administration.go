@@ -33,7 +33,7 @@ type Administration struct {
 	ConnectTime time.Duration
 	// SealKey encrypts a workspace's private key with a key from outside the store.
 	SealKey func(workspaceID string, key []byte) (sealed []byte)
-	// RunsDetached tells whether detached execs run on a workspace's machine.
+	// RunsDetached tells whether detached execs run on a workspace's machine; nil is never.
 	RunsDetached func(ctx context.Context, orgID, workspaceID string) (bool, error)
 	// End ends, on every replica, what runs under a record that has been deleted or revoked.
 	// When it returns all of them have acted on it, or have found out by themselves.

@@ -160,7 +160,7 @@ func (a *Administration) UpdateWorkspace(ctx context.Context, by access.Caller, 
 		}
 	}
 	runsDetached := false
-	if c.Connector != nil {
+	if c.Connector != nil && a.RunsDetached != nil {
 		if runsDetached, err = a.RunsDetached(ctx, ws.OrgID, ws.ID); err != nil {
 			return sallyport.Workspace{}, err
 		}
