@@ -121,11 +121,14 @@ func (w *world) unreachable(t *testing.T, s *stream) {
 func (w *world) killOne(t *testing.T) {
 	t.Helper()
 	held := w.hold(t, 0)
+	detached := w.detach(t, 0, "sleep 2")
 	began := time.Now()
 	w.Replicas[0].Kill()
 	say(t, "%s is killed", w.Replicas[0].Name)
 	w.unreachable(t, held[0])
 	w.interrupted(t, held, began)
+	w.outlives(t, detached)
+	say(t, "its detached exec has ended by itself, after %.1f s", time.Since(began).Seconds())
 	w.Replicas[0].Start(t)
 	say(t, "%s is back", w.Replicas[0].Name)
 }

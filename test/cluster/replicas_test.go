@@ -25,6 +25,7 @@ func TestReplicas(t *testing.T) {
 	t.Run("WorkspaceDeleted", func(t *testing.T) { testWorkspaceDeleted(t, w) })
 	t.Run("WorkspaceUpdated", func(t *testing.T) { testWorkspaceUpdated(t, w, 6) })
 	t.Run("Signal", func(t *testing.T) { testSignal(t, w) })
+	t.Run("Detached", func(t *testing.T) { testDetached(t, w) })
 	t.Run("Forward", func(t *testing.T) { testForward(t, w) })
 	t.Run("Terminal", func(t *testing.T) { testTerminal(t, w) })
 	t.Run("Events", func(t *testing.T) { testEvents(t, w) })
