@@ -92,7 +92,7 @@ func readOutput(t testing.TB, s *stack.Stack, row sallyport.Activity, query stri
 // whenever they are asked for.
 func TestDetached(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	row := startDetached(t, s, "sh", "-c", "echo é; echo err >&2; exit 3")
 	row = awaitExec(t, s, row)
 	if row.Status != sallyport.StatusError || row.ExitCode == nil || *row.ExitCode != 3 || row.StdoutBytes == nil || *row.StdoutBytes != 3 || row.OutputUntil == nil ||
@@ -127,7 +127,7 @@ func TestDetached(t *testing.T) {
 // What doesn't go with detach is refused, and nothing runs.
 func TestDetachedRefused(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	for body, code := range map[string]string{
 		`{"cmd":["true"],"detach":true,"stream":true}`: "invalid_detach", `{"cmd":["true"],"detach":true,"output":{}}`: "invalid_detach",
 		`{"cmd":["true"],"keep_s":1}`: "invalid_keep_s", `{"cmd":["true"],"detach":true,"keep_s":-1}`: "invalid_keep_s",
@@ -151,7 +151,7 @@ func TestDetachedRefused(t *testing.T) {
 // Another tenant sees nothing of it, and a token without the scope is refused.
 func TestDetachedOfOthers(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	row := startDetached(t, s, "sleep", "60")
 	other := newHome(t, s, "other")
 	for _, of := range []struct{ method, path, body string }{
@@ -168,12 +168,12 @@ func TestDetachedOfOthers(t *testing.T) {
 func TestDetachedOutlivesTheServer(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := stack.Start(t, stack.Options{DataDir: dir})
+	s := stack.Start(t, stack.Options{DataDir: dir, Home: dir})
 	row := startDetached(t, s, "sh", "-c", "echo first; while ! [ -e "+dir+"/go ]; do sleep 0.1; done; echo second")
 	if err := s.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	s = stack.Start(t, stack.Options{DataDir: dir})
+	s = stack.Start(t, stack.Options{DataDir: dir, Home: dir})
 	var now sallyport.Activity
 	get(t, s, s.Token, execPath(row), &now)
 	if now.Status != sallyport.StatusRunning || now.SeenAt == nil {
@@ -207,7 +207,7 @@ func TestDetachedOutlivesTheServer(t *testing.T) {
 // Its end is in its row without anybody's asking for it.
 func TestDetachedEndsUnasked(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	row := startDetached(t, s, "true")
 	await(t, "the row ends", func() bool { return s.Execs(t)[0].Status == sallyport.StatusOK })
 	if got := s.Execs(t)[0]; got.ID != row.ID || *got.ExitCode != 0 {
@@ -218,7 +218,7 @@ func TestDetachedEndsUnasked(t *testing.T) {
 // The same key is the same exec, whether it runs or has ended; another body isn't.
 func TestDetachedIdempotency(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	send := func(body string) (stack.Answer, sallyport.Activity) {
 		req := s.Request(t, http.MethodPost, "/workspaces/local/exec", s.Token, body)
 		req.Header.Set(sallyport.HeaderIdempotencyKey, "a-key")
@@ -249,7 +249,7 @@ func TestDetachedIdempotency(t *testing.T) {
 // DELETE ends what runs, and removes the output unless it is to be kept; it may be asked again.
 func TestDetachedDelete(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	row := startDetached(t, s, "sh", "-c", "echo begun; exec sleep 600")
 	await(t, "output", func() bool { return readOutput(t, s, row, "").stdout == "begun\n" })
 	wantAnswer(t, "keep", s.Do(t, http.MethodDelete, execPath(row)+"?output=keep", s.Token, ""), http.StatusNoContent, "")
@@ -275,7 +275,7 @@ func TestDetachedDelete(t *testing.T) {
 // revocation.
 func TestDetachedEnds(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	signalled := startDetached(t, s, "sh", "-c", `trap "echo got; exit 9" INT; echo ready; while :; do sleep 0.1; done`)
 	await(t, "output", func() bool { return readOutput(t, s, signalled, "").stdout == "ready\n" })
 	wantAnswer(t, "signal", s.Do(t, http.MethodPost, execPath(signalled)+"/signal", s.Token, `{"signal":"INT"}`), http.StatusNoContent, "")
@@ -308,7 +308,7 @@ func TestDetachedEnds(t *testing.T) {
 // Whoever isn't the one who started it leaves a row when reading its output.
 func TestDetachedReadByAnother(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	row := awaitExec(t, s, startDetached(t, s, "echo", "read me"))
 	readOutput(t, s, row, "")
 	token := newToken(t, s, "/orgs/"+row.OrgID, sallyport.ScopeExec)
@@ -323,7 +323,7 @@ func TestDetachedReadByAnother(t *testing.T) {
 // Detached execs are listed by themselves, and their machine isn't lost from sight.
 func TestDetachedListed(t *testing.T) {
 	t.Parallel()
-	s := stack.Start(t, stack.Options{})
+	s := stack.Start(t, stack.Options{Home: t.TempDir()})
 	home := newHome(t, s, "acme")
 	start := func(body string) sallyport.Activity {
 		a := s.Do(t, http.MethodPost, "/workspaces/build/exec", home.token, body)
