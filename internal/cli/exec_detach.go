@@ -87,7 +87,7 @@ type outputCopy struct {
 // run copies the output to stdout and stderr, or with --json its frames to stdout, and returns
 // the last frame. Its error is nil only where all has been read.
 func (o *outputCopy) run(ctx context.Context, c *client.Client) (client.Frame, error) {
-	o.options.Cut = func(err error) { o.note("the connection was cut; going on: %v", err) }
+	o.options.Cut = func(error) { o.note("the connection was cut; going on") }
 	frames, err := c.ExecOutput(ctx, o.workspace, o.execID, o.options)
 	if err != nil {
 		return client.Frame{}, err
