@@ -174,13 +174,25 @@ func (w *detachedWatch) follow(workspaceID string) (leave func(), err error) {
 
 // recordRead leaves a row of another's reading, one an hour for each exec and actor.
 func (g *Gateway) recordRead(ctx context.Context, by Caller, ws store.Workspace, row store.Activity) error {
-	if by.Actor() == row.Actor || !g.detached.isFirstRead(row.ID+" "+by.Actor()) {
+	who := row.ID + " " + by.Actor()
+	if by.Actor() == row.Actor || !g.detached.isFirstRead(who) {
 		return nil
 	}
-	return g.Audit.Record(ctx, audit.Event{
+	err := g.Audit.Record(ctx, audit.Event{
 		Type: sallyport.ActivityExecOutputRead, By: by.Principal, ClientAddr: by.Addr, OrgID: ws.OrgID, WorkspaceID: ws.ID,
 		Summary: "output of exec " + row.ID + " read",
 	})
+	if err != nil {
+		g.detached.forgetRead(who)
+	}
+	return err
+}
+
+// forgetRead takes back what isFirstRead has noted: there is no row.
+func (w *detachedWatch) forgetRead(who string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.read, who)
 }
 
 // isFirstRead notes who reads what, and tells whether it is the first time in an hour.

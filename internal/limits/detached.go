@@ -21,8 +21,9 @@ const (
 	// DetachedGiveUp is how long, behind its time-out, an exec is asked for whose machine
 	// can't be reached.
 	DetachedGiveUp = time.Hour
-	// DetachedOverdue is how long a machine may take to end an exec at its time-out before we do.
-	DetachedOverdue = 30 * time.Second
+	// DetachedOverdue is how long a machine may take to end an exec at its time-out, which counts
+	// from its start there and not from its row, before we do.
+	DetachedOverdue = 90 * time.Second
 	// DetachedAskEvery is how often a machine is asked for its detached execs, and
 	// DetachedAskEveryEIC where tunnels are few. One that can't be reached is asked again
 	// after DetachedAskAgainMax at most.

@@ -119,7 +119,7 @@ func TestEnd(t *testing.T) {
 
 // The machine keeps the time-out.
 func TestTimeout(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		c := command("/bin/sh", "-c", `trap 'echo stop' TERM; (trap '' TERM; sleep 1000) & echo ready; wait; wait`)
 		c.Timeout = time.Second
 		must(t, p.Start(t.Context(), c))
@@ -134,7 +134,7 @@ func TestTimeout(t *testing.T) {
 
 // The supervisor may be killed: the command is found, and ended, all the same.
 func TestSupervisorLost(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		c := p.started(t, command("/bin/sh", "-c", `echo ready; exec sleep 1000`))
 		supervisor, group := p.ran(t, c.ID)
 		clock := p.number(t, c.ID, "clock", 2, 0)
@@ -160,7 +160,7 @@ func TestSupervisorLost(t *testing.T) {
 
 // After a boot a number is another process's: nothing is signalled by it.
 func TestMachineRestarted(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		c := p.started(t, command("/bin/sh", "-c", `echo ready; exec sleep 1000`))
 		path := filepath.Join(p.dir(c.ID), "run")
 		run, err := os.ReadFile(path)
@@ -189,7 +189,7 @@ func TestMachineRestarted(t *testing.T) {
 }
 
 func TestRemove(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		var ids []string
 		for range 3 {
 			c := command("echo", "ready")

@@ -52,7 +52,7 @@ func (a asked) Close() error { return a.Reader.(io.Closer).Close() }
 
 // What is changed under a reading is told, or ends it; it never makes it wait or tell a lie.
 func TestReadMeddledWith(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		for name, c := range map[string]struct {
 			meddle func(s *spool)
 			bytes  int64
@@ -107,7 +107,7 @@ func TestReadMeddledWith(t *testing.T) {
 
 // What stands in a spool that is no segment is never opened.
 func TestReadStrange(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		s := newSpool(t, p)
 		s.write("stdout", 0, 100, 1000, 9)
 		s.segment["stdout"] = 60 // one that holds again what the first does
@@ -145,7 +145,7 @@ func TestReadStrange(t *testing.T) {
 
 // A reader who follows learns how it went on, or that nobody will know.
 func TestReadFollowsToTheEnd(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		bad := errors.New("no more")
 		ctx, cancel := context.WithCancelCause(t.Context())
 		for name, c := range map[string]struct {
@@ -189,7 +189,7 @@ func TestReadFollowsToTheEnd(t *testing.T) {
 
 // A connection that is lost while nothing comes is told as what it is.
 func TestReadOverLostConnection(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		s := newSpool(t, p)
 		s.write("stdout", 0, 10, 1000, 9)
 		m := losing{p.Machine, make(chan struct{})}

@@ -59,6 +59,7 @@ func (r *reading) start(ctx context.Context, e Execs, args []string) {
 func (t *talk) close() {
 	_ = t.in.Close() // a pipe, whose Close tells the other end and never fails
 	t.pipe.CloseWithError(errEnough)
+	t.silent.Reset(answerTime) // a machine that doesn't end it is waited for no longer
 	<-t.ended
 	t.silent.Stop()
 	t.stop(nil)

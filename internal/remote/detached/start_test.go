@@ -89,7 +89,7 @@ func TestStart(t *testing.T) {
 
 // What is large comes whole, and a program that doesn't exist is a start whose exec ends with 127.
 func TestStartLarge(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		for _, stdin := range [][]byte{nil, bytes.Repeat([]byte("\x00\xff\n'"), 1<<18)} {
 			c := command("/bin/sh", "-c", `cat; printf '%s' "$1" "$A"`, "sh", strings.Repeat("it is\n", 5000)+"it's")
 			c.Env = []detached.EnvVar{{Name: "A", Value: strings.Repeat("\xff'", 1000) + strings.Repeat("x", 50000)}}
@@ -116,7 +116,7 @@ func contextOf(t testing.TB) context.Context { return context.WithoutCancel(t.Co
 // Nothing runs where the directory can't be entered, which is looked at first, or where no
 // directory can be made for the output.
 func TestStartRefused(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		refused := func(what string, c detached.Command, code sallyport.Code, reason string) {
 			t.Helper()
 			c.Argv = []string{"/bin/sh", "-c", `: >"$HOME/ran"`}
@@ -160,7 +160,7 @@ func TestStartRefused(t *testing.T) {
 
 // All that we make is the user's alone.
 func TestSpoolIsPrivate(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		c := command("/bin/sh", "-c", "echo ready; exec sleep 1000")
 		c.Stdin, c.Env = []byte("a secret"), []detached.EnvVar{{Name: "A", Value: "secret"}}
 		p.started(t, c)
@@ -244,7 +244,7 @@ func TestFullDisk(t *testing.T) {
 
 // A tombstone keeps a start that comes late from ever happening.
 func TestTombstone(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	somewhere(t, func(t *testing.T, p place) {
 		c := command("/bin/sh", "-c", `: >"$HOME/ran"`)
 		if s := p.ask(t, c.ID, false); s.Phase != detached.SpoolLost {
 			t.Errorf("state %+v", s)
