@@ -218,3 +218,41 @@ func TestRemove(t *testing.T) {
 		}
 	})
 }
+
+// The clock of an exec whose spool is removed while it runs ends with it, and sleeps on for none.
+func TestClockEnds(t *testing.T) {
+	somewhere(t, func(t *testing.T, p place) {
+		seconds := 100_000 + os.Getpid()%1000 + len(p.home)*1000
+		c := command("/bin/sh", "-c", `until [ -e "$HOME/go" ]; do sleep 0.1; done; rm -rf "$HOME/.sallyport/execs/"*`)
+		c.Timeout = time.Duration(seconds) * time.Second
+		must(t, p.Start(t.Context(), c))
+		for sleepers(t, seconds) == 0 {
+			checkContext(t)
+		}
+		must(t, os.WriteFile(filepath.Join(p.home, "go"), nil, 0o644))
+		for sleepers(t, seconds) > 0 {
+			checkContext(t)
+		}
+	})
+}
+
+func checkContext(t testing.TB) {
+	t.Helper()
+	if t.Context().Err() != nil {
+		t.Fatal("it takes too long")
+	}
+}
+
+// sleepers counts the processes that sleep for so many seconds.
+func sleepers(t testing.TB, seconds int) (n int) {
+	t.Helper()
+	all, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, path := range all {
+		text, _ := os.ReadFile(path) // one that has ended counts as none
+		if strings.Contains(string(text), fmt.Sprintf("sleep\x00%d\x00", seconds)) {
+			n++
+		}
+	}
+	return n
+}

@@ -277,13 +277,13 @@ supervise() {
 	sp_c=$?
 	sp_v=
 	[ -e "$sp_d/run" ] || {
-		kill -9 $sp_k
+		kill $sp_k
 		rm -rf "$sp_d"
 		exit
 	}
 	read -r sp_v sp_x sp_x sp_x sp_x sp_x sp_x sp_x sp_up <"$sp_d/run"
 	[ "$sp_v" = 1 ] || {
-		kill -9 $sp_k
+		kill $sp_k
 		exit
 	}
 	since
