@@ -16,7 +16,7 @@ import (
 // without a phase is of a machine that is given up.
 func (g *Gateway) settle(ctx context.Context, ws store.Workspace, e watchedExec, s detached.State) error {
 	overdue := g.Now().After(e.created.Add(e.timeout + limits.DetachedOverdue))
-	if s.Phase == detached.Running && !overdue {
+	if s.Phase == detached.Running && !overdue && e.ruled == nil {
 		g.detached.began(ws.ID, e.id)
 		g.detached.saw(ws.ID, e.id)
 		return nil
@@ -27,6 +27,10 @@ func (g *Gateway) settle(ctx context.Context, ws store.Workspace, e watchedExec,
 		return nil
 	}
 	if err != nil {
+		return err
+	}
+	if s.Phase == detached.Running && !overdue && row.Status == sallyport.StatusRunning {
+		_, err := g.endDetached(ctx, ws, row, e.ruled)
 		return err
 	}
 	return g.settleRow(ctx, ws, row, s)

@@ -171,6 +171,23 @@ func TestDetachedLosesItsSpool(t *testing.T) {
 	}
 }
 
+// An exec that could not be ended when it was to be is ended when its machine is reached.
+func TestDetachedEndedLater(t *testing.T) {
+	t.Parallel()
+	w := newDetachedWorld(t)
+	row := w.start(nil, "sleep", "600")
+	machine := w.detached.machines[w.ws.ID]
+	running, _ := machine.due(&w.detached)
+	w.detached.endLater(running[0], sallyport.Errorf(sallyport.CodeRevoked, "the token was revoked"))
+	running, _ = machine.due(&w.detached)
+	must(t, w.askAll(t.Context(), running))
+	row, err := w.ExecRow(t.Context(), admin(), Ref{Workspace: w.ws.ID}, row.ID)
+	must(t, err)
+	if row.Status != sallyport.StatusCanceled || row.Reason != string(sallyport.CodeRevoked) {
+		t.Errorf("row %+v", row)
+	}
+}
+
 // What lasts beyond its caller ends with the server: no machine holds up a drain.
 func TestLasting(t *testing.T) {
 	t.Parallel()

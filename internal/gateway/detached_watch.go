@@ -29,6 +29,8 @@ type watchedExec struct {
 	// until is when its output goes; zero as long as it runs.
 	until   time.Time
 	untrack func()
+	// ruled is why it was to be ended, in vain so far; nil is that it may run.
+	ruled *sallyport.Error
 }
 
 // watchedMachine are the detached execs of one workspace, which are asked for together.
@@ -123,9 +125,19 @@ func (g *Gateway) endRuled(ctx context.Context, e watchedExec) {
 			err = g.detachedOn(Caller{}, e.ws).Remove(ctx, []string{e.id})
 		}
 		if err != nil {
-			g.Log.Warn("a detached exec that was to end could not be ended", "exec_id", e.id, "error", err)
+			g.Log.Warn("a detached exec that was to end could not be ended yet", "exec_id", e.id, "error", err)
+			w.endLater(e, cause)
 		}
 	})
+}
+
+// endLater has an exec ended as soon as its machine is reached.
+func (w *detachedWatch) endLater(e watchedExec, why *sallyport.Error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m := w.machines[e.ws.ID]; m != nil && m.execs[e.id] != nil {
+		m.execs[e.id].ruled = why
+	}
 }
 
 // WatchDetached asks machines how their detached execs are, until ctx ends, and completes the

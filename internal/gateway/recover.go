@@ -63,11 +63,10 @@ func (g *Gateway) Recover(ctx context.Context) error {
 func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 	type left struct{ workspaceID, rowType string }
 	groups := map[left][]store.Activity{}
+	var all []error
 	for _, row := range rows {
 		if row.Class == store.ClassDetached {
-			if err := g.adoptDetached(ctx, row); err != nil {
-				return err
-			}
+			all = append(all, g.adoptDetached(ctx, row))
 			continue
 		}
 		of := left{row.WorkspaceID, row.Type}
@@ -89,7 +88,6 @@ func (g *Gateway) closeLeft(ctx context.Context, rows []store.Activity) error {
 	}
 	wg.Wait()
 	close(failures)
-	var all []error
 	for err := range failures {
 		all = append(all, err)
 	}
