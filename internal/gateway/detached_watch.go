@@ -78,7 +78,8 @@ func (g *Gateway) watchDetached(ctx context.Context, e watchedExec) {
 		m = &watchedMachine{execs: map[string]*watchedExec{}}
 		w.machines[e.ws.ID] = m
 	}
-	m.execs[e.id] = &e
+	kept := e // e is read without mu when the exec is to end
+	m.execs[e.id] = &kept
 	if soon := time.Now().Add(limits.DetachedFresh); len(m.execs) == 1 || m.next.After(soon) {
 		m.next = soon
 	}
@@ -198,8 +199,7 @@ func (g *Gateway) askMachine(ctx context.Context, m *watchedMachine) {
 	ctx, cancel := context.WithTimeout(ctx, limits.DetachedAskTime)
 	defer cancel()
 	running, gone := m.due(&g.detached)
-	err := g.askAll(ctx, running)
-	g.removeOutputs(ctx, gone)
+	err := errors.Join(g.askAll(ctx, running), g.removeOutputs(ctx, gone))
 	w := &g.detached
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -269,21 +269,26 @@ func (g *Gateway) isGivenUp(e watchedExec) bool {
 	return g.Now().After(e.created.Add(e.timeout + limits.DetachedGiveUp))
 }
 
-// removeOutputs removes outputs that have been kept long enough.
-func (g *Gateway) removeOutputs(ctx context.Context, gone []watchedExec) {
+// removeOutputs removes outputs that have been kept long enough, as many as one script can.
+func (g *Gateway) removeOutputs(ctx context.Context, gone []watchedExec) error {
 	if len(gone) == 0 {
-		return
+		return nil
 	}
-	ids := make([]string, len(gone))
-	for i, e := range gone {
-		ids[i] = e.id
+	ids := make([]string, 0, min(len(gone), limits.DetachedRemoveMax))
+	for _, e := range gone[:cap(ids)] {
+		ids = append(ids, e.id)
 	}
-	if err := g.detachedOn(Caller{}, gone[0].ws).Remove(ctx, ids); err != nil {
-		return // the machine is asked again
+	ws, err := g.Workspaces.Workspace(ctx, gone[0].ws.OrgID, gone[0].ws.ID)
+	if err != nil || ws.Connector == nil {
+		ws = gone[0].ws // as it was when they began
+	}
+	if err := g.detachedOn(Caller{}, ws).Remove(ctx, ids); err != nil {
+		return err
 	}
 	for _, id := range ids {
-		g.detached.forget(gone[0].ws.ID, id)
+		g.detached.forget(ws.ID, id)
 	}
+	return nil
 }
 
 // forget ends the watch of an exec.

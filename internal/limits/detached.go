@@ -34,6 +34,8 @@ const (
 	DetachedAskTime = 30 * time.Second
 	// DetachedAsksMax is how many machines are asked at once.
 	DetachedAsksMax = 16
+	// DetachedRemoveMax is how many outputs are removed at once.
+	DetachedRemoveMax = 4096
 	// DetachedFresh is how long an answer of the machine's is as good as another.
 	DetachedFresh = time.Second
 	// OutputFollowersPerWorkspace is how many read outputs of one machine at once, on one

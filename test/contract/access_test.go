@@ -35,6 +35,19 @@ type access struct {
 	scope string
 }
 
+// refusal is the code of the answer to who may, where there is one.
+func (r access) refusal() string {
+	switch {
+	case r.ok == http.StatusUpgradeRequired:
+		return "upgrade_required"
+	case r.ok == http.StatusConflict && strings.Contains(r.path, "/execs/"):
+		return "not_detached"
+	case r.ok == http.StatusConflict:
+		return "not_running"
+	}
+	return ""
+}
+
 // accesses is the whole table. In paths and bodies {org} is an organisation, {ws} a
 // workspace of it, {free-…} one that nobody needs afterwards, {name} a new name, and
 // {as-admin} what the admin alone gives.
@@ -76,6 +89,8 @@ var accesses = []access{
 	{"GET", "/workspaces/{workspace}/exec", "", 426, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs", "", 200, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/execs/{running-exec}", "", 200, 0, 0, 0, 404, 404, "exec"},
+	{"DELETE", "/workspaces/{workspace}/execs/{running-exec}", "", 409, 0, 0, 0, 404, 404, "exec"},
+	{"GET", "/workspaces/{workspace}/execs/{running-exec}/output", "", 409, 0, 0, 0, 404, 404, "exec"},
 	{"POST", "/workspaces/{workspace}/execs/{running-exec}/signal", `{"signal":"TERM"}`, 204, 0, 0, 0, 404, 404, "exec"},
 	{"GET", "/workspaces/{workspace}/terminal", "", 426, 0, 0, 0, 404, 404, "terminal terminal:read"},
 	{"GET", "/workspaces/{workspace}/terminals", "", 200, 0, 0, 0, 404, 404, "terminal"},
@@ -401,7 +416,7 @@ func testAccess(t *testing.T, o stack.Options, all bool, some func(route int) bo
 				status = http.StatusUnauthorized // a cookie makes no other
 			}
 			if status == 0 {
-				status, code = r.ok, map[int]string{http.StatusUpgradeRequired: "upgrade_required", http.StatusConflict: "not_running"}[r.ok]
+				status, code = r.ok, r.refusal()
 			} else {
 				code = r.codeOf(status)
 			}

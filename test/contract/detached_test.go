@@ -348,3 +348,24 @@ func TestDetachedListed(t *testing.T) {
 	wantAnswer(t, "delete", s.Do(t, http.MethodDelete, "/workspaces/build/execs/"+row.ID, home.token, ""), http.StatusNoContent, "")
 	wantAnswer(t, "no machine", patch(`null`), http.StatusOK, "")
 }
+
+// The output goes from its machine when it has been kept long enough, unasked.
+func TestDetachedOutputGoes(t *testing.T) {
+	t.Parallel()
+	home := t.TempDir()
+	s := stack.Start(t, stack.Options{Home: home})
+	a := s.Exec(t, `{"cmd":["echo","kept"],"detach":true,"keep_s":1}`)
+	wantAnswer(t, "start", a, http.StatusAccepted, "")
+	var row sallyport.Activity
+	if err := json.Unmarshal([]byte(a.Body), &row); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the output is gone", func() bool {
+		spools, err := os.ReadDir(home + "/.sallyport/execs")
+		return err == nil && len(spools) == 0
+	})
+	wantAnswer(t, "output", s.Do(t, http.MethodGet, execPath(row)+"/output", s.Token, ""), http.StatusGone, "output_gone")
+	if row = awaitExec(t, s, row); row.Status != sallyport.StatusOK || row.KeepS != 1 {
+		t.Errorf("row %+v", row)
+	}
+}

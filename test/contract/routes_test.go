@@ -47,9 +47,10 @@ func TestMethods(t *testing.T) {
 	s := stack.Start(t, stack.Options{})
 	h := newHome(t, s, "a")
 	paths := map[string][]string{}
+	exec := nobody()
 	for _, r := range accesses {
 		path := strings.NewReplacer("{org}", h.ID, "{workspace}", h.ws.ID, "{free-org}", h.ID, "{free-workspace}", h.ws.ID,
-			"{running-exec}", nobody(), "{free-org-token}", nobody(), "{free-workspace-token}", nobody()).Replace(r.path)
+			"{running-exec}", exec, "{free-org-token}", nobody(), "{free-workspace-token}", nobody()).Replace(r.path)
 		paths[path] = append(paths[path], r.method)
 	}
 	for _, route := range public {
