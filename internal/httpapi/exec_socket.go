@@ -220,8 +220,8 @@ func (o *execSocketOutput) started(execID string, timeoutS int) {
 	_ = o.tell(sallyport.ExecStarted{Type: sallyport.FrameStarted, ID: execID, TimeoutS: timeoutS}) // who reads learns that the client has gone
 }
 
-// Write sends p and returns when it has left. A message has half of a chunk, so that it stays
-// within its bound with what comes along.
+// Write sends p and returns when it has left, in messages that stay within 32 KiB with what comes
+// along.
 func (side *execSocketSide) Write(p []byte) (int, error) {
 	buf := frameBuffers.Get().(*[]byte)
 	defer frameBuffers.Put(buf)
@@ -230,7 +230,7 @@ func (side *execSocketSide) Write(p []byte) (int, error) {
 	if side.ended {
 		return 0, errEnded
 	}
-	for part := range slices.Chunk(p, limits.ChunkBytesMax/2) {
+	for part := range slices.Chunk(p, limits.SocketPieceBytes) {
 		*buf = side.frames.Append((*buf)[:0], part)
 		if err := side.send(*buf); err != nil {
 			return 0, err
