@@ -134,11 +134,7 @@ func (g *Gateway) endRuled(ctx context.Context, e watchedExec) {
 
 // endLater has an exec ended as soon as its machine is reached.
 func (w *detachedWatch) endLater(e watchedExec, why *sallyport.Error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m := w.machines[e.ws.ID]; m != nil && m.execs[e.id] != nil {
-		m.execs[e.id].ruled = why
-	}
+	w.with(e.ws.ID, e.id, func(watched *watchedExec) { watched.ruled = why })
 }
 
 // WatchDetached asks machines how their detached execs are, until ctx ends, and completes the
@@ -301,42 +297,37 @@ func (w *detachedWatch) forget(workspaceID, id string) {
 	}
 }
 
-// ended has the output of an exec removed at until.
-func (w *detachedWatch) ended(workspaceID, id string, until time.Time) {
+// with calls f with a watched exec, under mu, if it is watched.
+func (w *detachedWatch) with(workspaceID, id string, f func(e *watchedExec)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
-		m.execs[id].until = until
-		m.execs[id].untrack()
+		f(m.execs[id])
 	}
+}
+
+// ended has the output of an exec removed at until.
+func (w *detachedWatch) ended(workspaceID, id string, until time.Time) {
+	w.with(workspaceID, id, func(e *watchedExec) {
+		e.until = until
+		e.untrack()
+	})
 }
 
 // saw notes that the machine has said that an exec runs.
 func (w *detachedWatch) saw(workspaceID, id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
-		m.execs[id].seen = time.Now()
-	}
+	w.with(workspaceID, id, func(e *watchedExec) { e.seen = time.Now() })
 }
 
 // began notes that a machine which was to bury what hasn't started has said that an exec runs.
 func (w *detachedWatch) began(workspaceID, id string) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
-		m.execs[id].started = true
-	}
+	w.with(workspaceID, id, func(e *watchedExec) { e.started = true })
 }
 
 // seenAt is when the machine has last said so; zero is never.
-func (w *detachedWatch) seenAt(workspaceID, id string) time.Time {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if m := w.machines[workspaceID]; m != nil && m.execs[id] != nil {
-		return m.execs[id].seen
-	}
-	return time.Time{}
+func (w *detachedWatch) seenAt(workspaceID, id string) (at time.Time) {
+	w.with(workspaceID, id, func(e *watchedExec) { at = e.seen })
+	return at
 }
 
 // ends notes that an exec is being ended here, until done is called: whoever learns its end
