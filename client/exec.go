@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,10 +158,6 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", doing, err)
 	}
-	org := e.Org
-	if org == "" {
-		org = c.Org
-	}
 	var sent atomic.Bool
 	inner, cancel := context.WithCancel(ctx)
 	traced := httptrace.WithClientTrace(inner, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
@@ -168,7 +165,7 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	if withLines {
 		accept = sallyport.MediaNDJSON
 	}
-	sending := call{method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body, key: e.IdempotencyKey}
+	sending := c.execCall(e, body)
 	stdin, err := e.streamStdin(inner, &sending)
 	if err != nil {
 		cancel()
@@ -190,6 +187,13 @@ func (c *Client) startExec(ctx context.Context, e Exec, withLines bool) (*Frames
 	frames := newFrames(answer, withLines)
 	frames.doing, frames.ctx, frames.cancel, frames.stdin = doing, ctx, cancel, stdin
 	return frames, nil
+}
+
+// execCall is the request of an exec.
+func (c *Client) execCall(e Exec, body sallyport.ExecRequest) call {
+	return call{
+		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(cmp.Or(e.Org, c.Org)), body: body, key: e.IdempotencyKey,
+	}
 }
 
 // streamStdin has the body of a request carry e's stdin, if there is one, until ctx ends.

@@ -34,15 +34,9 @@ func (c *Client) StartExec(ctx context.Context, e Exec) (sallyport.Activity, err
 	if err != nil {
 		return row, fmt.Errorf("%s: %w", doing, err)
 	}
-	org := e.Org
-	if org == "" {
-		org = c.Org
-	}
 	var sent atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	err = c.roundTrip(traced, call{
-		method: http.MethodPost, path: path("workspaces", e.Workspace, "exec"), query: orgQuery(org), body: body, key: e.IdempotencyKey,
-	}, &row)
+	err = c.roundTrip(traced, c.execCall(e, body), &row)
 	if _, isAnswer := errors.AsType[*StatusError](err); err != nil && sallyport.CodeOf(err) == "" && !isAnswer {
 		err = noAnswer(ctx, err, sent.Load())
 	}

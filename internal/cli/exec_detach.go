@@ -37,17 +37,11 @@ func (r *execRun) detach(ctx context.Context, f *execFlags) error {
 		return err
 	}
 	defer api.Close()
-	if r.exec.Workspace, err = r.workspaceRef(ctx, api.Client, r.exec.Workspace); err != nil {
-		return err
-	}
-	stdin, err := r.execStdin(f)
+	closeStdin, err := r.complete(ctx, api.Client, f)
 	if err != nil {
 		return err
 	}
-	if stdin != nil {
-		defer stdin.Close()
-		r.exec.Stdin = stdin
-	}
+	defer closeStdin()
 	r.exec.MaxOutputBytes, r.exec.Keep = 0, f.keep
 	row, err := api.StartExec(ctx, r.exec)
 	if err != nil {

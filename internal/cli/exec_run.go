@@ -50,23 +50,33 @@ func (r *execRun) parse(cmd *cobra.Command, args []string, f *execFlags) error {
 	return err
 }
 
+// complete finds the exec's workspace, and opens its stdin, which the caller closes.
+func (r *execRun) complete(ctx context.Context, c *client.Client, f *execFlags) (closeStdin func(), err error) {
+	if r.exec.Workspace, err = r.workspaceRef(ctx, c, r.exec.Workspace); err != nil {
+		return nil, err
+	}
+	stdin, err := r.execStdin(f)
+	if err != nil {
+		return nil, err
+	}
+	if stdin == nil {
+		return func() {}, nil
+	}
+	r.exec.Stdin = stdin
+	return func() { _ = stdin.Close() }, nil // it was read
+}
+
 func (r *execRun) run(ctx context.Context, f *execFlags) error {
 	c, err := r.newClient(false)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if r.exec.Workspace, err = r.workspaceRef(ctx, c, r.exec.Workspace); err != nil {
-		return err
-	}
-	stdin, err := r.execStdin(f)
+	closeStdin, err := r.complete(ctx, c, f)
 	if err != nil {
 		return err
 	}
-	if stdin != nil {
-		defer stdin.Close()
-		r.exec.Stdin = stdin
-	}
+	defer closeStdin()
 	if r.asJSON() {
 		err = r.frames(ctx, c)
 	} else {
